@@ -1,0 +1,175 @@
+"""The housekeeper: one thread, not counted among a backend's, for what must not hold a handler.
+
+It serves the control port, sees half-closed connections out (so that a reset cannot cut off an
+error response), and notices when the parent process is gone.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import resource
+import selectors
+import socket
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+
+from servers.control import ControlConnection, Respond
+
+log = logging.getLogger("servers")
+
+LINGER_S = 2.0
+MAX_LINGERING = 1024
+MAX_CONTROL_CONNECTIONS = 32
+_MAX_DRAIN_BYTES = 2 * 1024 * 1024
+_DRAIN_READ_BYTES = 64 * 1024
+
+
+class _Lingering:
+    """A half-closed connection: what still comes in is thrown away, until its end or ours."""
+
+    __slots__ = ("deadline_s", "drained_bytes", "sock")
+
+    def __init__(self, sock: socket.socket, deadline_s: float) -> None:
+        self.sock = sock
+        self.deadline_s = deadline_s
+        self.drained_bytes = 0
+
+
+class Housekeeper:
+    """Runs its loop on a daemon thread of its own from `start` to `stop`."""
+
+    def __init__(
+        self,
+        control: socket.socket,
+        respond: Respond,
+        on_parent_gone: Callable[[], None] | None = None,
+    ) -> None:
+        self._control = control
+        self._respond = respond
+        self._on_parent_gone = on_parent_gone
+        self._selector = selectors.EpollSelector()
+        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._handed_over: deque[socket.socket] = deque()
+        self._lingering: dict[socket.socket, _Lingering] = {}  # oldest deadline first
+        self._connections: dict[socket.socket, ControlConnection] = {}
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name="housekeeper", daemon=True)
+        self.cpu_us = 0
+        self.switches = 0
+
+    # ---- main thread ------------------------------------------------------------------------
+
+    def start(self) -> None:
+        self._control.setblocking(False)
+        self._selector.register(self._control, selectors.EVENT_READ, self._accept_control)
+        self._selector.register(self._wake, selectors.EVENT_READ, self._woken)
+        if self._on_parent_gone is not None:
+            self._selector.register(0, selectors.EVENT_READ, self._parent_speaks)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """See the lingering connections out, and end the thread."""
+        self._stopping = True
+        os.eventfd_write(self._wake, 1)
+        self._thread.join(LINGER_S + 1)
+
+    # ---- any thread -------------------------------------------------------------------------
+
+    def linger(self, sock: socket.socket) -> None:
+        """Half-close `sock`, drain it for a bounded time, close it. Does not block."""
+        try:
+            sock.shutdown(socket.SHUT_WR)
+        except OSError:
+            sock.close()  # the client is gone already
+            return
+        self._handed_over.append(sock)
+        os.eventfd_write(self._wake, 1)
+
+    # ---- housekeeping thread ----------------------------------------------------------------
+
+    def _run(self) -> None:
+        while not (self._stopping and not self._lingering and not self._handed_over):
+            for key, _ in self._selector.select(self._timeout_s()):
+                key.data()
+            self._end_overdue()
+            usage = resource.getrusage(resource.RUSAGE_THREAD)
+            self.cpu_us = int((usage.ru_utime + usage.ru_stime) * 1e6)
+            self.switches = usage.ru_nvcsw + usage.ru_nivcsw
+        for connection in list(self._connections):
+            self._end_control(connection)
+
+    def _timeout_s(self) -> float | None:
+        if not self._lingering:
+            return None
+        oldest = next(iter(self._lingering.values()))
+        return max(0.0, oldest.deadline_s - time.monotonic())
+
+    def _woken(self) -> None:
+        os.eventfd_read(self._wake)
+        while self._handed_over:
+            sock = self._handed_over.popleft()
+            if len(self._lingering) >= MAX_LINGERING:
+                self._end_lingering(next(iter(self._lingering)))
+            sock.setblocking(False)
+            self._lingering[sock] = _Lingering(sock, time.monotonic() + LINGER_S)
+            self._selector.register(sock, selectors.EVENT_READ, lambda s=sock: self._drain(s))
+
+    def _drain(self, sock: socket.socket) -> None:
+        lingering = self._lingering.get(sock)
+        if lingering is None:  # ended earlier in this same round
+            return
+        try:
+            data = sock.recv(_DRAIN_READ_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        lingering.drained_bytes += len(data)
+        if not data or lingering.drained_bytes > _MAX_DRAIN_BYTES:
+            self._end_lingering(sock)
+
+    def _end_overdue(self) -> None:
+        now_s = time.monotonic()
+        while self._lingering:
+            oldest = next(iter(self._lingering.values()))
+            if oldest.deadline_s > now_s:
+                return
+            self._end_lingering(oldest.sock)
+
+    def _end_lingering(self, sock: socket.socket) -> None:
+        del self._lingering[sock]
+        self._selector.unregister(sock)
+        sock.close()
+
+    def _parent_speaks(self) -> None:
+        """Standard input is a pipe from the parent: its end is the parent's end."""
+        if not os.read(0, 4096) and self._on_parent_gone is not None:
+            self._selector.unregister(0)
+            self._on_parent_gone()
+
+    def _accept_control(self) -> None:
+        try:
+            sock, _ = self._control.accept()
+        except OSError as error:
+            # Out of descriptors: taking nothing for a moment keeps this thread from spinning.
+            log.warning("the control port could not accept: %s", error.strerror)
+            time.sleep(0.05)
+            return
+        if len(self._connections) >= MAX_CONTROL_CONNECTIONS:
+            sock.close()
+            return
+        sock.setblocking(False)
+        self._connections[sock] = ControlConnection(sock, self._respond)
+        self._selector.register(sock, selectors.EVENT_READ, lambda: self._serve_control(sock))
+
+    def _serve_control(self, sock: socket.socket) -> None:
+        if not self._connections[sock].readable():
+            self._end_control(sock)
+
+    def _end_control(self, sock: socket.socket) -> None:
+        del self._connections[sock]
+        self._selector.unregister(sock)
+        sock.close()

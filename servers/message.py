@@ -1,0 +1,197 @@
+"""HTTP/1.x on the wire: one request in, one response out, then the connection closes."""
+
+from __future__ import annotations
+
+import time
+from email.utils import formatdate
+from http import HTTPStatus
+
+import httptools
+
+from servers.options import KIB, MIB
+from servers.problem import Problem
+
+MAX_HEADER_BYTES = 16 * KIB
+MAX_BODY_BYTES = 1 * MIB
+MAX_CLIENT_ID_BYTES = 128  # bounds the memory of the table of clients
+
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+_HEADERS_READ = frozenset((b"host", b"content-length", b"x-client-id", b"expect"))
+_HTTP_VERSIONS = (b" HTTP/1.1", b" HTTP/1.0")
+
+
+class Message:
+    """A request as it comes in: `feed` it what was received until it is `complete`.
+
+    llhttp (through httptools) does the parsing, strictly: what request smuggling lives on
+    (a bare LF, both lengths, a folded header, a signed length) is an error. What follows the
+    first request on a connection is ignored, since each connection carries one.
+
+    A message does not hold its parser: the parser holds the message, and a cycle of the two would
+    leave every request to the garbage collector.
+    """
+
+    __slots__ = (
+        "_head",
+        "_hosts",
+        "_length",
+        "body",
+        "client_id",
+        "complete",
+        "expects_continue",
+        "headers_complete",
+        "method",
+        "target",
+        "trailing",
+    )
+
+    def __init__(self) -> None:
+        self.method = b""
+        self.target = b""
+        self.client_id: str | None = None
+        self.body: bytes | bytearray = b""
+        self.complete = False
+        self.headers_complete = False
+        self.expects_continue = False
+        self.trailing = False  # bytes beyond the first request have come in
+        self._hosts = 0
+        self._length = 0
+        self._head: bytes | None = b""
+
+    def parser(self) -> httptools.HttpRequestParser:
+        """A new parser that fills in this message."""
+        return httptools.HttpRequestParser(self)
+
+    @property
+    def path(self) -> bytes:
+        """The target without scheme, authority and query."""
+        path = self.target.partition(b"?")[0]
+        if path.startswith(b"/"):
+            return path
+        scheme, separator, rest = path.partition(b"://")
+        if not separator or scheme.lower() not in (b"http", b"https"):
+            return path
+        return b"/" + rest.partition(b"/")[2]
+
+    def feed(self, parser: httptools.HttpRequestParser, data: bytes) -> None:
+        """Take in what was received. Raises `Problem` when it cannot become a good request."""
+        if self._head is not None:
+            self._check_head(data)
+        try:
+            parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self.complete = True  # no protocol is switched to: answer it as plain HTTP
+        except httptools.HttpParserError as error:
+            # An error behind the first request is about bytes that nobody will read.
+            if not self.complete:
+                raise Problem(400, f"This is not HTTP/1.1: {error}.") from error
+        if self.headers_complete:
+            self.method = parser.get_method()
+            self._check_request(parser)
+
+    def _check_head(self, data: bytes) -> None:
+        """Version and size of the head, which llhttp leaves to its user."""
+        head = self._head + data if self._head else data
+        start = 0
+        while head.startswith(b"\r\n", start):  # llhttp skips empty lines before a request
+            start += 2
+        line_end = head.find(b"\r\n", start)
+        if line_end >= 0 and not head.endswith(_HTTP_VERSIONS, start, line_end):
+            raise Problem(400, "This is not HTTP/1.1: the request line must end with HTTP/1.1.")
+        end = head.find(b"\r\n\r\n", start)
+        if (len(head) if end < 0 else end + 4) > MAX_HEADER_BYTES:
+            raise Problem(431, f"The headers are over {MAX_HEADER_BYTES} bytes.")
+        self._head = head if end < 0 else None
+
+    def _check_request(self, parser: httptools.HttpRequestParser) -> None:
+        if self._length > MAX_BODY_BYTES or len(self.body) > MAX_BODY_BYTES:
+            raise Problem(413, f"The body is over {MAX_BODY_BYTES} bytes.")
+        if self._hosts != 1 and (self._hosts > 1 or parser.get_http_version() == "1.1"):
+            raise Problem(400, f"A request has one Host header; this one has {self._hosts}.")
+
+    # What follows is called by the parser while it is fed.
+
+    def on_message_begin(self) -> None:
+        if self.complete:
+            self.trailing = True
+
+    def on_url(self, url: bytes) -> None:
+        if not self.complete:
+            self.target += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        name = name.lower()
+        if name not in _HEADERS_READ or self.headers_complete:  # trailers, pipelined requests
+            return
+        if name == b"host":
+            self._hosts += 1
+        elif name == b"content-length":
+            self._length = int(value) if len(value) < 20 else MAX_BODY_BYTES + 1
+        elif name == b"x-client-id":
+            self.client_id = value[:MAX_CLIENT_ID_BYTES].decode("latin-1")
+        else:
+            self.expects_continue = value.strip().lower() == b"100-continue"
+
+    def on_headers_complete(self) -> None:
+        self.headers_complete = True
+
+    def on_body(self, data: bytes) -> None:
+        # One byte over the limit is enough to refuse it; the rest is not kept.
+        if self.complete or len(self.body) > MAX_BODY_BYTES:
+            return
+        if not self.body:
+            self.body = data  # nearly always the only piece, so nothing is copied
+            return
+        if isinstance(self.body, bytes):
+            self.body = bytearray(self.body)
+        self.body += data
+
+    def on_message_complete(self) -> None:
+        self.complete = True
+
+
+def response(
+    status: int,
+    body: bytes,
+    content_type: str = "application/json",
+    headers: tuple[tuple[str, str], ...] = (),
+) -> bytes:
+    """The bytes of a response that ends its connection."""
+    lines = "".join(f"{name}: {value}\r\n" for name, value in headers)
+    head = (
+        f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n"
+        f"Date: {formatdate(usegmt=True)}\r\n"
+        f"Content-Type: {content_type}\r\n"
+        f"Content-Length: {len(body)}\r\n"
+        f"{lines}Connection: close\r\n\r\n"
+    )
+    return head.encode("latin-1") + body
+
+
+def problem_response(problem: Problem) -> bytes:
+    """The bytes of an error response."""
+    return response(problem.status, problem.body(), "application/problem+json", problem.headers)
+
+
+def without_body(answer: bytes) -> bytes:
+    """The same response for HEAD: Content-Length tells what GET would have sent."""
+    return answer.partition(b"\r\n\r\n")[0] + b"\r\n\r\n"
+
+
+class AcceptedResponses:
+    """`202` for a number of metrics, rendered once a second: only its Date changes."""
+
+    def __init__(self) -> None:
+        self._rendered: tuple[int, dict[int, bytes]] = (0, {})
+
+    def __call__(self, count: int) -> bytes:
+        """Any thread. Two threads may render the same response; either serves."""
+        second = int(time.time())
+        rendered_at, responses = self._rendered
+        if second != rendered_at:
+            responses = {}
+            self._rendered = (second, responses)
+        found = responses.get(count)
+        if found is None:
+            found = responses[count] = response(202, b'{"accepted": %d}' % count)
+        return found

@@ -1,0 +1,216 @@
+"""The knobs of a server: one default, one unit and one reason each."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NoReturn
+
+KIB = 1024
+MIB = 1024 * KIB
+MIN_STACK_BYTES = 32 * KIB  # what CPython's threading.stack_size accepts at least
+MAX_STACK_BYTES = 1024 * MIB
+MAX_WORKERS = 10_000
+
+_SIZE = re.compile(r"(\d+)\s*(B|KiB|MiB|GiB|K|M|G)?", re.IGNORECASE)
+_SIZE_UNITS = {"": 1, "b": 1, "k": KIB, "kib": KIB, "m": MIB, "mib": MIB}
+_SIZE_UNITS |= {"g": 1024 * MIB, "gib": 1024 * MIB}
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(us|ms|s)")
+_DURATION_UNITS_S = {"us": 1e-6, "ms": 1e-3, "s": 1.0}
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """What the handler does besides ingesting: nothing, waiting, or computing.
+
+    `kind` is `ingest`, `io` or `cpu`; `seconds` is how long a request waits or computes.
+    """
+
+    kind: str = "ingest"
+    seconds: float = 0.0
+
+    def __str__(self) -> str:
+        return self.kind if self.kind == "ingest" else f"{self.kind}:{self.seconds * 1e3:g}ms"
+
+    def runner(self) -> Callable[[], None] | None:
+        """What the handler calls between validating and writing, or None for nothing."""
+        if self.kind == "io":
+            return lambda: time.sleep(self.seconds)
+        return self._compute if self.kind == "cpu" else None
+
+    def _compute(self) -> None:
+        # CPU time of this thread, so that the work is the same however often it is preempted.
+        end_ns = time.thread_time_ns() + int(self.seconds * 1e9)
+        while time.thread_time_ns() < end_ns:
+            pass
+
+
+@dataclass(frozen=True, slots=True)
+class ServerOptions:
+    """Everything that a server is started with. Sizes in bytes, rates per second."""
+
+    backend: str
+    host: str = "127.0.0.1"
+    port: int = 8080
+    workers: int = 16
+    queue_size: int = 10_000
+    stack_size_bytes: int = 2 * MIB
+    backlog: int = 4096
+    rate_limit_per_s: int = 1000
+    control_port: int = 0
+    workload: Workload = Workload()
+    cpus: frozenset[int] = frozenset()
+    switch_interval_s: float | None = None
+    lock_stacks: bool = False
+    exit_with_parent: bool = False
+    stage_clocks: bool = True
+
+
+def parse_size(text: str) -> int:
+    """Bytes of `2MiB`, `512KiB` or `65536`. Raises ValueError with the reason."""
+    match = _SIZE.fullmatch(text.strip())
+    if match is None:
+        raise ValueError(f"{text!r} is no size: write a number of bytes, or like 512KiB or 2MiB")
+    return int(match[1]) * _SIZE_UNITS[(match[2] or "").lower()]
+
+
+def parse_stack_size(text: str) -> int:
+    """A stack size in bytes that a thread can be started with. Raises ValueError."""
+    size = parse_size(text)
+    if not MIN_STACK_BYTES <= size <= MAX_STACK_BYTES or size % (4 * KIB):
+        raise ValueError(
+            f"a stack of {text} is not possible: take a multiple of 4KiB from 32KiB to 1GiB"
+        )
+    return size
+
+
+def parse_workload(text: str) -> Workload:
+    """A `Workload` of `ingest`, `io:40ms` or `cpu:2ms`. Raises ValueError with the reason."""
+    if text == "ingest":
+        return Workload()
+    kind, _, length = text.partition(":")
+    match = _DURATION.fullmatch(length)
+    if kind not in ("io", "cpu") or match is None:
+        raise ValueError(f"{text!r} is no workload: write ingest, io:40ms or cpu:2ms")
+    seconds = float(match[1]) * _DURATION_UNITS_S[match[2]]
+    if not 0 < seconds <= 4:
+        raise ValueError(
+            f"workload {text!r} takes {seconds:g} s a request; it must be above 0 and at most 4 s, "
+            "since a request has 5 s in all"
+        )
+    return Workload(kind, seconds)
+
+
+def parse_cpus(text: str) -> frozenset[int]:
+    """A set of CPU numbers of `0` or `0,2-3`. Raises ValueError with the reason."""
+    cpus: set[int] = set()
+    for part in text.split(","):
+        first, _, last = part.partition("-")
+        if not first.isdigit() or (last and not last.isdigit()):
+            raise ValueError(f"{text!r} is no list of CPUs: write like 0 or 0,2-3")
+        cpus.update(range(int(first), int(last or first) + 1))
+    return frozenset(cpus)
+
+
+def whole_number(name: str, lowest: int, highest: int) -> Callable[[str], int]:
+    """A parser for `name` that takes whole numbers from `lowest` to `highest`."""
+
+    def parse(text: str) -> int:
+        if not text.isascii() or not text.isdigit() or not lowest <= int(text) <= highest:
+            raise ValueError(f"{name} must be a whole number from {lowest} to {highest}: {text!r}")
+        return int(text)
+
+    return parse
+
+
+def _switch_interval(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 1e-6 <= seconds <= 10:
+        raise ValueError(f"--switch-interval is seconds from 0.000001 to 10: {text!r}")
+    return seconds
+
+
+class _Parser(argparse.ArgumentParser):
+    """One sentence on standard error and exit status 2, instead of a page of usage."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message} (see --help)\n")
+
+
+def _argument(parse: Callable[[str], object]) -> Callable[[str], object]:
+    """Let argparse print the reason that `parse` gives instead of a sentence of its own."""
+
+    def parse_or_explain(text: str) -> object:
+        try:
+            return parse(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
+
+    return parse_or_explain
+
+
+def build_parser(prog: str) -> argparse.ArgumentParser:
+    """The command line of a server; `prog` is the name that messages start with."""
+    parser = _Parser(
+        prog=prog,
+        description="Run one MetricStream server by hand.",
+        epilog=f"example: {prog} thread-pool --port 8080 --workers 16",
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    port = whole_number("a port", 0, 65_535)
+    add("backend", help="thread-per-request, thread-pool, or a plugin as module:Class")
+    add("--host", default="127.0.0.1", help="address to listen on (default: loopback only)")
+    add("--port", type=_argument(port), default=8080, help="0 takes a free one (default 8080)")
+    add("--workers", type=_argument(whole_number("--workers", 1, MAX_WORKERS)), default=16,
+        help="threads of the pool (default 16)")  # fmt: skip
+    add("--queue-size", type=_argument(whole_number("--queue-size", 1, 10_000_000)), default=10_000,
+        help="connections that may wait for a worker; one more gets 503 (default 10000)")  # fmt: skip
+    add("--stack-size", type=_argument(parse_stack_size), default=2 * MIB, metavar="SIZE",
+        help="address space for the stack of each thread (default 2MiB)")  # fmt: skip
+    add("--backlog", type=_argument(whole_number("--backlog", 1, 65_535)), default=4096,
+        help="connections that the kernel holds until accept; capped by somaxconn (default 4096)")  # fmt: skip
+    add("--rate-limit", type=_argument(whole_number("--rate-limit", 0, 10_000_000)), default=1000,
+        help="requests a second for each client, burst as many; 0 is no limit (default 1000)")  # fmt: skip
+    add("--control-port", type=_argument(port), default=0,
+        help="loopback port of /report and /metrics (default 0: a free one)")  # fmt: skip
+    add("--workload", type=_argument(parse_workload), default=Workload(), metavar="KIND",
+        help="ingest, io:40ms (wait as on a database) or cpu:2ms (compute) in each request")  # fmt: skip
+    add("--cpus", type=_argument(parse_cpus), default=frozenset(), metavar="LIST",
+        help="run on these CPUs only, so that load elsewhere does not compete")  # fmt: skip
+    add("--switch-interval", type=_argument(_switch_interval), default=None, metavar="S",
+        help="how long a thread may keep the GIL once another waits (Python's default 0.005)")  # fmt: skip
+    add("--lock-stacks", action="store_true",
+        help="mlockall: every stack page is resident from a thread's start")  # fmt: skip
+    add("--exit-with-parent", action="store_true", help="end when standard input closes")
+    add("--no-stage-clocks", dest="stage_clocks", action="store_false",
+        help="leave out the clocks of each step, to measure what they cost")  # fmt: skip
+    return parser
+
+
+def parse_options(argv: list[str], prog: str) -> ServerOptions:
+    """Options of a command line. Exits with status 2 and one sentence on bad usage."""
+    found = build_parser(prog).parse_args(argv)
+    return ServerOptions(
+        backend=found.backend,
+        host=found.host,
+        port=found.port,
+        workers=found.workers,
+        queue_size=found.queue_size,
+        stack_size_bytes=found.stack_size,
+        backlog=found.backlog,
+        rate_limit_per_s=found.rate_limit,
+        control_port=found.control_port,
+        workload=found.workload,
+        cpus=found.cpus,
+        switch_interval_s=found.switch_interval,
+        lock_stacks=found.lock_stacks,
+        exit_with_parent=found.exit_with_parent,
+        stage_clocks=found.stage_clocks,
+    )

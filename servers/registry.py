@@ -1,0 +1,45 @@
+"""Backends by name: the two of this project, installed plugins, and `module:Class`."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from importlib.metadata import entry_points
+
+from servers.backend import Backend
+
+ENTRY_POINT_GROUP = "metricstream_lab.backends"
+BUILT_IN = {
+    "thread-per-request": "servers.thread_per_request:ThreadPerRequest",
+    "thread-pool": "servers.thread_pool:ThreadPoolBackend",
+}
+
+
+class UnknownBackend(ValueError):
+    """There is no backend of that name, or what was named is none."""
+
+
+def available() -> dict[str, str]:
+    """Name -> `module:Class` of every backend that can be named without its module."""
+    plugins = {entry.name: entry.value for entry in entry_points(group=ENTRY_POINT_GROUP)}
+    return plugins | BUILT_IN
+
+
+def resolve(name: str) -> type[Backend]:
+    """The class behind `name`. Raises `UnknownBackend` with the names that come near."""
+    known = available()
+    target = known.get(name, name)
+    module_name, colon, class_name = target.partition(":")
+    if not colon:
+        near = difflib.get_close_matches(name, known, n=3, cutoff=0.4) or sorted(known)
+        raise UnknownBackend(
+            f"there is no backend {name!r}; did you mean {' or '.join(near)}? "
+            "(a plugin is named as module:Class)"
+        )
+    try:
+        found = getattr(importlib.import_module(module_name), class_name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise UnknownBackend(f"the backend {name!r} cannot be loaded: {error}") from error
+    if not (isinstance(found, type) and issubclass(found, Backend)):
+        raise UnknownBackend(f"{name!r} is no subclass of servers.backend.Backend")
+    return found

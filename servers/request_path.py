@@ -1,0 +1,190 @@
+"""The request path: the eight steps that every backend shares.
+
+read, parse, rate limit, decode JSON, validate, write, close, and back to whoever called. Each
+step's edge is stamped with a monotonic clock, for every request, in the recorder of the thread.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import socket
+from collections.abc import Callable
+from time import monotonic_ns, thread_time_ns
+
+from servers import metric
+from servers.connection import AnswerTimedOut, ClientLeft, Connection
+from servers.message import (
+    CONTINUE,
+    AcceptedResponses,
+    Message,
+    problem_response,
+    response,
+    without_body,
+)
+from servers.problem import Problem
+from servers.rate_limit import TokenBuckets
+from servers.telemetry import Recorder
+
+log = logging.getLogger("servers")
+
+Linger = Callable[[socket.socket], None]
+_ALLOW = {b"/metrics": "POST", b"/healthz": "GET, HEAD"}
+
+
+class RequestPath:
+    """Answers connections. Any number of threads may be in `serve` at the same time.
+
+    `work` is what a handler does besides (None: nothing); `linger` takes over a socket whose
+    error response the client may still be kept from reading.
+    """
+
+    def __init__(
+        self,
+        limiter: TokenBuckets,
+        linger: Linger,
+        work: Callable[[], None] | None = None,
+        stage_clocks: bool = True,
+    ) -> None:
+        self._limiter = limiter
+        self._linger = linger
+        self._work = work
+        self._stage_clocks = stage_clocks
+        self._accepted = AcceptedResponses()
+
+    def serve(self, connection: Connection, recorder: Recorder) -> None:
+        """Handler thread: take one connection through all steps and close it."""
+        started_ns = monotonic_ns()
+        cpu_started_ns = thread_time_ns()
+        message = Message()
+        try:
+            try:
+                self._steps(connection, recorder, message, started_ns)
+            except Exception as error:
+                self._refuse(connection, recorder, message, error)
+        except ClientLeft:
+            recorder.reset += 1
+            connection.sock.close()
+        except AnswerTimedOut:
+            recorder.timed_out += 1
+            connection.sock.close()
+        except BaseException:  # this thread is being killed: its connection goes with it
+            recorder.abandoned += 1
+            connection.sock.close()
+            raise
+        finally:
+            recorder.handler_cpu_ns += thread_time_ns() - cpu_started_ns
+            recorder.waited_ns += started_ns - connection.accepted_ns
+            recorder.handled_ns += monotonic_ns() - started_ns
+
+    def _steps(
+        self, connection: Connection, recorder: Recorder, message: Message, started_ns: int
+    ) -> None:
+        """The eight steps of a request that goes well, each edge stamped."""
+        parse_ns = receive(connection, message)
+        if message.target != b"/metrics" or message.method != b"POST":
+            answer = route(message)
+            if answer is not None:
+                connection.send(answer)
+                recorder.answered(200)
+                self._close(connection, message)
+                return
+        received_ns = monotonic_ns()
+        self._check_rate(message.client_id or connection.address)
+        limited_ns = monotonic_ns()
+        value = metric.decode(message.body)
+        decoded_ns = monotonic_ns()
+        count = metric.validate(value)
+        validated_ns = monotonic_ns()
+        if self._work is not None:
+            self._work()
+        worked_ns = monotonic_ns()
+        connection.send(self._accepted(count))
+        written_ns = monotonic_ns()
+        recorder.answered(202)
+        recorder.metrics += count
+        self._close(connection, message)
+        recorder.rows.extend(
+            (
+                started_ns - connection.accepted_ns,  # dispatch
+                received_ns - started_ns - parse_ns,  # read
+                parse_ns,
+                limited_ns - received_ns,
+                decoded_ns - limited_ns,
+                validated_ns - decoded_ns,
+                written_ns - worked_ns,
+                monotonic_ns() - written_ns,  # close
+            )
+        )
+
+    def _check_rate(self, client: str) -> None:
+        wait_s = self._limiter.wait_s(client)
+        if wait_s > 0:
+            seconds = str(math.ceil(wait_s))
+            raise Problem(429, "This client is over its rate.", (("Retry-After", seconds),))
+
+    def _refuse(
+        self, connection: Connection, recorder: Recorder, message: Message, error: Exception
+    ) -> None:
+        """Answer what went wrong. Raises `ClientLeft` or `AnswerTimedOut` when nobody listens."""
+        if isinstance(error, ClientLeft | AnswerTimedOut):
+            raise error
+        if isinstance(error, Problem):
+            problem = error
+            recorder.deadlines_missed += problem.status == 408
+        else:
+            log.error("a handler raised; the client gets 500", exc_info=error)
+            recorder.handler_errors += 1
+            problem = Problem(500, "The server made a mistake; its log says more.")
+        answer = problem_response(problem)
+        is_head = message.headers_complete and message.method == b"HEAD"
+        connection.send(without_body(answer) if is_head else answer)
+        recorder.answered(problem.status)
+        self._close(connection, message)
+
+    def _close(self, connection: Connection, message: Message) -> None:
+        # Closing a socket with unread input sends a reset, which can destroy the response on its
+        # way. Whoever may still be sending is left to the housekeeper: half-close, drain, close.
+        if message.complete and not message.trailing:
+            connection.sock.close()
+        else:
+            self._linger(connection.sock)
+
+
+def receive(connection: Connection, message: Message) -> int:
+    """Read and parse until `message` is complete; the nanoseconds that parsing took.
+
+    Raises `Problem` for a request that cannot be served and `ClientLeft` when there is none.
+    """
+    parser = message.parser()
+    parse_ns = 0
+    anything = False
+    while True:
+        data = connection.receive()
+        if not data:
+            if not anything:
+                raise ClientLeft
+            raise Problem(400, "The request was cut short.")
+        anything = True
+        fed_ns = monotonic_ns()
+        message.feed(parser, data)
+        parse_ns += monotonic_ns() - fed_ns
+        if message.complete:
+            return parse_ns
+        if message.expects_continue:
+            message.expects_continue = False
+            connection.send(CONTINUE)
+
+
+def route(message: Message) -> bytes | None:
+    """The answer to what is not `POST /metrics`, which gives None. Raises `Problem`."""
+    path, method = message.path, message.method
+    allowed = _ALLOW.get(path)
+    if allowed is None:
+        raise Problem(404, "There is nothing here: try POST /metrics or GET /healthz.")
+    if method.decode() not in allowed.split(", "):
+        raise Problem(405, f"This path takes {allowed}.", (("Allow", allowed),))
+    if path == b"/metrics":
+        return None
+    answer = response(200, b'{"status": "ok"}')
+    return without_body(answer) if method == b"HEAD" else answer

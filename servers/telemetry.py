@@ -1,0 +1,151 @@
+"""What a server knows of itself: a recorder for each thread, merged when somebody asks.
+
+No lock is taken on the way of a request. A thread that handles a request holds a `Recorder`
+that is its own until it gives it back; lists and deques append and pop atomically in CPython,
+with the GIL or without it.
+"""
+
+from __future__ import annotations
+
+import resource
+import statistics
+import threading
+import time
+from array import array
+from collections import deque
+from typing import TYPE_CHECKING
+
+from servers.report import STAGES, StageFigures
+
+if TYPE_CHECKING:
+    from servers.connection import Connection
+
+ROW_WIDTH = len(STAGES)
+_ROWS_IN_CHUNK = 256
+# Newest half million requests are kept (17 MB of float32), so that a server left running does
+# not grow. A window longer than that says how many rows it dropped.
+_MAX_CHUNKS = 2048
+
+
+class Recorder:
+    """Counts and stage times of the one thread that holds it at the moment."""
+
+    __slots__ = (
+        "abandoned",
+        "connection",
+        "deadlines_missed",
+        "handled_ns",
+        "handler_cpu_ns",
+        "handler_errors",
+        "metrics",
+        "reset",
+        "rows",
+        "statuses",
+        "timed_out",
+        "waited_ns",
+    )
+
+    def __init__(self) -> None:
+        self.connection: Connection | None = None
+        self.statuses: dict[int, int] = {}
+        self.metrics = 0
+        self.timed_out = 0
+        self.reset = 0
+        self.abandoned = 0
+        self.deadlines_missed = 0
+        self.handler_errors = 0
+        self.handler_cpu_ns = 0
+        self.waited_ns = 0  # from accept to the handler's start, summed
+        self.handled_ns = 0  # from the handler's start to its end, summed
+        self.rows = array("f")  # nanoseconds, ROW_WIDTH to a request; 7 digits are plenty
+
+    def answered(self, status: int) -> None:
+        """Holder only: one response has been sent whole."""
+        self.statuses[status] = self.statuses.get(status, 0) + 1
+
+    @property
+    def answered_count(self) -> int:
+        """Any thread: how many responses were sent."""
+        return sum(list(self.statuses.values()))
+
+
+class Telemetry:
+    """All recorders of a server, and the sums over them."""
+
+    def __init__(self) -> None:
+        self.started_ns = time.monotonic_ns()
+        self.window_ns = self.started_ns
+        self._all: list[Recorder] = []
+        self._free: list[Recorder] = []
+        self._grow = threading.Lock()
+        self._chunks: deque[array[float]] = deque(maxlen=_MAX_CHUNKS)
+        self._chunks_pushed = 0
+
+    def lend(self) -> Recorder:
+        """Any thread: a recorder that nobody else holds."""
+        try:
+            return self._free.pop()
+        except IndexError:
+            recorder = Recorder()
+            with self._grow:
+                self._all.append(recorder)
+            return recorder
+
+    def give_back(self, recorder: Recorder) -> None:
+        """Its holder: done with this request."""
+        if len(recorder.rows) >= _ROWS_IN_CHUNK * ROW_WIDTH:
+            self._chunks.append(recorder.rows)
+            self._chunks_pushed += 1
+            recorder.rows = array("f")
+        recorder.connection = None
+        self._free.append(recorder)
+
+    def recorders(self) -> list[Recorder]:
+        """Any thread: all recorders there have ever been."""
+        return self._all.copy()
+
+    def in_progress(self) -> list[Connection]:
+        """Any thread: the connections that a handler is busy with."""
+        return [r.connection for r in self.recorders() if r.connection is not None]
+
+    def open_window(self) -> None:
+        """Housekeeping thread, while no request is in progress: forget the stage times so far."""
+        self._chunks.clear()
+        self._chunks_pushed = 0
+        for recorder in self.recorders():
+            recorder.rows = array("f")
+        self.window_ns = time.monotonic_ns()
+
+    def stage_rows(self) -> array[float]:
+        """Any thread: every kept row, one after the other, in nanoseconds."""
+        rows = array("f")
+        for chunk in list(self._chunks):
+            rows.extend(chunk)
+        for recorder in self.recorders():
+            held = recorder.rows
+            rows.extend(held[: len(held) - len(held) % ROW_WIDTH])
+        return rows
+
+    def rows_dropped(self) -> int:
+        """How many rows of this window are no longer kept."""
+        return max(0, self._chunks_pushed - _MAX_CHUNKS) * _ROWS_IN_CHUNK
+
+
+def stage_figures(rows: array[float]) -> dict[str, StageFigures]:
+    """Mean, median and 99th percentile of each stage, in microseconds; empty without rows."""
+    if len(rows) < ROW_WIDTH:
+        return {}
+    figures = {}
+    for index, stage in enumerate(STAGES):
+        times_us = sorted(ns / 1e3 for ns in rows[index::ROW_WIDTH])
+        figures[stage] = StageFigures(
+            mean=statistics.fmean(times_us),
+            p50=times_us[(len(times_us) - 1) // 2],
+            p99=times_us[min(len(times_us) - 1, (len(times_us) * 99) // 100)],
+        )
+    return figures
+
+
+def process_usage() -> resource.struct_rusage:
+    """CPU time and context switches of the whole process, ended threads included."""
+    return resource.getrusage(resource.RUSAGE_SELF)

@@ -1,0 +1,81 @@
+"""Thread per request: every connection gets a new thread, which ends with it.
+
+    main thread                         one new thread for each connection
+    -----------                         ----------------------------------
+    accept()
+      start a thread  ----------------> read, parse, rate limit, decode,
+    accept()                            validate, write, close
+      start a thread  ----------------> ...            (the thread ends)
+    ...
+
+Nothing limits how many threads there are but the operating system: under overload they pile
+up, and all of them compete for the same CPUs, the same interpreter lock and the same memory.
+Compare `thread_pool.py`, which differs from this file in dispatch alone.
+"""
+
+from __future__ import annotations
+
+import _thread
+import threading
+from typing import ClassVar
+
+from servers.backend import Backend, Overloaded, Peak
+from servers.connection import Connection
+from servers.report import Gauges
+
+
+class ThreadPerRequest(Backend):
+    """One detached thread for each connection, as `std::thread(...).detach()` does it."""
+
+    name: ClassVar[str] = "thread-per-request"
+
+    def start(self) -> None:
+        threading.stack_size(self.options.stack_size_bytes)
+        self._live: set[Connection] = set()  # one for each thread; add and discard are atomic
+        self._created = 0
+        self._peak = Peak()
+        self._draining = False
+        self._idle = threading.Event()
+
+    # ---- acceptor thread --------------------------------------------------------------------
+
+    def dispatch(self, connection: Connection) -> None:
+        self._live.add(connection)
+        self._peak.note(len(self._live))
+        try:
+            # Not threading.Thread: that one waits until the new thread has begun to run.
+            _thread.start_new_thread(self._run, (connection,))
+        except RuntimeError as error:
+            self._live.discard(connection)
+            raise Overloaded("no thread can be started", "no_thread") from error
+        self._created += 1
+
+    def drain(self, timeout_s: float) -> bool:
+        self._draining = True
+        return not self._live or self._idle.wait(timeout_s)
+
+    # ---- the new thread ---------------------------------------------------------------------
+
+    def _run(self, connection: Connection) -> None:
+        try:
+            self.handle(connection)
+        finally:
+            self._live.discard(connection)
+            if self._draining and not self._live:
+                self._idle.set()
+
+    # ---- any thread -------------------------------------------------------------------------
+
+    def gauges(self) -> Gauges:
+        return Gauges(
+            threads_created=self._created,
+            threads_active=len(self._live),
+            threads_peak=self._peak.window,
+            threads_active_ns=sum(r.waited_ns + r.handled_ns for r in self.telemetry.recorders()),
+        )
+
+    def step_peaks(self) -> tuple[int, int | None]:
+        return self._peak.take_step(len(self._live)), None
+
+    def open_window(self) -> None:
+        self._peak.reset(len(self._live))

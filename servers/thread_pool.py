@@ -1,0 +1,157 @@
+"""Thread pool: a fixed number of threads take connections from a bounded queue.
+
+    main thread            work queue (bounded)           16 workers, created at start
+    -----------            --------------------           ----------------------------
+    accept()
+      put  ------------->  | c3 | c2 | c1 |  -----------> read, parse, rate limit, decode,
+    accept()                                              validate, write, close
+      put, or 503 when                                    (back to the queue for the next)
+      the queue is full
+
+The queue gives backpressure: it absorbs a burst, and a burst that is too long is refused at
+once instead of making everybody wait. The price: a worker that waits (on a slow client, on a
+database) serves nobody else, and 16 of them are soon all waiting.
+Compare `thread_per_request.py`, which differs from this file in dispatch alone.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from queue import Empty, SimpleQueue
+from typing import ClassVar
+
+from servers.backend import Backend, Overloaded, Peak
+from servers.connection import Connection
+from servers.report import Gauges
+
+log = logging.getLogger("servers")
+
+
+class WorkQueue:
+    """At most `size` connections wait here, in order of arrival.
+
+    `SimpleQueue` has no bound of its own but is several times faster than `Queue`. One thread
+    alone puts, so nothing can get in between looking at the length and adding to it.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._items: SimpleQueue[Connection | None] = SimpleQueue()
+
+    def put(self, connection: Connection) -> bool:
+        """Acceptor only: False, at once, when the queue is full."""
+        if self._items.qsize() >= self._size:
+            return False
+        self._items.put(connection)
+        return True
+
+    def get(self) -> Connection | None:
+        """Workers: wait for a connection; None means that there will be no more."""
+        return self._items.get()
+
+    def close(self, workers: int) -> None:
+        """Acceptor only: behind what is queued, tell each worker that there will be no more."""
+        for _ in range(workers):
+            self._items.put(None)
+
+    def take_all(self) -> list[Connection]:
+        """Any thread: whatever no worker has taken yet."""
+        left = []
+        while True:
+            try:
+                item = self._items.get_nowait()
+            except Empty:
+                return left
+            if item is not None:
+                left.append(item)
+
+    def __len__(self) -> int:
+        return self._items.qsize()
+
+
+class ThreadPool:
+    """`workers` threads that hand each connection from `queue` to `handle`, over and over."""
+
+    def __init__(
+        self, workers: int, queue: WorkQueue, handle: Callable[[Connection], None]
+    ) -> None:
+        self._queue = queue
+        self._handle = handle
+        self._threads: list[threading.Thread] = []
+        self.created = 0
+        self.replaced = 0
+        for _ in range(workers):
+            self._add_worker()
+
+    def _add_worker(self) -> None:
+        self.created += 1
+        worker = threading.Thread(target=self._work, name=f"worker-{self.created}", daemon=True)
+        self._threads.append(worker)
+        worker.start()
+
+    def _work(self) -> None:
+        """Each worker: the next connection, until there are no more."""
+        try:
+            while (connection := self._queue.get()) is not None:
+                self._handle(connection)
+        except BaseException:  # a handler's own errors end in a 500: this one killed the worker
+            log.exception("a worker was killed; another takes its place")
+            self.replaced += 1
+            self._add_worker()
+
+    def join(self, timeout_s: float) -> bool:
+        """Main thread: wait for the workers to end; False when `timeout_s` was not enough."""
+        deadline_s = time.monotonic() + timeout_s
+        for worker in self._threads:
+            worker.join(max(0.0, deadline_s - time.monotonic()))
+        return not any(worker.is_alive() for worker in self._threads)
+
+
+class ThreadPoolBackend(Backend):
+    """A pool of workers behind a bounded queue."""
+
+    name: ClassVar[str] = "thread-pool"
+
+    def start(self) -> None:
+        threading.stack_size(self.options.stack_size_bytes)
+        self._queue = WorkQueue(self.options.queue_size)
+        self._pool = ThreadPool(self.options.workers, self._queue, self.handle)
+        self._queue_peak = Peak()
+
+    # ---- acceptor thread --------------------------------------------------------------------
+
+    def dispatch(self, connection: Connection) -> None:
+        if not self._queue.put(connection):
+            raise Overloaded("the queue is full", "queue_full")
+        self._queue_peak.note(len(self._queue))
+
+    def drain(self, timeout_s: float) -> bool:
+        self._queue.close(self.options.workers)
+        return self._pool.join(timeout_s)
+
+    def abandon(self) -> list[Connection]:
+        return self._queue.take_all()
+
+    # ---- any thread -------------------------------------------------------------------------
+
+    def gauges(self) -> Gauges:
+        elapsed_ns = time.monotonic_ns() - self.telemetry.started_ns
+        return Gauges(
+            threads_created=self._pool.created,
+            threads_active=self.options.workers,
+            threads_peak=self.options.workers,
+            threads_active_ns=self.options.workers * elapsed_ns,
+            threads_replaced=self._pool.replaced,
+            queue_depth=len(self._queue),
+            queue_depth_max=self._queue_peak.window,
+            queue_wait_ns=sum(r.waited_ns for r in self.telemetry.recorders()),
+        )
+
+    def step_peaks(self) -> tuple[int, int | None]:
+        return self.options.workers, self._queue_peak.take_step(len(self._queue))
+
+    def open_window(self) -> None:
+        self._queue_peak.reset(len(self._queue))
