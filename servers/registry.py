@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import os
+import sys
 from importlib.metadata import entry_points
 
 from servers.backend import Backend
@@ -36,6 +38,9 @@ def resolve(name: str) -> type[Backend]:
             f"there is no backend {name!r}; did you mean {' or '.join(near)}? "
             "(a plugin is named as module:Class)"
         )
+    # A plugin may lie in the current folder. It comes last, so that it shadows nothing.
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
     try:
         found = getattr(importlib.import_module(module_name), class_name)
     except (ImportError, AttributeError, ValueError) as error:

@@ -75,6 +75,7 @@ class Process(msgspec.Struct, frozen=True):
     rss_bytes: int
     rss_peak_bytes: int
     vms_bytes: int
+    vms_peak_bytes: int
     stack_size_bytes: int
 
 

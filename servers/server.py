@@ -6,7 +6,6 @@ import errno
 import ipaddress
 import logging
 import os
-import resource
 import signal
 import socket
 import sys
@@ -31,7 +30,6 @@ log = logging.getLogger("servers")
 DRAIN_S = 5.0
 _ACCEPT_BACKOFF_S = 0.05
 _OUT_OF_RESOURCES = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
-_PAGE_BYTES = resource.getpagesize()
 
 
 class CannotListen(Exception):
@@ -80,7 +78,10 @@ class Server:
             self._respond, self._parent_gone if options.exit_with_parent else None
         )
         path = RequestPath(
-            self._limiter, self._housekeeper.linger, options.workload.runner()
+            self._limiter,
+            self._housekeeper.linger,
+            options.workload.runner(),
+            options.stage_clocks,
         )
         self.backend = backend_class(options, path, self.telemetry)
 
@@ -283,8 +284,7 @@ class Server:
 
     def _process(self) -> Process:
         usage = process_usage()
-        with open("/proc/self/statm", encoding="ascii") as file:
-            vms_pages, rss_pages = map(int, file.read().split()[:2])
+        memory = memory_bytes()
         return Process(
             cpu_us=int((usage.ru_utime + usage.ru_stime) * 1e6),
             handler_cpu_us=sum(r.handler_cpu_ns for r in self.telemetry.recorders()) // 1000,
@@ -293,11 +293,22 @@ class Server:
             involuntary_switches=usage.ru_nivcsw,
             housekeeping_switches=self._housekeeper.switches,
             minor_faults=usage.ru_minflt,
-            rss_bytes=rss_pages * _PAGE_BYTES,
-            rss_peak_bytes=usage.ru_maxrss * 1024,
-            vms_bytes=vms_pages * _PAGE_BYTES,
+            rss_bytes=memory["VmRSS"],
+            rss_peak_bytes=memory["VmHWM"],
+            vms_bytes=memory["VmSize"],
+            vms_peak_bytes=memory["VmPeak"],
             stack_size_bytes=self.options.stack_size_bytes,
         )
+
+
+def memory_bytes() -> dict[str, int]:
+    """The lines of /proc/self/status that end in kB, in bytes.
+
+    Not ru_maxrss: that one starts from the resident set of whoever started this process.
+    """
+    with open("/proc/self/status", encoding="ascii") as file:
+        lines = [line.split() for line in file if line.endswith(" kB\n")]
+    return {words[0].rstrip(":"): int(words[1]) * 1024 for words in lines}
 
 
 def ipaddress_is_loopback(host: str) -> bool:

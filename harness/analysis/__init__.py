@@ -1,0 +1,1 @@
+"""Figures from recorded runs: intervals, comparisons, verdicts. Nothing here measures."""

@@ -1,0 +1,255 @@
+"""How sure are we? Robust 95 % intervals for a handful of paired rounds, and what they allow us to say.
+
+Every metric gives one value per round and backend. The effect is the typical (median) within-round
+ratio contender/baseline; its interval is an order-statistic interval on the log ratios, with two
+departures that small numbers of disturbed rounds call for. In terms of the sorted log ratios
+x1 <= ... <= xn:
+
+* n < 5: no interval. With two machine states all of four rounds fall on the same side of the truth
+  one time in eight (three: one in four), so no interval inside the data can cover 95 %.
+* n = 5: [x1, xn] covers the median with exactly 1 - 2^(1-5) = 93.75 %, whatever the distribution
+  (Thompson 1936, "On confidence ranges for the median"); 3 % of the range is added at each end.
+* n = 7: [min(x2, (x1 + x3) / 2), mirrored]: the Wilcoxon signed-rank interval by Walsh averages
+  (Tukey 1949; Hodges and Lehmann 1963), exactly 61/64 = 95.3 % for every symmetric distribution.
+  Interpolation is optimistic at this n alone (x1..x7 covers 98.4 %, x2..x6 only 87.5 %).
+* any other n: order statistics interpolated between the two exact coverages around the target by
+  Hettmansperger and Sheather 1986 ("Confidence intervals based on interpolated order statistics").
+  The target is 96 % for a nominal 95 %: the interpolation loses about a point between two states.
+* n = 5 to 8: these intervals have no slack to leave out a disturbed round. One end value whose gap
+  to the rest exceeds 11 - n ranges of the rest is left out of the interval (not of the median, nor
+  of n): a gap-to-range test after Dixon 1950, stricter than its 1 % point (at n = 5 a gap of 4.6
+  ranges). Where four rounds are left, a quarter of their range is added at each end.
+
+The constants (3 %, 1/4, 11 - n, 96 %) were chosen by simulation, which `python -m
+benchmarks.interval_coverage` repeats. Coverage in percent, 40,000 runs a cell; s is the standard
+deviation of the core or of one state; contaminated: 20 % of rounds disturbed by 13 to 46 s either
+way; bimodal: two equally likely states, the distance given; * outside 93 to 97:
+
+====  ======  =====  ============  =====  =====  =====  =====  =====  =====  (bimodal from 3 s on)
+n     normal  t(3)   contaminated  3 s    4 s    5 s    6 s    8 s    10 s
+====  ======  =====  ============  =====  =====  =====  =====  =====  =====
+5     94.4    94.6   96.1          93.6   93.1   92.1*  90.9*  88.0*  84.1*
+6     96.0    95.8   95.5          96.0   96.0   95.9   95.4   93.7   91.1*
+7     95.3    95.1   95.5          95.2   95.2   94.9   94.7   93.5   92.3*
+8     95.6    95.6   95.8          94.8   94.1   93.4   93.1   93.0   92.8*
+9-20  95-96   95-96  95-96         95-96  95-96  94-97  93-97  93-97  93-97
+====  ======  =====  ============  =====  =====  =====  =====  =====  =====
+
+So what misses is n = 5 with two states 5 s or more apart, by 1 to 9 points. Four rounds in one far
+state and one in the other are then the same five numbers as one disturbed round in five, and no
+rule can call both right. Six rounds settle it up to 8 s.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+from functools import cache
+from itertools import pairwise
+from statistics import median
+from typing import Literal
+
+Verdict = Literal["better", "worse", "cannot-tell", "not-comparable"]
+
+# n: an end value is disturbed when its gap to the rest exceeds this many ranges of the rest.
+# From 9 rounds on the order statistics leave one disturbed round out by themselves.
+_DISTURBED_GAP = {5: 6.0, 6: 5.0, 7: 4.0, 8: 3.0}
+_WIDENING = {4: 0.25, 5: 0.03}  # n: share of the range added at each end of [x1, xn]
+_CUSHION = 0.2  # share of the error rate held back for the interpolation: 95 % aims at 96 %
+_SHORTFALL = 0.25  # [x1, xn] may miss the nominal by this share of the error rate: 93.75 for 95 %
+_SIGNED_RANK_7 = 61 / 64  # exact coverage of the third Walsh averages of seven values
+_ROUNDING = 1e-9  # a ratio this close to 1 is 1: 0.3 / (3 * 0.1) is not a regression
+
+
+class Direction(Enum):
+    """Which way a metric improves."""
+
+    LOWER_IS_BETTER = "lower-is-better"
+    HIGHER_IS_BETTER = "higher-is-better"
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A typical value and its interval, in the unit of the values (a ratio has none).
+
+    `low` and `high` are None together, where `n`, the number of values used, is too small (or the
+    values too odd) to say anything: an unknown interval is never a zero-width or an infinite one.
+    """
+
+    value: float
+    low: float | None
+    high: float | None
+    n: int
+
+
+def ratio_estimate(
+    baseline: Sequence[float], contender: Sequence[float], confidence: float = 0.95
+) -> Estimate | None:
+    """The typical within-round ratio contender/baseline; both sequences hold one value per round.
+
+    The value is the median of the log ratios, taken back (for an even n the geometric mean of the
+    middle two), so that swapping the two sides inverts value and interval. Method and coverage:
+    see the module.
+
+    What cannot be divided: a pair with a missing (not finite) value is left out, and so is 0/0.
+    A baseline of 0 has no ratio. If every contender value is 0 and every baseline is above 0, the
+    ratio is exactly 0 in every round: 0 [0, 0]. Where only some pairs have one side at 0 (or
+    below), they are left out too, but leaving them out favours a side, so no interval is given.
+    None if that leaves no pair. Ratios that are all the same give that point as the interval.
+
+    Raises ValueError if the lengths differ, or if confidence is not between 0 and 1.
+    """
+    if len(baseline) != len(contender):
+        raise ValueError(
+            f"one value per round and side: {len(baseline)} baseline values, "
+            f"{len(contender)} contender values"
+        )
+    finite = [
+        (b, c)
+        for b, c in zip(baseline, contender, strict=True)
+        if math.isfinite(b) and math.isfinite(c)
+    ]
+    if finite and all(b > 0 and c == 0 for b, c in finite):
+        return _estimate([0.0] * len(finite), confidence)
+    ratios = [c / b for b, c in finite if b > 0 and c > 0]
+    ratios = [ratio for ratio in ratios if 0 < ratio < math.inf]  # under- and overflow
+    if not ratios:
+        return None
+    if min(ratios) == max(ratios):
+        estimate = _estimate(ratios, confidence)  # exactly that point: no trip through the logs
+    else:
+        estimate = _exponential(_estimate([math.log(ratio) for ratio in ratios], confidence))
+    if any((b > 0) != (c > 0) for b, c in finite):
+        return Estimate(estimate.value, None, None, estimate.n)
+    return estimate
+
+
+def location_estimate(values: Sequence[float], confidence: float = 0.95) -> Estimate | None:
+    """The median of one cell's values (one per round, any unit), with an interval for the median.
+
+    Values that are not finite are left out; None if that leaves none. The interval is that of
+    `ratio_estimate` without the logs; where no value is negative it ends at 0.
+
+    Raises ValueError if confidence is not between 0 and 1.
+    """
+    finite = [value for value in values if math.isfinite(value)]
+    if not finite:
+        return None
+    estimate = _estimate(finite, confidence)
+    if estimate.low is not None and estimate.low < 0 <= min(finite):
+        return Estimate(estimate.value, 0.0, estimate.high, estimate.n)
+    return estimate
+
+
+def verdict(estimate: Estimate | None, direction: Direction) -> Verdict:
+    """What a ratio contender/baseline says of the contender, in one word.
+
+    not-comparable: there is no ratio. cannot-tell: no interval, or one that includes 1 (to within
+    rounding). Otherwise better or worse, by the direction in which the metric improves.
+    """
+    if estimate is None:
+        return "not-comparable"
+    if estimate.low is None or estimate.high is None:
+        return "cannot-tell"
+    if estimate.low <= 1 + _ROUNDING and estimate.high >= 1 - _ROUNDING:
+        return "cannot-tell"
+    lower = estimate.high < 1
+    return "better" if lower == (direction is Direction.LOWER_IS_BETTER) else "worse"
+
+
+def ruled_out(estimate: Estimate | None) -> float | None:
+    """The relative difference above which the interval of a ratio rules a difference out.
+
+    max(high, 1 / low) - 1, so 0.12 reads "a difference above 12 %, either way, is ruled out".
+    None where nothing is: no estimate, no interval, or an interval that reaches down to 0.
+    """
+    if estimate is None or estimate.low is None or estimate.high is None or estimate.low <= 0:
+        return None
+    return max(estimate.high, 1 / estimate.low) - 1
+
+
+def _exponential(estimate: Estimate) -> Estimate:
+    """An estimate of logs, taken back."""
+    low = None if estimate.low is None else _exp(estimate.low)
+    high = None if estimate.high is None else _exp(estimate.high)
+    return Estimate(_exp(estimate.value), low, high, estimate.n)
+
+
+def _exp(value: float) -> float:
+    """math.exp, with infinity where it would overflow (a widened end can)."""
+    return math.exp(value) if value < 709 else math.inf
+
+
+def _estimate(values: Sequence[float], confidence: float) -> Estimate:
+    """Median and interval of finite values; the steps are in the module's docstring."""
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence is a share between 0 and 1, not {confidence}")
+    ordered = sorted(values)
+    n, middle = len(ordered), median(ordered)
+    if _sample_range_coverage(n) < confidence - _SHORTFALL * (1 - confidence) - _ROUNDING:
+        return Estimate(middle, None, None, n)
+    kept = _undisturbed(ordered, _DISTURBED_GAP.get(n, math.inf))
+    target = confidence + _CUSHION * (1 - confidence)
+    # The upper end is the mirror image of the lower one, computed by the same code.
+    low = _lower_end(kept, confidence, target)
+    high = -_lower_end([-value for value in reversed(kept)], confidence, target)
+    return Estimate(middle, min(low, middle), max(high, middle), n)  # min, max: rounding alone
+
+
+def _undisturbed(ordered: Sequence[float], limit: float) -> Sequence[float]:
+    """The values without the one end value more than `limit` ranges of the rest away from it.
+
+    A rest without any range gives no scale to judge by (counters that agree exactly), so nothing
+    is left out then.
+    """
+    first, last = ordered[1] - ordered[0], ordered[-1] - ordered[-2]
+    for rest, gap in ((ordered[1:], first), (ordered[:-1], last)):
+        scale = rest[-1] - rest[0]
+        if 1e-6 * gap < scale and gap > limit * scale:
+            return rest
+    return ordered
+
+
+def _lower_end(ordered: Sequence[float], confidence: float, target: float) -> float:
+    """The lower end of the interval of sorted values, at least four of them."""
+    n = len(ordered)
+    if target > _sample_range_coverage(n):
+        return ordered[0] - _WIDENING.get(n, 0.0) * (ordered[-1] - ordered[0])
+    depth, weight = _interpolation(n, target)
+    if n == 7 and depth == 1 and confidence <= _SIGNED_RANK_7:
+        return min(ordered[1], (ordered[0] + ordered[2]) / 2)
+    return (1 - weight) * ordered[depth - 1] + weight * ordered[depth]
+
+
+@cache
+def _interpolation(n: int, target: float) -> tuple[int, float]:
+    """Depth d and weight w of the bound (1 - w) * x_d + w * x_(d+1) that covers with `target`.
+
+    Hettmansperger and Sheather 1986, equation for lambda: with c_d the exact coverage of
+    [x_d, x_(n+1-d)] and I = (c_d - target) / (c_d - c_(d+1)), w = (n - d) I / (d + (n - 2 d) I).
+    """
+    coverages = _order_statistic_coverages(n)
+    for depth, (wider, narrower) in enumerate(pairwise(coverages), start=1):
+        if narrower <= target:
+            share = (wider - target) / (wider - narrower)
+            return depth, (n - depth) * share / (depth + (n - 2 * depth) * share)
+    raise AssertionError("the last coverage is 0")
+
+
+def _order_statistic_coverages(n: int) -> list[float]:
+    """Coverage of [x_d, x_(n+1-d)] for the median, d = 1, 2, ...: 1 - 2 P(Binomial(n, 1/2) < d).
+
+    The last one is 0: the interval that has closed to a point.
+    """
+    outside, coverages = 0, []
+    for depth in range(1, n // 2 + 1):
+        outside += math.comb(n, depth - 1)
+        coverages.append(1 - 2 * outside / 2**n)
+    return [*coverages, 0.0]
+
+
+def _sample_range_coverage(n: int) -> float:
+    """Coverage of [x1, xn] for the median of any continuous distribution: 1 - 2^(1 - n)."""
+    return 1 - 2.0 ** (1 - n)

@@ -1,0 +1,53 @@
+"""Which figures are summed up and compared, what they are called, and which way is better."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from harness.analysis.intervals import Direction
+
+LOWER, HIGHER = Direction.LOWER_IS_BETTER, Direction.HIGHER_IS_BETTER
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A figure of a trial, by its dotted path in the record."""
+
+    path: str
+    title: str
+    direction: Direction
+    headline: bool = False
+
+
+METRICS = (
+    Metric("client.success_rate", "success rate", HIGHER, headline=True),
+    Metric("client.achieved_rps", "achieved rate", HIGHER),
+    Metric("client.response_us.mean", "mean response time", LOWER),
+    Metric("client.response_us.p50", "median response time", LOWER, headline=True),
+    Metric("client.response_us.p90", "response time p90", LOWER),
+    Metric("client.response_us.p95", "response time p95", LOWER),
+    Metric("client.response_us.p99", "response time p99", LOWER, headline=True),
+    Metric("client.response_us.p999", "response time p99.9", LOWER),
+    Metric("client.service_us.p50", "median service time", LOWER),
+    Metric("client.service_us.p99", "service time p99", LOWER),
+    Metric("client.connect_us.p50", "median connect time", LOWER),
+    Metric("client.lag_us.p99", "generator's lag p99", LOWER),
+    Metric("server.cpu_us_per_request.total", "CPU per request", LOWER, headline=True),
+    Metric("server.cpu_us_per_request.handler", "handler CPU per request", LOWER),
+    Metric("server.cpu_us_per_request.overhead", "overhead CPU per request", LOWER, headline=True),
+    Metric("server.efficiency", "efficiency", HIGHER),
+    Metric("server.context_switches.per_s", "context switches a second", LOWER, headline=True),
+    Metric("server.context_switches.per_request", "context switches a request", LOWER),
+    Metric("server.threads_active_mean", "threads active", LOWER),
+    Metric("server.threads_peak", "threads at the peak", LOWER),
+    Metric("server.threads_created_per_s", "threads created a second", LOWER),
+    Metric("server.queue_depth_mean", "queue depth", LOWER),
+    Metric("server.queue_depth_max", "queue depth at the peak", LOWER),
+    Metric("server.memory.rss_peak_bytes", "resident peak", LOWER),
+    Metric("server.memory.rss_mean_bytes", "resident mean", LOWER),
+    Metric("server.memory.vms_peak_bytes", "address space peak", LOWER),
+    Metric("server.memory.stack_reserved_bytes", "stack reservation", LOWER),
+    Metric("server.stages_us.dispatch.p50", "median dispatch", LOWER),
+)
+
+BY_PATH = {metric.path: metric for metric in METRICS}

@@ -1,0 +1,139 @@
+"""The comparison as a table, in the shape of the design document's, readable at 80 columns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from harness.cli.units import microseconds, number, rate, share, size
+from harness.record import Cell, Comparison, Run, Trial
+
+Format = Callable[[float | None], str]
+
+# title, path, how it is written
+ROWS: tuple[tuple[str, str, Format], ...] = (
+    ("Threads active, mean", "server.threads_active_mean", number),
+    ("Threads at the peak", "server.threads_peak", number),
+    ("Thread creations/s", "server.threads_created_per_s", number),
+    ("Resident peak", "server.memory.rss_peak_bytes", size),
+    ("Stack reservation", "server.memory.stack_reserved_bytes", size),
+    ("CPU per request", "server.cpu_us_per_request.total", microseconds),
+    ("Overhead CPU/request", "server.cpu_us_per_request.overhead", microseconds),
+    ("Efficiency", "server.efficiency", share),
+    ("Context switches/s", "server.context_switches.per_s", number),
+    ("Latency, median", "client.response_us.p50", microseconds),
+    ("Latency, p99", "client.response_us.p99", microseconds),
+    ("Success", "client.success_rate", share),
+)
+_STYLES = {"better": "green", "worse": "red", "cannot-tell": "dim", "not-comparable": "dim"}
+_MARKS = {"better": "+", "worse": "-", "cannot-tell": "~", "not-comparable": ""}
+
+
+def print_run(console: Console, run: Run, folder: Path) -> None:
+    """All levels, what they come to, what to beware of, and where the rest is."""
+    for rps in run.settings.rps:
+        cells = [cell for cell in run.cells if cell.rps == rps]
+        if cells:
+            console.print(level_table(run, rps, cells))
+    console.print(
+        "Ratios are to the first backend, within rounds, with a 95 % interval: "
+        "+ better, - worse, ~ cannot tell.",
+        style="dim",
+        highlight=False,
+    )
+    if run.finding:
+        console.print()
+        console.print(run.finding, highlight=False, style="bold")
+    console.print()
+    for line in notes(run):
+        console.print(line, highlight=False)
+    console.print(f"Record, raw rows and charts: {folder}", highlight=False, soft_wrap=True)
+
+
+def level_table(run: Run, rps: float, cells: list[Cell]) -> Table:
+    """One level: a row for each figure, a column for each backend, a ratio for each contender."""
+    settings = run.settings
+    table = Table(
+        title=f"{rate(rps)}, {settings.rounds} rounds of {settings.duration_s:g} s, "
+        f"{settings.clients} clients, {settings.arrivals} arrivals",
+        title_justify="left",
+        title_style="bold",
+        pad_edge=False,
+    )
+    table.add_column("", no_wrap=True)
+    twins = len(set(settings.backends)) < len(settings.backends)
+    for cell in cells:
+        name = f"{cell.backend} #{cell.slot + 1}" if twins else cell.backend
+        table.add_column(name.replace("thread-", "thread-\n"), justify="right", no_wrap=True)
+    for cell in cells[1:]:
+        title = "ratio (95 % CI)" if len(cells) == 2 else f"ratio of {cell.backend}"
+        table.add_column(title, justify="left", no_wrap=True)
+    contenders = settings.backends[1:]
+    for title, path, write in ROWS:
+        compared = [c for c in run.comparisons if c.rps == rps and c.metric == path]
+        medians = [write(cell.metrics[path].median) for cell in cells]
+        ratios = [ratio_text(c) for c, _ in zip(compared, contenders, strict=False)]
+        table.add_row(title, *medians, *ratios)
+    return table
+
+
+def ratio_text(comparison: Comparison) -> Text:
+    """`0.56 (0.53-0.60) +`; without an interval the ratio alone."""
+    if comparison.ratio is None:
+        return Text("-", style="dim")
+    text = f"{_ratio(comparison.ratio)}"
+    if comparison.ci_low is not None and comparison.ci_high is not None:
+        text += f" ({_ratio(comparison.ci_low)}-{_ratio(comparison.ci_high)})"
+        text += f" {_MARKS[comparison.verdict]}"
+    else:
+        text += " (too few rounds)"
+    return Text(text, style=_STYLES[comparison.verdict])
+
+
+def _ratio(value: float) -> str:
+    if value == 0:
+        return "0"
+    if value >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.2f}" if value >= 0.095 else f"{value:.2g}"
+
+
+def notes(run: Run) -> list[str]:
+    """What a reader must know before believing the table."""
+    lines = [_classes(run.trials)] if run.trials else ["No trial was finished."]
+    invalid = [t for t in run.trials if not t.valid]
+    if invalid:
+        first = invalid[0]
+        lines.append(
+            f"{len(invalid)} of {len(run.trials)} trials are not compared. The first: "
+            f"{first.backend} at {rate(first.rps)}, round {first.round}: {first.invalid_reason}. "
+            "Lower the rate, stop what else runs on this machine, or take more rounds."
+        )
+    lines += [f"Warning: {warning}." for warning in run.warnings]
+    for trial in run.trials:
+        lines += [
+            f"Warning: {trial.backend}, {rate(trial.rps)}, round {trial.round}: {warning}."
+            for warning in trial.warnings
+        ]
+    if run.settings.driver == "closed-loop":
+        lines.append(
+            "Closed loop: a client whose last request is slow sends the next one late, so service "
+            "times leave out that waiting; response times count from the intended time."
+        )
+    if not run.complete:
+        lines.append(f"This run is PARTIAL: {run.incomplete_reason}.")
+    return lines
+
+
+def _classes(trials: list[Trial]) -> str:
+    counts: dict[str, int] = {}
+    for trial in trials:
+        counts[trial.class_] = counts.get(trial.class_, 0) + 1
+    scheduled = sum(t.client.scheduled for t in trials)
+    accounted = sum(t.client.outcomes.total() for t in trials)
+    told = ", ".join(f"{count} {kind}" for kind, count in counts.items())
+    return f"{len(trials)} trials: {told}. {scheduled:,} requests scheduled, {accounted:,} accounted for."

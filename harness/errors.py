@@ -1,0 +1,10 @@
+"""What is told to a person in one sentence."""
+
+from __future__ import annotations
+
+
+class LabError(Exception):
+    """Something that the user can mend: one sentence that says what was wrong and what to do.
+
+    Caught once, in the command's main, which prints it and exits with status 2.
+    """

@@ -1,0 +1,1 @@
+"""The experiment: which trials, in which order, and how one is run."""

@@ -1,0 +1,57 @@
+"""The plan of a run: which trial comes when. Pure."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from harness.record import Settings
+
+# What a trial takes besides warm-up and measured window: two processes to start, a server to
+# drain, figures to add up. Only the time left on the screen depends on it.
+OVERHEAD_S = 1.2
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedTrial:
+    """One trial to be run. Seeds are equal for all backends of a round, so that they get the
+    same schedule (common random numbers)."""
+
+    backend: str
+    slot: int
+    rps: float
+    round: int
+    order: int
+    seed: int
+    warmup_seed: int
+
+
+def plan_trials(settings: Settings) -> list[PlannedTrial]:
+    """All trials in the order in which they are run.
+
+    Rounds are outermost, so that a run that is cut short has seen every level. Within a round
+    the backends come one after the other, their order reversed from round to round (AB, BA, ...).
+    """
+    planned = []
+    slots = list(enumerate(settings.backends))
+    for round_number in range(1, settings.rounds + 1):
+        for level, rps in enumerate(settings.rps):
+            order = slots if (round_number + level) % 2 else slots[::-1]
+            # Levels start in different orders, so that neither backend is always first.
+            seed = _seed(settings.seed, rps, round_number)
+            for place, (slot, backend) in enumerate(order):
+                planned.append(
+                    PlannedTrial(backend, slot, rps, round_number, place, seed, seed + 1)
+                )
+    return planned
+
+
+def _seed(seed: int, rps: float, round_number: int) -> int:
+    """A seed of its own for each level and round; even, so that the next is free for warm-up."""
+    return ((seed * 1_000_003 + int(rps * 1000)) * 1_009 + round_number) * 2
+
+
+def expected_s(settings: Settings) -> float:
+    """About how long the trials of a plan take, in seconds."""
+    trials = len(settings.rps) * len(settings.backends) * settings.rounds
+    return math.ceil(trials * (settings.warmup_s + settings.duration_s + OVERHEAD_S))

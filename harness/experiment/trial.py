@@ -1,0 +1,247 @@
+"""One trial: a fresh server, a warm-up that is thrown away, a measured window, the accounts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from time import monotonic
+
+import numpy as np
+import pandas as pd
+
+from harness.analysis.summarise import (
+    ServerWindow,
+    build_trial,
+    copy_rows,
+    requests_frame,
+    timeline_frame,
+)
+from harness.experiment.cpus import CpuPlan
+from harness.experiment.plan import PlannedTrial
+from harness.experiment.processes import (
+    GeneratorProcess,
+    ProcessDied,
+    SamplerProcess,
+    ServerProcess,
+)
+from harness.load import ledger as L
+from harness.load.schedule import make_schedule
+from harness.load.worker import Order, Summary
+from harness.observe.control import ControlClient, ControlLost
+from harness.observe.kernel import deltas, read_kernel
+from harness.observe.sampler import Observation
+from harness.record import Settings, Trial
+
+_IDLE_S = 5.0
+_WATCH_S = 0.25
+# 50 ms of work and a metric a request, 96 bytes of JSON, as the design document's clients send.
+BODY = (
+    '{"name":"cpu.load.average","value":0.42,"timestamp":1700000000,'
+    '"tags":{"host":"web-1","dc":"a"}}'
+)
+_RESERVED_DESCRIPTORS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What a live view may show of the trial in progress. The ledger is live: do not keep it."""
+
+    planned: PlannedTrial
+    elapsed_s: float
+    ledger: L.Ledger
+    observations: list[Observation]
+
+
+@dataclass(frozen=True, slots=True)
+class TrialResult:
+    """A trial's record and raw rows. `failure` says what ended it early."""
+
+    trial: Trial
+    requests: pd.DataFrame
+    timeline: pd.DataFrame
+    failure: str | None
+
+
+Watch = Callable[[Progress], None]
+
+
+def server_arguments(planned: PlannedTrial, settings: Settings, cpus: CpuPlan) -> list[str]:
+    """The command line of the server of a trial, without its address."""
+    arguments = [
+        planned.backend,
+        f"--workers={settings.workers}",
+        f"--queue-size={settings.queue_size}",
+        f"--stack-size={settings.stack_size_bytes}",
+        f"--backlog={settings.backlog}",
+        f"--rate-limit={settings.rate_limit_per_s}",
+        f"--workload={settings.workload}",
+    ]
+    if cpus.pinned:
+        arguments.append("--cpus=" + ",".join(map(str, sorted(cpus.server))))
+    if settings.switch_interval_s is not None:
+        arguments.append(f"--switch-interval={settings.switch_interval_s}")
+    if settings.lock_stacks:
+        arguments.append("--lock-stacks")
+    return arguments
+
+
+def new_ledger(settings: Settings, rps: float, duration_s: float, seed: int) -> L.Ledger:
+    """A ledger with the schedule of one phase in it."""
+    schedule = make_schedule(rps, duration_s, settings.clients, settings.arrivals, seed)
+    ledger = L.Ledger.create(len(schedule))
+    for column, values in ((L.INTENDED, schedule.intended_ns), (L.CLIENT, schedule.client)):
+        np.frombuffer(ledger.column(column), dtype=np.int64)[:] = values
+    for column in (L.ALLOWED, L.SENT, L.CONNECTED, L.ENDED):
+        np.frombuffer(ledger.column(column), dtype=np.int64)[:] = L.NOT_YET
+    return ledger
+
+
+def source_address(client: int) -> str:
+    """Each client has a loopback address of its own, so that 100 x 28,000 ports are to be had."""
+    return f"127.{1 + client // 62_500}.{client // 250 % 250}.{1 + client % 250}"
+
+
+def make_order(
+    server: ServerProcess,
+    settings: Settings,
+    cpus: CpuPlan,
+    warmup: L.Ledger | None,
+    measured: L.Ledger,
+    max_in_flight: int,
+) -> Order:
+    """What the generator is to do."""
+    clients = range(settings.clients)
+    host, port = server.ready.host, server.ready.port
+    requests = [
+        f"POST /metrics HTTP/1.1\r\nHost: {host}:{port}\r\nX-Client-Id: client-{client}\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(BODY)}\r\n"
+        f"Connection: close\r\n\r\n{BODY}"
+        for client in clients
+    ]
+    return Order(
+        host=host,
+        port=port,
+        requests=requests,
+        sources=[source_address(client) for client in clients],
+        timeout_ns=int(settings.timeout_s * 1e9),
+        max_in_flight=max_in_flight,
+        closed_loop=settings.driver == "closed-loop",
+        own_cpu=cpus.pinned,
+        cpus=sorted(cpus.generator) if cpus.pinned else [],
+        warmup_fd=None if warmup is None else warmup.fd,
+        measured_fd=measured.fd,
+    )
+
+
+def run_trial(
+    planned: PlannedTrial,
+    settings: Settings,
+    cpus: CpuPlan,
+    descriptors: int,
+    watch: Watch | None = None,
+) -> TrialResult:
+    """Run one trial. `descriptors` is how many the generator may open.
+
+    Raises `LabError` when the server cannot be started. What fails later ends the trial early
+    and is told in the result, with all that was measured until then.
+    """
+    started = datetime.now(UTC).isoformat(timespec="milliseconds")
+    measured = new_ledger(settings, planned.rps, settings.duration_s, planned.seed)
+    warmup = None
+    if settings.warmup_s > 0:
+        warmup = new_ledger(settings, planned.rps, settings.warmup_s, planned.warmup_seed)
+    observers = cpus.observers
+    with ServerProcess(server_arguments(planned, settings, cpus)) as server:
+        order = make_order(
+            server, settings, cpus, warmup, measured, descriptors - _RESERVED_DESCRIPTORS
+        )
+        with (
+            GeneratorProcess(order) as generator,
+            SamplerProcess(server.ready.pid, server.ready.control_port, observers) as sampler,
+            ControlClient("127.0.0.1", server.ready.control_port) as control,
+        ):
+            for ledger in (warmup, measured):
+                if ledger is not None:
+                    ledger.close()  # both processes have it mapped; the descriptor has served
+            measurement = _Measurement(
+                planned, settings, server, generator, sampler, control, measured, watch
+            )
+            return measurement.run(started)
+
+
+class _Measurement:
+    """The measured window of one trial, from warm-up to final account."""
+
+    def __init__(
+        self,
+        planned: PlannedTrial,
+        settings: Settings,
+        server: ServerProcess,
+        generator: GeneratorProcess,
+        sampler: SamplerProcess,
+        control: ControlClient,
+        ledger: L.Ledger,
+        watch: Watch | None,
+    ) -> None:
+        self._planned = planned
+        self._settings = settings
+        self._server = server
+        self._generator = generator
+        self._sampler = sampler
+        self._control = control
+        self._ledger = ledger
+        self._watch = watch
+
+    def run(self, started: str) -> TrialResult:
+        """Measure; the result, complete or cut short."""
+        summary, window, failure = None, None, None
+        before = read_kernel()
+        try:
+            self._warm_up()
+            before = read_kernel()
+            opened = self._control.open_window()
+            self._sampler.tell(b"go")
+            self._generator.tell(b"go")
+            summary = self._wait()
+            closed = self._control.report()
+            observations = self._sampler.finish()
+            rested = self._control.wait_until_idle(_IDLE_S)
+            window = ServerWindow(opened, closed, rested, observations)
+            self._server.drain()
+        except (ProcessDied, ControlLost) as error:
+            failure = str(error if self._server.alive() else self._server.died())
+        observations = self._sampler.collect()
+        looks = [o.time_wait for o in observations if o.time_wait is not None]
+        kernel = deltas(before, read_kernel(), max(looks, default=None))
+        rows = copy_rows(self._ledger)
+        duration_s = self._settings.duration_s
+        trial = build_trial(
+            self._planned, started, duration_s, rows, summary, kernel, window, failure
+        )
+        requests = requests_frame(self._planned, rows)
+        timeline = timeline_frame(self._planned, rows.start_ns, observations)
+        return TrialResult(trial, requests, timeline, failure)
+
+    def _warm_up(self) -> None:
+        self._sampler.wait_ready()
+        limit_s = self._settings.warmup_s + self._settings.timeout_s + 30
+        self._generator.must_say(limit_s)
+        self._control.wait_until_idle(_IDLE_S)
+
+    def _wait(self) -> Summary:
+        """Until the generator is done, with a look at the server from time to time."""
+        began = monotonic()
+        limit_s = began + self._settings.duration_s + self._settings.timeout_s + 60
+        while (line := self._generator.wait_for_line(_WATCH_S)) is None:
+            if not self._server.alive():
+                raise self._server.died()
+            if monotonic() > limit_s:
+                raise ProcessDied("the generator did not end in time")
+            if self._watch is not None:
+                observations = self._sampler.collect()
+                elapsed_s = monotonic() - began
+                self._watch(Progress(self._planned, elapsed_s, self._ledger, observations))
+        if not self._server.alive():
+            raise self._server.died()
+        return self._generator.summary(line)

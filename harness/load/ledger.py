@@ -1,0 +1,75 @@
+"""The ledger: one row a scheduled request, in memory that both processes see.
+
+The parent writes the schedule, the generator fills in what happened, and the parent may look at
+any time: watching costs the generator nothing, and what a generator that was killed had measured
+is still there. It lies in a memfd, so that no disk can stall the generator.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+from typing import Final
+
+# Columns, each of n int64: times in ns from the window's start.
+INTENDED, CLIENT, ALLOWED, SENT, CONNECTED, ENDED, CODE = range(7)
+_COLUMNS: Final = 7
+# Header, int64 each: number of rows; the window's start on the monotonic clock; next row to be
+# sent; requests in flight and their peak.
+ROWS, START_NS, CURSOR, IN_FLIGHT, IN_FLIGHT_MAX = range(5)
+_HEADER: Final = 16
+
+NOT_YET: Final = -1  # a time that has not come
+
+# CODE: 0 while open, else outcome + 16 * detail, where detail is the HTTP status, or the cause of
+# an `unsent`.
+OK, TIMEOUT, REFUSED, RESET, REJECTED, HTTP_ERROR, BAD_RESPONSE, UNSENT = range(1, 9)
+OUTCOME_NAMES: Final = (
+    "open",
+    "ok",
+    "timeout",
+    "refused",
+    "reset",
+    "rejected",
+    "http_error",
+    "bad_response",
+    "unsent",
+)
+DETAIL: Final = 16
+UNSENT_LATE, UNSENT_IN_FLIGHT, UNSENT_DESCRIPTORS, UNSENT_PORTS, UNSENT_STOPPED = range(5)
+UNSENT_CAUSES: Final = ("too late", "in-flight cap", "no descriptors", "no ports", "stopped")
+
+
+class Ledger:
+    """Header and columns as memoryviews of int64 over the shared memory."""
+
+    def __init__(self, fd: int, rows: int) -> None:
+        self.fd = fd
+        self.rows = rows
+        self._map = mmap.mmap(fd, 8 * (_HEADER + _COLUMNS * rows))
+        self._words = memoryview(self._map).cast("q")
+        self.header = self._words[:_HEADER]
+
+    @classmethod
+    def create(cls, rows: int) -> Ledger:
+        """A new ledger of `rows` open rows. Raises OSError when there is no memory for it."""
+        fd = os.memfd_create("ledger")
+        os.ftruncate(fd, 8 * (_HEADER + _COLUMNS * rows))
+        ledger = cls(fd, rows)
+        ledger.header[ROWS] = rows
+        return ledger
+
+    @classmethod
+    def attach(cls, fd: int) -> Ledger:
+        """The ledger behind a descriptor that was inherited."""
+        size = os.fstat(fd).st_size
+        return cls(fd, (size // 8 - _HEADER) // _COLUMNS)
+
+    def column(self, column: int) -> memoryview[int]:
+        """One column; of length `rows`."""
+        start = _HEADER + column * self.rows
+        return self._words[start : start + self.rows]
+
+    def close(self) -> None:
+        """Close the descriptor; the memory lives until its last view is gone."""
+        os.close(self.fd)

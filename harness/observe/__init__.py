@@ -1,0 +1,1 @@
+"""Observation: what the server, the kernel and the machine say during a trial."""

@@ -1,0 +1,338 @@
+"""The record of a run: `run.json` as typed, immutable records.
+
+Others rely on the names here (the contract); the JSON Schema beside this file is generated from
+it. Missing is None, never 0. Units stand in names: `_us` microseconds, `_bytes` bytes, `_s`
+seconds, `per_s` for each second of the measured window.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+SCHEMA_VERSION = 1
+
+Outcome = Literal[
+    "ok", "timeout", "refused", "reset", "rejected", "http_error", "bad_response", "unsent"
+]
+OUTCOMES: tuple[Outcome, ...] = (
+    "ok",
+    "timeout",
+    "refused",
+    "reset",
+    "rejected",
+    "http_error",
+    "bad_response",
+    "unsent",
+)
+TrialClass = Literal["sound", "server-saturated", "generator-limited"]
+Verdict = Literal["better", "worse", "cannot-tell", "not-comparable"]
+Driver = Literal["open-loop", "closed-loop", "locust"]
+Arrivals = Literal["poisson", "constant"]
+
+
+class _Record(msgspec.Struct, frozen=True, kw_only=True):
+    """Base of all records: immutable, built by keyword."""
+
+
+class Quantiles(_Record):
+    """Of one kind of time over a trial's `ok` requests, in microseconds; None without any."""
+
+    mean: float | None
+    p50: float | None
+    p90: float | None
+    p95: float | None
+    p99: float | None
+    p999: float | None
+    max: float | None
+
+
+class Lag(_Record):
+    """The generator's own lateness, in microseconds, over what it sent."""
+
+    p50: float | None
+    p99: float | None
+    max: float | None
+
+
+class Outcomes(_Record):
+    """How many of the scheduled requests ended in each outcome."""
+
+    ok: int
+    timeout: int
+    refused: int
+    reset: int
+    rejected: int
+    http_error: int
+    bad_response: int
+    unsent: int
+
+    def total(self) -> int:
+        """All of them: equals `scheduled`."""
+        return sum(getattr(self, name) for name in OUTCOMES)
+
+
+class Client(_Record):
+    """What the generator saw. `response_us` counts from the intended time, `service_us` from the
+    actual send, `connect_us` from the send to the connection's being established."""
+
+    scheduled: int
+    outcomes: Outcomes
+    success_rate: float | None
+    achieved_rps: float
+    lag_us: Lag
+    response_us: Quantiles
+    service_us: Quantiles
+    connect_us: Quantiles
+    response_us_by_outcome: dict[str, Quantiles] = {}
+    unsent_causes: dict[str, int] = {}
+    in_flight_mean: float | None = None
+    in_flight_max: int | None = None
+    generator_cpu_share: float | None = None
+
+
+class Kernel(_Record):
+    """Deltas over the trial from /proc/net/netstat and /proc/net/snmp (whole machine)."""
+
+    listen_overflows: int | None
+    listen_drops: int | None
+    retransmits: int | None
+    time_wait_peak: int | None
+
+
+class ContextSwitches(_Record):
+    """Of the whole server process, ended threads included (getrusage RUSAGE_SELF)."""
+
+    voluntary: int | None
+    involuntary: int | None
+    per_s: float | None
+    per_request: float | None
+
+
+class CpuPerRequest(_Record):
+    """CPU microseconds for each request answered: all, inside handlers, and the rest."""
+
+    total: float | None
+    handler: float | None
+    overhead: float | None
+
+
+class Memory(_Record):
+    """Of the server process. `stack_reserved_bytes` is address space: peak threads x stack size."""
+
+    rss_peak_bytes: int | None
+    rss_mean_bytes: float | None
+    vms_peak_bytes: int | None
+    stack_reserved_bytes: int | None
+
+
+class Stage(_Record):
+    """One step of the request path, in microseconds, over the requests answered 202."""
+
+    mean: float | None
+    p50: float | None
+    p99: float | None
+
+
+class Stages(_Record):
+    """The steps, in order."""
+
+    dispatch: Stage
+    read: Stage
+    parse: Stage
+    rate_limit: Stage
+    decode: Stage
+    validate: Stage
+    write: Stage
+    close: Stage
+
+
+class Requests(_Record):
+    """The server's own count over the measured window, taken once it had come to rest."""
+
+    accepted: int
+    answered: int
+    answered_by_status: dict[str, int] = {}
+    timed_out: int = 0
+    reset: int = 0
+    abandoned: int = 0
+    in_progress: int = 0
+
+
+class Sampling(_Record):
+    """What watching cost the server: its housekeeping thread's share of the process."""
+
+    cpu_us: int | None
+    cpu_share: float | None
+    context_switches: int | None
+    samples: int
+
+
+class Server(_Record):
+    """What the server said of itself over the measured window."""
+
+    threads_created: int | None
+    threads_created_per_s: float | None
+    threads_active_mean: float | None
+    threads_peak: int | None
+    threads_seen_by_os_peak: int | None
+    queue_depth_mean: float | None
+    queue_depth_max: int | None
+    context_switches: ContextSwitches
+    cpu_us_per_request: CpuPerRequest
+    efficiency: float | None
+    memory: Memory
+    stages_us: Stages | None
+    requests: Requests
+    sampling: Sampling | None = None
+    pid: int | None = None
+    fresh_process: bool = True
+
+
+class Trial(_Record):
+    """One measured run: one backend, one level, one fresh server process.
+
+    `order` is the trial's place within its round (0 first); `slot` tells apart the two sides of
+    an A/A run, where both have the same backend.
+    """
+
+    backend: str
+    rps: float
+    round: int
+    order: int
+    slot: int
+    class_: TrialClass = msgspec.field(name="class")
+    valid: bool
+    invalid_reason: str | None
+    started: str
+    window_s: float
+    client: Client
+    kernel: Kernel
+    server: Server | None
+    warnings: list[str] = []
+
+
+class CellMetric(_Record):
+    """The median of one metric over a cell's valid rounds, with a 95 % interval where there is
+    one (None: too few rounds to say)."""
+
+    median: float | None
+    ci_low: float | None
+    ci_high: float | None
+
+
+class Cell(_Record):
+    """All trials of one backend at one level. `rounds` counts the valid ones."""
+
+    backend: str
+    slot: int
+    rps: float
+    rounds: int
+    metrics: dict[str, CellMetric]
+
+
+class Comparison(_Record):
+    """The typical within-round ratio contender / baseline of one metric, with its interval."""
+
+    rps: float
+    baseline: str
+    contender: str
+    metric: str
+    ratio: float | None
+    ci_low: float | None
+    ci_high: float | None
+    verdict: Verdict
+    rounds: int
+    note: str | None = None
+
+
+class Settings(_Record):
+    """Everything that was chosen. Runs that differ in one of these are not comparable."""
+
+    rps: list[float]
+    backends: list[str]
+    rounds: int
+    duration_s: float
+    warmup_s: float
+    clients: int
+    timeout_s: float
+    arrivals: Arrivals
+    workload: str
+    driver: Driver
+    workers: int
+    queue_size: int
+    stack_size_bytes: int
+    backlog: int
+    rate_limit_per_s: int
+    lock_stacks: bool
+    switch_interval_s: float | None
+    seed: int
+
+
+class Environment(_Record):
+    """Everything about the machine that could explain a figure; None where it cannot be read."""
+
+    cpu_model: str | None
+    cpu_count: int
+    server_cpus: list[int] | None
+    generator_cpus: list[int] | None
+    governor: str | None
+    kernel: str
+    virtualisation: str | None
+    python_version: str
+    python_build: str
+    gil_enabled: bool
+    switch_interval_s: float
+    packages: dict[str, str]
+    somaxconn: int | None
+    tcp_tw_reuse: int | None
+    tcp_max_syn_backlog: int | None
+    port_range: list[int] | None
+    nofile_soft: int
+    nofile_hard: int
+    malloc_arena_max: str | None
+    timer_slack_ns: int | None
+    clock_source: str | None
+    memory_bytes: int
+    load_average_at_start: list[float]
+    git_commit: str | None
+    git_dirty: bool | None
+
+
+class Run(_Record):
+    """A set of cells, in one folder under `results/`."""
+
+    schema: int
+    id: str
+    created: str
+    complete: bool
+    command: str
+    environment: Environment
+    settings: Settings
+    trials: list[Trial]
+    cells: list[Cell]
+    comparisons: list[Comparison]
+    incomplete_reason: str | None = None
+    warnings: list[str] = []
+    finding: str | None = None
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema (2020-12) that every `run.json` validates against."""
+    schema = msgspec.json.schema(Run)
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "MetricStream lab run, schema 1",
+        **schema,
+    }
+
+
+def metric_value(trial: Trial, path: str) -> float | None:
+    """The figure at a dotted path (`client.response_us.p50`) of a trial; None where missing."""
+    value: Any = trial
+    for name in path.split("."):
+        if value is None:
+            return None
+        value = getattr(value, name)
+    return None if value is None else float(value)

@@ -1,0 +1,137 @@
+"""A run's folder: written atomically, complete or marked as partial, and read back."""
+
+from __future__ import annotations
+
+import os
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+import pandas as pd
+
+from harness.errors import LabError
+from harness.record import SCHEMA_VERSION, Run
+
+RUN_FILE, REQUESTS_FILE, TIMELINE_FILE = "run.json", "requests.parquet", "timeline.parquet"
+_PARTS = ".parts"
+
+
+class RunFolder:
+    """The folder of one run. Raw rows are on disk after each trial, before anything can be lost."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._parts = 0
+
+    @classmethod
+    def create(cls, out: Path, name: str, now: datetime | None = None) -> RunFolder:
+        """A new folder `<UTC time>-<name>` below `out`. Raises `LabError` if it cannot be had."""
+        stamp = (now or datetime.now(UTC)).strftime("%Y%m%dT%H%M%SZ")
+        label = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.") or "run"
+        for number in range(1, 100):
+            path = out / (f"{stamp}-{label}" + (f"-{number}" if number > 1 else ""))
+            try:
+                path.mkdir(parents=True)
+                (path / _PARTS).mkdir()
+                return cls(path)
+            except FileExistsError as error:
+                if not path.is_dir():  # a file is in the way, further up
+                    raise cannot_write(out, error) from error
+            except OSError as error:
+                raise cannot_write(out, error) from error
+        raise LabError(f"{out} holds a hundred runs of this second already; take another --name")
+
+    @property
+    def id(self) -> str:
+        """The folder's name."""
+        return self.path.name
+
+    def add_trial(self, requests: pd.DataFrame, timeline: pd.DataFrame) -> None:
+        """Keep the raw rows of one trial. Raises `LabError` when the disk is full."""
+        self._parts += 1
+        for kind, frame in (("requests", requests), ("timeline", timeline)):
+            self._write_frame(self.path / _PARTS / f"{kind}-{self._parts:04}.parquet", frame)
+
+    def save(self, run: Run) -> None:
+        """Write `run.json`, replacing what was there."""
+        data = msgspec.json.format(msgspec.json.encode(run), indent=1)
+        _write(self.path / RUN_FILE, data + b"\n")
+
+    def finish(self) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """Merge the rows of all trials into the two parquet files; the frames."""
+        frames = []
+        for kind, name in (("requests", REQUESTS_FILE), ("timeline", TIMELINE_FILE)):
+            parts = sorted((self.path / _PARTS).glob(f"{kind}-*.parquet"))
+            frame = _concatenate([pd.read_parquet(part) for part in parts])
+            self._write_frame(self.path / name, frame)
+            frames.append(frame)
+        for part in (self.path / _PARTS).iterdir():
+            part.unlink()
+        (self.path / _PARTS).rmdir()
+        return frames[0], frames[1]
+
+    def discard_if_empty(self) -> None:
+        """Take the folder away again when nothing was measured."""
+        if self._parts == 0 and not (self.path / RUN_FILE).exists():
+            (self.path / _PARTS).rmdir()
+            self.path.rmdir()
+
+    def _write_frame(self, path: Path, frame: pd.DataFrame) -> None:
+        temporary = path.with_suffix(".tmp")
+        try:
+            frame.to_parquet(temporary, index=False, compression="zstd")
+            os.replace(temporary, path)
+        except OSError as error:
+            temporary.unlink(missing_ok=True)
+            raise cannot_write(path, error) from error
+
+
+def _concatenate(frames: list[pd.DataFrame]) -> pd.DataFrame:
+    """One frame of many; categories of the parts are united, so that they stay categories."""
+    if not frames:
+        return pd.DataFrame()
+    for column in frames[0].columns:
+        if not isinstance(frames[0][column].dtype, pd.CategoricalDtype):
+            continue
+        union: list[str] = []
+        for frame in frames:
+            union += [c for c in frame[column].cat.categories if c not in union]
+        for frame in frames:
+            frame[column] = frame[column].cat.set_categories(union)
+    return pd.concat(frames, ignore_index=True)
+
+
+def _write(path: Path, data: bytes) -> None:
+    temporary = path.with_name(path.name + ".tmp")
+    try:
+        with open(temporary, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise cannot_write(path, error) from error
+
+
+def cannot_write(path: Path, error: OSError) -> LabError:
+    """One sentence for a file or folder that cannot be written."""
+    return LabError(
+        f"cannot write {path}: {error.strerror or error}; make room or name another folder (--out)"
+    )
+
+
+def load_run(path: Path) -> Run:
+    """The record in a run's folder, or in a `run.json`. Raises `LabError` with the reason."""
+    file = path / RUN_FILE if path.is_dir() else path
+    try:
+        data = file.read_bytes()
+        version = msgspec.json.decode(data, type=dict).get("schema")
+        if version != SCHEMA_VERSION:
+            raise LabError(f"{file} has schema {version!r}; this lab reads {SCHEMA_VERSION}")
+        return msgspec.json.decode(data, type=Run)
+    except OSError as error:
+        raise LabError(f"cannot read {file}: {error.strerror}; is it a run's folder?") from error
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise LabError(f"{file} is no whole run.json: {error}") from error
