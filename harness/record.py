@@ -32,11 +32,7 @@ Driver = Literal["open-loop", "closed-loop", "locust"]
 Arrivals = Literal["poisson", "constant"]
 
 
-class _Record(msgspec.Struct, frozen=True, kw_only=True):
-    """Base of all records: immutable, built by keyword."""
-
-
-class Quantiles(_Record):
+class Quantiles(msgspec.Struct, frozen=True, kw_only=True):
     """Of one kind of time over a trial's `ok` requests, in microseconds; None without any."""
 
     mean: float | None
@@ -48,7 +44,7 @@ class Quantiles(_Record):
     max: float | None
 
 
-class Lag(_Record):
+class Lag(msgspec.Struct, frozen=True, kw_only=True):
     """The generator's own lateness, in microseconds, over what it sent."""
 
     p50: float | None
@@ -56,7 +52,7 @@ class Lag(_Record):
     max: float | None
 
 
-class Outcomes(_Record):
+class Outcomes(msgspec.Struct, frozen=True, kw_only=True):
     """How many of the scheduled requests ended in each outcome."""
 
     ok: int
@@ -73,7 +69,7 @@ class Outcomes(_Record):
         return sum(getattr(self, name) for name in OUTCOMES)
 
 
-class Client(_Record):
+class Client(msgspec.Struct, frozen=True, kw_only=True):
     """What the generator saw. `response_us` counts from the intended time, `service_us` from the
     actual send, `connect_us` from the send to the connection's being established."""
 
@@ -92,7 +88,7 @@ class Client(_Record):
     generator_cpu_share: float | None = None
 
 
-class Kernel(_Record):
+class Kernel(msgspec.Struct, frozen=True, kw_only=True):
     """Deltas over the trial from /proc/net/netstat and /proc/net/snmp (whole machine)."""
 
     listen_overflows: int | None
@@ -101,7 +97,7 @@ class Kernel(_Record):
     time_wait_peak: int | None
 
 
-class ContextSwitches(_Record):
+class ContextSwitches(msgspec.Struct, frozen=True, kw_only=True):
     """Of the whole server process, ended threads included (getrusage RUSAGE_SELF)."""
 
     voluntary: int | None
@@ -110,7 +106,7 @@ class ContextSwitches(_Record):
     per_request: float | None
 
 
-class CpuPerRequest(_Record):
+class CpuPerRequest(msgspec.Struct, frozen=True, kw_only=True):
     """CPU microseconds for each request answered: all, inside handlers, and the rest."""
 
     total: float | None
@@ -118,7 +114,7 @@ class CpuPerRequest(_Record):
     overhead: float | None
 
 
-class Memory(_Record):
+class Memory(msgspec.Struct, frozen=True, kw_only=True):
     """Of the server process. `stack_reserved_bytes` is address space: peak threads x stack size."""
 
     rss_peak_bytes: int | None
@@ -127,7 +123,7 @@ class Memory(_Record):
     stack_reserved_bytes: int | None
 
 
-class Stage(_Record):
+class Stage(msgspec.Struct, frozen=True, kw_only=True):
     """One step of the request path, in microseconds, over the requests answered 202."""
 
     mean: float | None
@@ -135,7 +131,7 @@ class Stage(_Record):
     p99: float | None
 
 
-class Stages(_Record):
+class Stages(msgspec.Struct, frozen=True, kw_only=True):
     """The steps, in order."""
 
     dispatch: Stage
@@ -148,7 +144,7 @@ class Stages(_Record):
     close: Stage
 
 
-class Requests(_Record):
+class Requests(msgspec.Struct, frozen=True, kw_only=True):
     """The server's own count over the measured window, taken once it had come to rest."""
 
     accepted: int
@@ -160,7 +156,7 @@ class Requests(_Record):
     in_progress: int = 0
 
 
-class Sampling(_Record):
+class Sampling(msgspec.Struct, frozen=True, kw_only=True):
     """What watching cost the server: its housekeeping thread's share of the process."""
 
     cpu_us: int | None
@@ -169,7 +165,7 @@ class Sampling(_Record):
     samples: int
 
 
-class Server(_Record):
+class Server(msgspec.Struct, frozen=True, kw_only=True):
     """What the server said of itself over the measured window."""
 
     threads_created: int | None
@@ -190,7 +186,7 @@ class Server(_Record):
     fresh_process: bool = True
 
 
-class Trial(_Record):
+class Trial(msgspec.Struct, frozen=True, kw_only=True):
     """One measured run: one backend, one level, one fresh server process.
 
     `order` is the trial's place within its round (0 first); `slot` tells apart the two sides of
@@ -213,7 +209,7 @@ class Trial(_Record):
     warnings: list[str] = []
 
 
-class CellMetric(_Record):
+class CellMetric(msgspec.Struct, frozen=True, kw_only=True):
     """The median of one metric over a cell's valid rounds, with a 95 % interval where there is
     one (None: too few rounds to say)."""
 
@@ -222,7 +218,7 @@ class CellMetric(_Record):
     ci_high: float | None
 
 
-class Cell(_Record):
+class Cell(msgspec.Struct, frozen=True, kw_only=True):
     """All trials of one backend at one level. `rounds` counts the valid ones."""
 
     backend: str
@@ -232,7 +228,7 @@ class Cell(_Record):
     metrics: dict[str, CellMetric]
 
 
-class Comparison(_Record):
+class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     """The typical within-round ratio contender / baseline of one metric, with its interval."""
 
     rps: float
@@ -247,7 +243,7 @@ class Comparison(_Record):
     note: str | None = None
 
 
-class Settings(_Record):
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that was chosen. Runs that differ in one of these are not comparable."""
 
     rps: list[float]
@@ -270,7 +266,7 @@ class Settings(_Record):
     seed: int
 
 
-class Environment(_Record):
+class Environment(msgspec.Struct, frozen=True, kw_only=True):
     """Everything about the machine that could explain a figure; None where it cannot be read."""
 
     cpu_model: str | None
@@ -300,7 +296,7 @@ class Environment(_Record):
     git_dirty: bool | None
 
 
-class Run(_Record):
+class Run(msgspec.Struct, frozen=True, kw_only=True):
     """A set of cells, in one folder under `results/`."""
 
     schema: int
@@ -336,3 +332,10 @@ def metric_value(trial: Trial, path: str) -> float | None:
             return None
         value = getattr(value, name)
     return None if value is None else float(value)
+
+
+if __name__ == "__main__":
+    import json
+
+    # python -m harness.record > harness/run.schema.json
+    print(json.dumps(json_schema(), indent=1))

@@ -46,7 +46,7 @@ def _ratio(comparison: Comparison | None, words: str) -> str | None:
         return None
     interval = f"{comparison.ci_low:.2f} to {comparison.ci_high:.2f}"
     what = words.removeprefix("of ")
-    return f"{comparison.ratio:.2f} x {what} ({interval})"
+    return f"{comparison.ratio:.2f}× {what} ({interval})"
 
 
 def _success(rps: float, cells: Sequence[Cell]) -> str:

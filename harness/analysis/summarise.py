@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -139,7 +140,9 @@ def client_figures(rows: Rows, duration_s: float, summary: Summary | None) -> Cl
     return Client(
         scheduled=scheduled,
         outcomes=Outcomes(
-            **{name: int(counts[code]) for code, name in enumerate(L.OUTCOME_NAMES) if 0 < code < 8},
+            **{
+                name: int(counts[code]) for code, name in enumerate(L.OUTCOME_NAMES) if 0 < code < 8
+            },
             unsent=unsent,
         ),
         success_rate=int(counts[L.OK]) / scheduled if scheduled else None,
@@ -233,9 +236,7 @@ def _cpu_per_request(opened: Report, closed: Report, answered: int) -> CpuPerReq
     return CpuPerRequest(total=total, handler=handler, overhead=total - handler)
 
 
-def _switches(
-    opened: Report, closed: Report, answered: int, elapsed_s: float
-) -> ContextSwitches:
+def _switches(opened: Report, closed: Report, answered: int, elapsed_s: float) -> ContextSwitches:
     voluntary = closed.process.voluntary_switches - opened.process.voluntary_switches
     involuntary = closed.process.involuntary_switches - opened.process.involuntary_switches
     both = voluntary + involuntary
@@ -372,11 +373,13 @@ def requests_frame(planned: PlannedTrial, rows: Rows) -> pd.DataFrame:
     """One row a scheduled request; times in microseconds from the intended time or the send."""
     sent, ended, connected = rows.sent >= 0, rows.ended >= 0, rows.connected >= 0
     outcome = np.where(rows.outcome == 0, L.UNSENT, rows.outcome)
-    names = pd.Categorical.from_codes(outcome - 1, categories=list(L.OUTCOME_NAMES[1:]))
+    names = pd.Categorical.from_codes(outcome - 1, categories=pd.Index(L.OUTCOME_NAMES[1:]))
     size = len(outcome)
     return pd.DataFrame(
         {
-            "backend": pd.Categorical.from_codes(np.zeros(size, np.int8), [planned.backend]),
+            "backend": pd.Categorical.from_codes(
+                np.zeros(size, np.int8), categories=pd.Index([planned.backend])
+            ),
             "slot": np.full(size, planned.slot, np.int8),
             "level": np.full(size, planned.rps),
             "round": np.full(size, planned.round, np.int32),
@@ -397,7 +400,7 @@ def timeline_frame(
     """One row each 100 ms step: what happened between one look at the server and the next."""
     steps = [
         _step(planned, start_ns, before, after)
-        for before, after in zip(observations[:-1], observations[1:], strict=True)
+        for before, after in pairwise(observations)
         if after.server.monotonic_ns > start_ns
     ]
     frame = pd.DataFrame(steps, columns=list(_STEP_TYPES))

@@ -68,7 +68,9 @@ def compare(
     ] = "open-loop",
     workers: Annotated[int, typer.Option(help="Threads of the pool.")] = 16,
     queue_size: Annotated[int, typer.Option(help="What may wait for them; beyond: 503.")] = 10_000,
-    stack_size: Annotated[str, typer.Option(help="Address space for each thread's stack.")] = "2MiB",
+    stack_size: Annotated[
+        str, typer.Option(help="Address space for each thread's stack.")
+    ] = "2MiB",
     backlog: Annotated[
         int, typer.Option(help="Connections that the kernel holds until accept.")
     ] = 4096,
@@ -89,7 +91,7 @@ def compare(
 
     example: labrun compare --rps 500,2000 --rounds 7 --json -
     """
-    from harness.cli.compare import CompareOptions, compare_command
+    from harness.cli.settings import CompareOptions, make_settings
 
     options = CompareOptions(
         rps="500,1000,2000,5000,10000" if sweep else rps,
@@ -113,11 +115,15 @@ def compare(
         name=name,
         json=json,
     )
-    raise typer.Exit(compare_command(options))
+    settings = make_settings(options)
+    from harness.cli.compare import compare_command
+
+    raise typer.Exit(compare_command(options, settings))
 
 
 @app.command(
-    context_settings={"ignore_unknown_options": True, "help_option_names": []}, add_help_option=False
+    context_settings={"ignore_unknown_options": True, "help_option_names": []},
+    add_help_option=False,
 )
 def serve(arguments: Annotated[list[str] | None, typer.Argument()] = None) -> None:
     """Run one server by hand, as `python -m servers` does.
@@ -155,7 +161,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         status = app(argv, standalone_mode=False)
     except TyperException as error:
-        sentence = getattr(error, "format_message", lambda: str(error))()
+        sentence = error.format_message() if hasattr(error, "format_message") else str(error)
         print(f"labrun: {sentence.rstrip('.')} (see labrun --help)", file=sys.stderr)
         return 2
     except LabError as error:

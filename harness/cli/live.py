@@ -106,10 +106,8 @@ class LiveView:
         self._refresh()
 
     def _refresh(self) -> None:
-        if self._done:
-            per_trial_s = (monotonic() - self._began) / self._done
-        else:
-            per_trial_s = self._trial_s
+        elapsed_s = monotonic() - self._began
+        per_trial_s = elapsed_s / self._done if self._done else self._trial_s
         left = f"about {duration(per_trial_s * (self._total - self._done))} left"
         self._bar.update(self._task, completed=self._done, left=left)
         if self.live is not None:

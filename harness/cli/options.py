@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TypeVar, get_args
 
 from harness.errors import LabError
-from harness.load.schedule import MAX_REQUESTS, MAX_RPS
+from harness.load.limits import MAX_REQUESTS, MAX_RPS
 from harness.record import Arrivals, Driver
 from servers.options import parse_stack_size, parse_workload
 from servers.registry import UnknownBackend, resolve

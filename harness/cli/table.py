@@ -136,4 +136,7 @@ def _classes(trials: list[Trial]) -> str:
     scheduled = sum(t.client.scheduled for t in trials)
     accounted = sum(t.client.outcomes.total() for t in trials)
     told = ", ".join(f"{count} {kind}" for kind, count in counts.items())
-    return f"{len(trials)} trials: {told}. {scheduled:,} requests scheduled, {accounted:,} accounted for."
+    return (
+        f"{len(trials)} trials: {told}. "
+        f"{scheduled:,} requests scheduled, {accounted:,} accounted for."
+    )

@@ -206,5 +206,3 @@ class SamplerProcess(_Child):
         except subprocess.TimeoutExpired:
             self.process.kill()
         return self.collect()
-
-

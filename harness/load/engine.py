@@ -74,7 +74,9 @@ class Rules:
 class Engine:
     """Sends the requests of one ledger. Used once; not thread-safe."""
 
-    def __init__(self, ledger: L.Ledger, target: Target, rules: Rules, watch_fd: int | None) -> None:
+    def __init__(
+        self, ledger: L.Ledger, target: Target, rules: Rules, watch_fd: int | None
+    ) -> None:
         self._header = ledger.header
         self._rows = ledger.rows
         self._intended = ledger.column(L.INTENDED)
@@ -99,7 +101,9 @@ class Engine:
         self._waiting: dict[int, deque[int]] = {}  # closed loop: rows behind their client's last
         self._waiting_count = 0
         self._ready: deque[tuple[int, int]] = deque()  # closed loop: (row, allowed) to send now
-        self._good = b""  # the last whole 202 response: others are compared with it first
+        self._good: bytes | None = (
+            None  # the last whole 202 response: others are compared with it first
+        )
         self._in_flight_max = 0
         self.parent_gone = False
 
@@ -127,9 +131,9 @@ class Engine:
                 self._start(row, allowed, monotonic_ns())
             if self._deadlines and self._deadlines[0][0] <= now:
                 self._expire(now)
-            if cursor == rows and not self._sockets and not self._ready:
-                if not self._waiting_count or now > last_end_ns:
-                    break
+            nothing_flies = cursor == rows and not self._sockets and not self._ready
+            if nothing_flies and (not self._waiting_count or now > last_end_ns):
+                break
             events = poll(0, 64)
             if events:
                 self._handle(events, monotonic_ns())

@@ -7,10 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-# One Python process cannot send more than some 20,000 requests a second; beyond this a plan is
-# a mistake rather than an experiment.
-MAX_RPS = 100_000
-MAX_REQUESTS = 5_000_000
+from harness.load.limits import MAX_REQUESTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +45,13 @@ def make_schedule(
     else:
         times_s, owner = _poisson(rps, duration_s, clients, seed)
     order = np.argsort(times_s, kind="stable")
-    return Schedule((times_s[order] * 1e9).astype(np.int64), owner[order])
+    return Schedule(np.rint(times_s[order] * 1e9).astype(np.int64), owner[order])
 
 
 def _constant(
     rps: float, duration_s: float, clients: int
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
-    index = np.arange(int(round(rps * duration_s)), dtype=np.int64)
+    index = np.arange(round(rps * duration_s), dtype=np.int64)
     return index / rps, index % clients
 
 

@@ -1,0 +1,117 @@
+"""Peak throughput against peers, side by side: `python -m benchmarks.peak [ROUNDS]`
+
+wrk (Debian package), one thread, 100 connections, closed loop, `Connection: close`; the server on
+the first CPU, wrk on the last. Servers take turns within a round, and ratios are of the same
+round. Our pool also runs without stamps and counters, which tells what those cost.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from benchmarks.common import met, print_table
+from harness.experiment.trial import BODY
+
+SECONDS = 3
+_SCRIPT = f"""wrk.method = "POST"
+wrk.body = [[{BODY}]]
+wrk.headers["Content-Type"] = "application/json"
+wrk.headers["Connection"] = "close"
+"""
+OURS = ("thread-pool", "thread-per-request", "benchmarks.bare:BarePool")
+PEERS = ("waitress", "http.server")
+# name, of, to, mark, whether the ratio is to be at most the mark
+MARKS = (
+    ("thread-pool / waitress", "thread-pool", "waitress", 2.5, False),
+    ("thread-per-request / http.server", "thread-per-request", "http.server", 2.0, False),
+    ("thread-pool bare / with telemetry", "benchmarks.bare:BarePool", "thread-pool", 1.05, True),
+)
+
+
+@contextmanager
+def running(name: str, cpu: int) -> Iterator[int]:
+    """A server of ours or a peer on one CPU; its port."""
+    python = [sys.executable, "-m"]
+    if name in PEERS:
+        command = [*python, "benchmarks.peers", name, str(cpu)]
+    else:
+        command = [*python, "servers", name, "--port=0", "--rate-limit=0", f"--cpus={cpu}"]
+    server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    try:
+        assert server.stdout is not None
+        ready = json.loads(server.stdout.readline())
+        yield ready if isinstance(ready, int) else int(ready["port"])
+    finally:
+        server.kill()
+        server.communicate()
+
+
+def requests_per_s(port: int, script: str, cpu: int) -> float:
+    """What wrk reports."""
+    url = f"http://127.0.0.1:{port}/metrics"
+    done = subprocess.run(
+        ["taskset", "-c", str(cpu), "wrk", "-t1", "-c100", f"-d{SECONDS}s", "-s", script, url],
+        capture_output=True,
+        text=True,
+        timeout=SECONDS + 30,
+        check=True,
+    )
+    if "Non-2xx" in done.stdout:
+        raise RuntimeError(f"not every answer was 202:\n{done.stdout}")
+    found = re.search(r"Requests/sec:\s+([\d.]+)", done.stdout)
+    if found is None:
+        raise RuntimeError(f"wrk said:\n{done.stdout}")
+    return float(found[1])
+
+
+def measure(rounds: int) -> dict[str, list[float]]:
+    """Requests a second of each server, round by round; the order is reversed every other."""
+    cpus = sorted(os.sched_getaffinity(0))
+    rates: dict[str, list[float]] = {name: [] for name in (*OURS, *PEERS)}
+    with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
+        script.write(_SCRIPT)
+        script.flush()
+        for number in range(rounds):
+            names = list(rates) if number % 2 == 0 else list(rates)[::-1]
+            for name in names:
+                with running(name, cpus[0]) as port:
+                    rates[name].append(requests_per_s(port, script.name, cpus[-1]))
+    return rates
+
+
+def main() -> int:
+    """Print rates, and ratios beside their marks."""
+    if shutil.which("wrk") is None:
+        print("benchmarks.peak: wrk is not installed (Debian package wrk)", file=sys.stderr)
+        return 2
+    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 5
+    rates = measure(rounds)
+    print_table(
+        f"Requests/s under wrk, closed loop, 100 connections, {rounds} rounds of {SECONDS} s",
+        ("server", "median", "lowest", "highest"),
+        [
+            [name, f"{statistics.median(r):,.0f}", f"{min(r):,.0f}", f"{max(r):,.0f}"]
+            for name, r in rates.items()
+        ],
+    )
+    rows = []
+    for name, top, bottom, mark, at_most in MARKS:
+        ratios = [a / b for a, b in zip(rates[top], rates[bottom], strict=True)]
+        ratio = statistics.median(ratios)
+        spread = f"{min(ratios):.2f} to {max(ratios):.2f}"
+        rows.append([name, f"{ratio:.2f}", spread, f"{mark:g}", met(ratio, mark, at_most)])
+    print_table("Within-round ratios", ("ratio", "median", "rounds", "mark", ""), rows)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

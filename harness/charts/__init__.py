@@ -1,0 +1,42 @@
+"""Charts of a run. Drawing never measures; matplotlib is imported only when something is drawn."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+    from harness.record import Run
+
+NAMES = ("distribution", "success", "storm", "cost")
+
+
+def figure(name: str, run: Run, requests: pd.DataFrame, timeline: pd.DataFrame) -> Figure:
+    """One chart by name (of `NAMES`); the frames are those of the run's parquet files."""
+    from harness.charts import cost, distribution, storm, style, success
+
+    with style.styled():
+        if name == "distribution":
+            return distribution.draw(run, requests)
+        if name == "success":
+            return success.draw(run)
+        if name == "storm":
+            return storm.draw(run, timeline)
+        if name == "cost":
+            return cost.draw(run)
+    raise ValueError(f"there is no chart {name!r}; there are {', '.join(NAMES)}")
+
+
+def draw_all(run: Run, requests: pd.DataFrame, timeline: pd.DataFrame, folder: Path) -> list[Path]:
+    """Every chart as PNG and SVG into `folder`; the paths. Raises OSError when it is full."""
+    from harness.charts import style
+
+    paths = []
+    for name in NAMES:
+        drawn = figure(name, run, requests, timeline)
+        with style.styled():
+            paths += style.save(drawn, folder, name)
+    return paths

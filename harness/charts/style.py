@@ -1,0 +1,202 @@
+"""One style for every chart: colours, type, units, titles, and how figures are saved."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import matplotlib as mpl
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
+
+from harness.record import Comparison, Run
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+# From the palette of Okabe and Ito (2008), which survives colour blindness; of it, a dark and a
+# light colour, so that they survive greyscale too (relative luminance 0.10 and 0.42).
+DARK, LIGHT = "#005A9C", "#E69F00"
+_KNOWN = {"thread-per-request": LIGHT, "thread-pool": DARK}
+_OTHERS = ("#009E73", "#CC79A7", "#56B4E9", "#6B4C9A")
+INVALID = "#9A9A9A"
+INK, FAINT = "#222222", "#D9D9D9"
+# Any: the stubs want every key as a literal type.
+_RC: Any = {
+    "font.family": "DejaVu Sans",
+    "font.size": 9.5,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "#666666",
+    "axes.labelcolor": INK,
+    "axes.titlesize": 10,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": FAINT,
+    "grid.linewidth": 0.6,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "legend.frameon": False,
+    "svg.fonttype": "none",  # text stays text: it can be read, searched and spoken
+    "svg.hashsalt": "metricstream-lab",  # equal data give equal files
+}
+_TITLE_WIDTH = 78
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How one backend (or one side of an A/A run) is drawn, everywhere."""
+
+    slot: int
+    label: str
+    colour: str
+    line: Any
+    marker: str
+
+
+def looks(run: Run) -> list[Look]:
+    """A look for each slot of the run, in order."""
+    backends = run.settings.backends
+    others = iter(_OTHERS)
+    found: list[Look] = []
+    for slot, backend in enumerate(backends):
+        twins = backends.count(backend) > 1
+        colour = _KNOWN.get(backend) or next(others, INVALID)
+        if twins and backends.index(backend) != slot:
+            colour = next(others, INVALID)
+        label = f"{backend} #{slot + 1}" if twins else backend
+        line = "solid" if slot % 2 else (0, (5, 1.5))
+        found.append(Look(slot, label, colour, line, "os^Dvp"[slot % 6]))
+    return found
+
+
+@contextmanager
+def styled() -> Iterator[None]:
+    """The style, for what is drawn and saved inside."""
+    with mpl.rc_context(_RC):
+        yield
+
+
+def new_figure(width: float = 8.0, height: float = 4.6) -> Figure:
+    """A figure of its own (no pyplot state), sizes in inches."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def head(figure: Figure, title: str, subtitle: str) -> None:
+    """The finding, and below it what it rests on."""
+    wide = int(_TITLE_WIDTH * figure.get_figwidth() / 8.0)
+    title = "\n".join(textwrap.wrap(title, wide))
+    subtitle = "\n".join(textwrap.wrap(subtitle, int(wide * 1.3)))
+    lines = title.count("\n") + 1, subtitle.count("\n") + 1
+    height = figure.get_figheight()
+    figure.text(0.012, 1 - 0.08 / height, title, va="top", fontsize=11.5, fontweight="bold",
+                color=INK)  # fmt: skip
+    top = 0.12 + 0.2 * lines[0]
+    figure.text(0.012, 1 - top / height, subtitle, va="top", fontsize=8.8, color="#555555")
+    used = top + 0.17 * lines[1] + 0.08
+    engine = figure.get_layout_engine()
+    assert engine is not None
+    engine.set(rect=(0, 0, 1, 1 - used / height))  # type: ignore[call-arg]
+
+
+def save(figure: Figure, folder: Path, name: str) -> list[Path]:
+    """`name`.png at 150 dpi and `name`.svg; their paths."""
+    folder.mkdir(parents=True, exist_ok=True)
+    png, svg = folder / f"{name}.png", folder / f"{name}.svg"
+    figure.savefig(png, dpi=150, metadata={"Software": None})
+    figure.savefig(svg, metadata={"Date": None, "Creator": None})
+    return [png, svg]
+
+
+def subtitle(run: Run, what: str = "") -> str:
+    """What a chart rests on, in a line."""
+    settings = run.settings
+    valid = sum(t.valid for t in run.trials)
+    parts = [
+        f"{settings.rounds} rounds of {settings.duration_s:g} s",
+        f"{sum(t.client.scheduled for t in run.trials):,} requests",
+        f"{settings.arrivals} arrivals, {settings.driver}",
+    ]
+    if settings.workload != "ingest":
+        parts.append(f"workload {settings.workload}")
+    if valid < len(run.trials):
+        parts.append(f"{len(run.trials) - valid} of {len(run.trials)} trials invalid, not compared")
+    if not run.complete:
+        parts.append("PARTIAL run")
+    return " · ".join(parts) + (f". {what}" if what else "")
+
+
+def nearest_level(run: Run, wanted: float = 2000.0) -> float:
+    """The level that titles speak of: the one nearest to the document's 2,000 RPS."""
+    return min(run.settings.rps, key=lambda rps: abs(rps - wanted))
+
+
+def comparison(run: Run, metric: str, rps: float) -> Comparison | None:
+    """The first contender's comparison of a metric at a level, where there is one."""
+    for found in run.comparisons:
+        if found.metric == metric and found.rps == rps:
+            return found
+    return None
+
+
+def claim(found: Comparison | None, what: str) -> str:
+    """`0.58× the CPU per request (95 % CI 0.55 to 0.61)`, or that none can be told."""
+    if found is None or found.verdict == "not-comparable" or found.ratio is None:
+        return f"{what} is not compared"
+    if found.ci_low is None or found.ci_high is None:
+        return f"{found.ratio:.2f}× {what} ({found.rounds} rounds: no interval)"
+    if found.verdict == "cannot-tell":
+        return (
+            f"no difference in {what} can be told ({found.ratio:.2f}×, "
+            f"95 % CI {found.ci_low:.2f} to {found.ci_high:.2f})"
+        )
+    return f"{found.ratio:.2f}× {what} (95 % CI {found.ci_low:.2f} to {found.ci_high:.2f})"
+
+
+def count_axis(axes: Axes) -> None:
+    """Plain numbers with thousands separators on y."""
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+
+
+def microseconds_axis(value: float, _position: float = 0) -> str:
+    """`50 µs`, `1.5 ms`, `2 s`."""
+    if value >= 1e6:
+        return f"{value / 1e6:g} s"
+    return f"{value / 1e3:g} ms" if value >= 1e3 else f"{value:g} µs"
+
+
+def level_label(rps: float) -> str:
+    """`2,000`."""
+    return f"{rps:,.0f}" if rps >= 10 else f"{rps:g}"
+
+
+def level_axis(axes: Axes, levels: Sequence[float]) -> None:
+    """Offered load on x: a log scale when the levels are far apart, ticks at the levels."""
+    if max(levels) > 3 * min(levels):
+        axes.set_xscale("log")
+    axes.set_xticks(list(levels), [level_label(rps) for rps in levels])
+    axes.minorticks_off()
+    scale = ", log scale" if axes.get_xscale() == "log" else ""
+    axes.set_xlabel(f"offered load (requests/s{scale})")
+
+
+def time_axis(axes: Axes) -> None:
+    """Microseconds on y, as people write them."""
+    axes.yaxis.set_major_formatter(FuncFormatter(microseconds_axis))
+
+
+def nothing_to_draw(run: Run, why: str) -> Figure:
+    """A chart that says why it is empty."""
+    figure = new_figure(8.0, 2.4)
+    axes = figure.add_subplot()
+    axes.axis("off")
+    axes.text(0.5, 0.5, why, ha="center", va="center", fontsize=11, color="#555555")
+    head(figure, "Nothing to draw", subtitle(run))
+    return figure

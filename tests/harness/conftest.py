@@ -1,0 +1,98 @@
+"""Fixtures of the laboratory's tests: real sockets, real servers, real ledgers."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from time import monotonic_ns
+
+import numpy as np
+import pytest
+
+from harness.analysis.summarise import Rows, copy_rows
+from harness.load import ledger as L
+from harness.load.engine import Engine, Rules, Target
+from harness.load.schedule import make_schedule
+
+REQUEST = b"POST /metrics HTTP/1.1\r\nHost: lab\r\nContent-Length: 2\r\n\r\n{}"
+
+Serve = Callable[[socket.socket], None]
+Drive = Callable[..., Rows]
+
+
+@pytest.fixture
+def serve_with() -> Iterator[Callable[[Serve], int]]:
+    """Start a small real server that treats each connection as told; gives its port."""
+    listeners: list[socket.socket] = []
+    threads: list[threading.Thread] = []
+
+    def accept_loop(listener: socket.socket, treat: Serve) -> None:
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            treat(connection)
+
+    def start(treat: Serve) -> int:
+        listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
+        listeners.append(listener)
+        thread = threading.Thread(target=accept_loop, args=(listener, treat))
+        threads.append(thread)
+        thread.start()
+        port: int = listener.getsockname()[1]
+        return port
+
+    yield start
+    for listener in listeners:
+        listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+    for thread in threads:
+        thread.join(5)
+        assert not thread.is_alive()
+
+
+@pytest.fixture
+def closed_port() -> int:
+    """A port on which nobody listens."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+    return port
+
+
+@pytest.fixture
+def drive() -> Drive:
+    """Run the engine in this process against a port; the ledger's rows afterwards."""
+
+    def run(
+        port: int,
+        *,
+        rps: float = 200,
+        duration_s: float = 0.5,
+        clients: int = 10,
+        timeout_s: float = 1.0,
+        max_in_flight: int = 1000,
+        closed_loop: bool = False,
+        own_cpu: bool = True,
+        request: bytes = REQUEST,
+    ) -> Rows:
+        schedule = make_schedule(rps, duration_s, clients, "poisson", seed=7)
+        ledger = L.Ledger.create(len(schedule))
+        for column, values in (
+            (L.INTENDED, schedule.intended_ns),
+            (L.CLIENT, schedule.client),
+            (L.ALLOWED, L.NOT_YET),
+            (L.SENT, L.NOT_YET),
+            (L.CONNECTED, L.NOT_YET),
+            (L.ENDED, L.NOT_YET),
+        ):
+            np.frombuffer(ledger.column(column), dtype=np.int64)[:] = values
+        sources: list[str | None] = [f"127.9.0.{client % 250 + 1}" for client in range(clients)]
+        target = Target("127.0.0.1", port, [request] * clients, sources)
+        rules = Rules(int(timeout_s * 1e9), max_in_flight, closed_loop, own_cpu)
+        Engine(ledger, target, rules, watch_fd=None).run(monotonic_ns() + 1_000_000)
+        ledger.close()
+        return copy_rows(ledger)
+
+    return run

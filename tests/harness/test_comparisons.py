@@ -1,0 +1,150 @@
+"""From trials to cells, comparisons and the sentence: on made-up trials with known answers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from harness.analysis.compare import build_cells, build_comparisons
+from harness.analysis.finding import finding
+from harness.analysis.metrics import METRICS
+from harness.record import Comparison, Settings, Trial, metric_value
+
+SETTINGS: dict[str, Any] = {
+    "rps": [2000.0], "backends": ["thread-per-request", "thread-pool"], "rounds": 5,
+    "duration_s": 1.0, "warmup_s": 0.0, "clients": 100, "timeout_s": 1.0, "arrivals": "poisson",
+    "workload": "ingest", "driver": "open-loop", "workers": 16, "queue_size": 10_000,
+    "stack_size_bytes": 2 << 20, "backlog": 4096, "rate_limit_per_s": 1000, "lock_stacks": False,
+    "switch_interval_s": None, "seed": 1,
+}  # fmt: skip
+
+
+def settings(**changes: Any) -> Settings:
+    return msgspec.convert(SETTINGS | changes, Settings)
+
+
+def trial(slot: int, number: int, cpu_us: float, **changes: Any) -> Trial:
+    times = dict.fromkeys(("mean", "p50", "p90", "p95", "p99", "p999", "max"), 100.0 + number)
+    outcomes = dict.fromkeys(
+        ("timeout", "refused", "reset", "rejected", "http_error", "bad_response", "unsent"), 0
+    )
+    record: dict[str, Any] = {
+        "backend": SETTINGS["backends"][slot], "rps": 2000.0, "round": number, "order": 0,
+        "slot": slot, "class": "sound", "valid": True, "invalid_reason": None, "started": "",
+        "window_s": 1.0,
+        "client": {
+            "scheduled": 10, "outcomes": outcomes | {"ok": 10}, "success_rate": 1.0,
+            "achieved_rps": 10.0, "lag_us": {"p50": 1.0, "p99": 2.0, "max": 3.0},
+            "response_us": times, "service_us": times, "connect_us": times,
+        },
+        "kernel": dict.fromkeys(
+            ("listen_overflows", "listen_drops", "retransmits", "time_wait_peak"), 0
+        ),
+        "server": {
+            "threads_created": 10 - 10 * slot, "threads_created_per_s": 10.0 - 10 * slot,
+            "threads_active_mean": 1.0, "threads_peak": 4, "threads_seen_by_os_peak": 6,
+            "queue_depth_mean": None, "queue_depth_max": None,
+            "context_switches": {
+                "voluntary": 1, "involuntary": 1, "per_s": 2.0, "per_request": 0.2
+            },
+            "cpu_us_per_request": {"total": cpu_us, "handler": 10.0, "overhead": cpu_us - 10},
+            "efficiency": 10 / cpu_us,
+            "memory": {
+                "rss_peak_bytes": 1, "rss_mean_bytes": 1.0, "vms_peak_bytes": 1,
+                "stack_reserved_bytes": 1,
+            },
+            "stages_us": None,
+            "requests": {"accepted": 10, "answered": 10},
+        },
+    }  # fmt: skip
+    return msgspec.convert(record | changes, Trial)
+
+
+def rounds(ratio: float, number: int = 5) -> list[Trial]:
+    """Rounds in which the contender takes `ratio` of the baseline's CPU, give or take 1 %."""
+    found = []
+    for n in range(1, number + 1):
+        wobble = 1 + (n - 3) * 0.005
+        found += [trial(0, n, 100.0 * n), trial(1, n, 100.0 * n * ratio * wobble)]
+    return found
+
+
+def of(comparisons: list[Comparison], metric: str) -> Comparison:
+    (found,) = (c for c in comparisons if c.metric == metric)
+    return found
+
+
+CPU = "server.cpu_us_per_request.total"
+
+
+def test_the_ratio_is_taken_within_rounds_so_that_drift_between_them_cancels() -> None:
+    cpu = of(build_comparisons(settings(), rounds(0.5)), CPU)
+    assert cpu.ratio == pytest.approx(0.5, rel=0.01)
+    assert (cpu.verdict, cpu.rounds) == ("better", 5)
+    assert cpu.ci_low is not None
+    assert cpu.ci_high is not None
+    assert cpu.ci_low < 0.5 < cpu.ci_high < 0.55
+
+
+def test_more_of_what_should_be_low_is_worse() -> None:
+    assert of(build_comparisons(settings(), rounds(1.5)), CPU).verdict == "worse"
+
+
+def test_equal_sides_cannot_be_told_apart() -> None:
+    assert of(build_comparisons(settings(), rounds(1.0)), CPU).verdict == "cannot-tell"
+
+
+def test_two_rounds_give_a_ratio_but_no_interval_and_say_so() -> None:
+    cpu = of(build_comparisons(settings(rounds=2), rounds(0.5, 2)), CPU)
+    assert (cpu.ci_low, cpu.ci_high, cpu.verdict) == (None, None, "cannot-tell")
+    assert cpu.note is not None
+    assert "2 rounds are too few" in cpu.note
+
+
+def test_a_round_with_an_invalid_side_is_left_out_of_both() -> None:
+    trials = rounds(0.5)
+    spoilt = {"class": "generator-limited", "valid": False, "invalid_reason": "it was late"}
+    trials[3] = trial(1, 2, 5000.0, **spoilt)
+    cpu = of(build_comparisons(settings(), trials), CPU)
+    assert cpu.rounds == 4
+    cells = build_cells(settings(), trials)
+    assert [cell.rounds for cell in cells] == [5, 4]
+
+
+def test_nothing_is_compared_when_no_trial_is_valid() -> None:
+    spoilt = {"class": "generator-limited", "valid": False, "invalid_reason": "it was late"}
+    trials = [trial(slot, n, 100.0, **spoilt) for n in range(1, 6) for slot in (0, 1)]
+    comparisons = build_comparisons(settings(), trials)
+    assert {c.verdict for c in comparisons} == {"not-comparable"}
+    said = finding(2000.0, comparisons, build_cells(settings(), trials), trials)
+    assert "nothing can be said" in said
+    assert "it was late" in said
+
+
+def test_what_one_side_never_does_is_a_ratio_of_exactly_zero() -> None:
+    created = of(build_comparisons(settings(), rounds(0.5)), "server.threads_created_per_s")
+    assert (created.ratio, created.ci_low, created.ci_high) == (0.0, 0.0, 0.0)
+    assert created.verdict == "better"
+
+
+def test_what_neither_side_has_is_not_comparable() -> None:
+    depth = of(build_comparisons(settings(), rounds(0.5)), "server.queue_depth_mean")
+    assert (depth.ratio, depth.verdict) == (None, "not-comparable")
+
+
+def test_the_sentence_follows_the_data() -> None:
+    for ratio, word in ((0.5, "0.50× the CPU"), (1.5, "1.50× the CPU")):
+        trials = rounds(ratio)
+        comparisons = build_comparisons(settings(), trials)
+        assert word in finding(2000.0, comparisons, build_cells(settings(), trials), trials)
+    trials = rounds(1.0)
+    comparisons = build_comparisons(settings(), trials)
+    said = finding(2000.0, comparisons, build_cells(settings(), trials), trials)
+    assert "the CPU per request" not in said
+
+
+def test_every_metric_is_a_path_into_the_record() -> None:
+    for metric in METRICS:
+        metric_value(trial(0, 1, 100.0), metric.path)  # raises AttributeError for a wrong name

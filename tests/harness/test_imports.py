@@ -1,0 +1,60 @@
+"""Imports go one way; enforced by reading them."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import harness
+import servers
+
+HARNESS = Path(harness.__file__).parent
+SERVERS = Path(servers.__file__).parent
+
+
+def imported(file: Path) -> set[str]:
+    """Modules that a file names in any import, function bodies included."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def violations(folder: Path, *forbidden: str) -> list[str]:
+    return [
+        f"{file.relative_to(folder.parent)} imports {name}"
+        for file in sorted(folder.rglob("*.py"))
+        for name in imported(file)
+        if any(name == root or name.startswith(root + ".") for root in forbidden)
+    ]
+
+
+def test_servers_import_nothing_of_the_harness_and_nothing_heavy() -> None:
+    heavy = ("numpy", "pandas", "scipy", "matplotlib", "rich", "typer", "psutil")
+    assert violations(SERVERS, "harness", "locust", "gevent", *heavy) == []
+
+
+def test_load_does_not_import_what_plans_or_shows() -> None:
+    assert violations(HARNESS / "load", "harness.cli", "harness.experiment", "harness.charts") == []
+
+
+@pytest.mark.parametrize("folder", ["load", "observe", "experiment", "analysis", "charts"])
+def test_only_the_command_line_prints(folder: str) -> None:
+    assert violations(HARNESS / folder, "harness.cli", "rich", "typer") == []
+
+
+def test_drawing_never_measures() -> None:
+    measuring = ("harness.experiment", "harness.observe", "harness.load", "servers", "psutil")
+    assert violations(HARNESS / "charts", *measuring) == []
+
+
+def test_the_open_loop_engine_is_free_of_gevent_and_numpy() -> None:
+    files = [HARNESS / "load" / name for name in ("engine.py", "worker.py", "response.py")]
+    assert not any(
+        name.split(".")[0] in ("gevent", "locust", "numpy") for f in files for name in imported(f)
+    )

@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+import pytest
+
+from harness.load import ledger as L
+from harness.load.response import classify
+
+OK = b'HTTP/1.1 202 Accepted\r\nContent-Length: 15\r\n\r\n{"accepted": 1}'
+
+
+@pytest.mark.parametrize(
+    ("data", "outcome", "status", "whole"),
+    [
+        (OK, L.OK, 202, True),
+        (OK[:-1], L.BAD_RESPONSE, 202, False),
+        (OK[:30], L.BAD_RESPONSE, None, False),
+        (b"", L.RESET, 0, False),
+        (b"hello", L.BAD_RESPONSE, None, False),
+        (OK.replace(b"HTTP/1.1", b"HTTQ/1.1"), L.BAD_RESPONSE, None, False),
+        (b"HTTP/1.1 503 Busy\r\nContent-Length: 2\r\n\r\nno", L.REJECTED, 503, True),
+        (b"HTTP/1.1 429 Slow\r\nContent-Length: 0\r\n\r\n", L.REJECTED, 429, True),
+        (b"HTTP/1.1 500 Oh\r\nContent-Length: 0\r\n\r\n", L.HTTP_ERROR, 500, True),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", L.HTTP_ERROR, 200, True),
+        (b"HTTP/1.0 202 OK\r\n\r\nuntil the end", L.OK, 202, True),
+    ],
+)
+def test_bytes_up_to_the_end_become_one_outcome(
+    data: bytes, outcome: int, status: int | None, whole: bool
+) -> None:
+    code, is_whole = classify(data)
+    assert (code % L.DETAIL, is_whole) == (outcome, whole)
+    if status is not None:
+        assert code // L.DETAIL == status
