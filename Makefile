@@ -16,7 +16,8 @@ lint: $(VENV)/.lab
 	$(BIN)/ruff format --check servers harness tests benchmarks
 
 types: $(VENV)/.lab
-	$(BIN)/mypy servers harness
+	$(BIN)/mypy servers harness benchmarks tests/support
+	for suite in analysis charts harness servers; do $(BIN)/mypy tests/$$suite || exit 1; done
 
 # The installed wheel is what the tests import: `servers` and `harness` are common names.
 tests: $(VENV)/.lab

@@ -17,7 +17,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -101,7 +101,9 @@ def serving(name: str, work_s: float) -> Iterator[Running]:
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
         yield Running(process, port, int(children[0]) if children else process.pid, log)
     finally:
-        os.killpg(process.pid, signal.SIGKILL)
+        # Its children too: gunicorn's worker may outlive a master that has been told to stop.
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         log.unlink()
 

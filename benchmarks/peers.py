@@ -55,7 +55,7 @@ def _application(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable
 
 def waitress_server() -> None:
     """waitress with 16 threads."""
-    import waitress
+    import waitress  # type: ignore[import-untyped]
 
     server = waitress.create_server(
         _application, host="127.0.0.1", port=0, threads=16, backlog=_BACKLOG

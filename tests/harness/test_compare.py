@@ -65,7 +65,7 @@ def wait_for_children(process: subprocess.Popen[str], count: int) -> list[psutil
     """Until `process` has that many children: server, generator, sampler."""
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
-        assert process.poll() is None, process.communicate()
+        assert process.poll() is None, process.args
         children = psutil.Process(process.pid).children()
         if len(children) >= count:
             return children

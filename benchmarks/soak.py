@@ -1,0 +1,262 @@
+"""`python -m benchmarks.soak --minutes 5`: good load mixed with every fault, then the accounts.
+
+The lab's own open-loop generator sends good requests at a steady rate while other clients
+misbehave. In the end every good request must have been answered, the server's counters must add
+up, and descriptors, threads and memory must be back where they were. Exit status 0 when all of
+that holds, 1 when not, 2 when it could not be run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections import Counter
+from dataclasses import asdict, dataclass
+
+import msgspec
+import numpy as np
+import psutil
+
+from benchmarks.faults import FaultyClients
+from harness.errors import LabError
+from harness.experiment.cpus import plan_cpus
+from harness.experiment.processes import GeneratorProcess, ProcessDied, ServerProcess
+from harness.experiment.trial import BODY, source_address
+from harness.load import ledger as L
+from harness.load.schedule import make_schedule
+from harness.load.worker import Order
+from harness.observe.control import ControlClient
+from servers.rate_limit import MAX_CLIENTS
+from servers.report import Counters
+
+BACKENDS = ("thread-per-request", "thread-pool")
+CLIENTS = MAX_CLIENTS + 2_000  # more than the server remembers: its table must reach its bound
+WARM_UP_S = 2.0
+# A good request may have to wait for workers that slow clients hold, 5 s at most.
+TIMEOUT_S = 15.0
+RETURN_S = 10.0  # for lingering connections to be closed, 2 s, on a busy machine
+# Stage times of the newest half million requests (17 MB), the table of clients (4 MB), and what
+# the allocator keeps of the arenas of threads that have ended.
+MEMORY_TOLERANCE_BYTES = 48 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Footprint:
+    """What a server holds of the machine. Memory in bytes, resident."""
+
+    descriptors: int
+    threads: int
+    memory: int
+
+    @classmethod
+    def of(cls, pid: int) -> Footprint:
+        process = psutil.Process(pid)
+        return cls(process.num_fds(), process.num_threads(), process.memory_info().rss)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One backend's soak. `outcomes` are those of the good requests, by the generator's account."""
+
+    backend: str
+    outcomes: dict[str, int]
+    faults: dict[str, int]
+    counters: Counters
+    before: Footprint
+    after: Footprint
+    exit_status: int
+
+    @property
+    def sent(self) -> int:
+        return sum(self.outcomes.values()) - self.outcomes.get("unsent", 0)
+
+    @property
+    def answered(self) -> int:
+        """Good requests that got a response, whichever."""
+        return sum(self.outcomes.get(name, 0) for name in ("ok", "rejected", "http_error"))
+
+    @property
+    def lost(self) -> int:
+        return self.sent - self.answered
+
+    def complaints(self) -> list[str]:
+        """What does not hold, in sentences; empty when all does."""
+        before, after, counters = self.before, self.after, self.counters
+        growth = after.memory - before.memory
+        checks = [
+            (self.lost == 0, f"{self.lost} of {self.sent} good requests were lost"),
+            (self.outcomes.get("unsent", 0) == 0, "the generator could not send all requests"),
+            (self.faults.get("hung", 0) == 0, f"{self.faults.get('hung')} faults met no end"),
+            (counters.in_progress == 0, f"the counters are {counters.in_progress} off"),
+            (counters.clients_tracked == MAX_CLIENTS,
+             f"{counters.clients_tracked} clients are tracked instead of {MAX_CLIENTS}"),
+            (after.descriptors <= before.descriptors,
+             f"descriptors went from {before.descriptors} to {after.descriptors}"),
+            (after.threads <= before.threads,
+             f"threads went from {before.threads} to {after.threads}"),
+            (growth <= MEMORY_TOLERANCE_BYTES,
+             f"memory grew by {growth:,} bytes, over {MEMORY_TOLERANCE_BYTES:,}"),
+            (self.exit_status == 0, f"the server ended with status {self.exit_status}"),
+        ]  # fmt: skip
+        return [sentence for holds, sentence in checks if not holds]
+
+
+def soak(
+    backend: str, seconds: float, rps: float, faults_per_s: float, server_cpus: frozenset[int]
+) -> Result:
+    """Run one backend. Raises `LabError` or `ProcessDied`."""
+    cpus = ",".join(map(str, sorted(server_cpus)))
+    with ServerProcess([backend, f"--cpus={cpus}"]) as server:
+        pid, port = server.ready.pid, server.ready.port
+        ledgers = [steady_ledger(rps, WARM_UP_S), steady_ledger(rps, seconds)]
+        with (
+            GeneratorProcess(make_order(port, *ledgers)) as generator,
+            ControlClient("127.0.0.1", server.ready.control_port, timeout_s=60.0) as control,
+        ):
+            generator.must_say(WARM_UP_S + TIMEOUT_S + 30)
+            control.wait_until_idle(5.0)
+            before = Footprint.of(pid)
+            faulty = FaultyClients(port, faults_per_s)
+            faulty.start()
+            try:
+                generator.tell(b"go")
+                generator.must_say(seconds + TIMEOUT_S + 60)
+            finally:
+                faulty.stop()
+            report = control.wait_until_idle(RETURN_S)
+            after = returned(pid, before)
+            status = server.drain()
+        outcomes = outcomes_of(ledgers[1])
+        for ledger in ledgers:
+            ledger.close()
+    return Result(
+        backend, outcomes, dict(faulty.committed), report.counters,
+        before, after, status,
+    )  # fmt: skip
+
+
+def steady_ledger(rps: float, seconds: float) -> L.Ledger:
+    """A ledger of `rps` requests a second at equal gaps, from all clients in turn."""
+    schedule = make_schedule(rps, seconds, CLIENTS, "constant", seed=1)
+    ledger = L.Ledger.create(len(schedule))
+    for column, values in ((L.INTENDED, schedule.intended_ns), (L.CLIENT, schedule.client)):
+        np.frombuffer(ledger.column(column), dtype=np.int64)[:] = values
+    for column in (L.ALLOWED, L.SENT, L.CONNECTED, L.ENDED):
+        np.frombuffer(ledger.column(column), dtype=np.int64)[:] = L.NOT_YET
+    return ledger
+
+
+def make_order(port: int, warmup: L.Ledger, measured: L.Ledger) -> Order:
+    """What the generator is to do: each client has a name of its own."""
+    requests = [
+        f"POST /metrics HTTP/1.1\r\nHost: soak\r\nX-Client-Id: client-{client}\r\n"
+        f"Content-Length: {len(BODY)}\r\n\r\n{BODY}"
+        for client in range(CLIENTS)
+    ]
+    return Order(
+        host="127.0.0.1",
+        port=port,
+        requests=requests,
+        sources=[source_address(client % 200) for client in range(CLIENTS)],
+        timeout_ns=int(TIMEOUT_S * 1e9),
+        max_in_flight=8_000,
+        closed_loop=False,
+        own_cpu=False,
+        cpus=[],
+        warmup_fd=warmup.fd,
+        measured_fd=measured.fd,
+    )
+
+
+def outcomes_of(ledger: L.Ledger) -> dict[str, int]:
+    """How many requests of each outcome."""
+    counts = Counter(code % L.DETAIL for code in ledger.column(L.CODE))
+    return {L.OUTCOME_NAMES[code]: count for code, count in sorted(counts.items())}
+
+
+def returned(pid: int, before: Footprint) -> Footprint:
+    """The server's footprint once it is back, or after `RETURN_S`."""
+    end_s = time.monotonic() + RETURN_S
+    while True:
+        now = Footprint.of(pid)
+        back = now.descriptors <= before.descriptors and now.threads <= before.threads
+        if back or time.monotonic() > end_s:
+            return now
+        time.sleep(0.05)
+
+
+def table(results: list[Result]) -> str:
+    """One column a backend."""
+    mib = 1024 * 1024
+    rows: list[tuple[str, list[str]]] = [
+        ("", [r.backend for r in results]),
+        ("good requests sent", [f"{r.sent:,}" for r in results]),
+        ("  answered", [f"{r.answered:,}" for r in results]),
+        ("  of these 202", [f"{r.outcomes.get('ok', 0):,}" for r in results]),
+        ("  lost", [f"{r.lost:,}" for r in results]),
+        ("faults", [f"{sum(r.faults.values()):,}" for r in results]),
+        ("server: accepted", [f"{r.counters.accepted:,}" for r in results]),
+        ("  = answered", [f"{r.counters.answered:,}" for r in results]),
+        ("  + timed out", [f"{r.counters.timed_out:,}" for r in results]),
+        ("  + reset by client", [f"{r.counters.reset:,}" for r in results]),
+        ("  + abandoned", [f"{r.counters.abandoned:,}" for r in results]),
+        ("deadlines missed", [f"{r.counters.deadlines_missed:,}" for r in results]),
+        ("handler errors", [f"{r.counters.handler_errors:,}" for r in results]),
+        ("clients tracked", [f"{r.counters.clients_tracked:,}" for r in results]),
+        ("descriptors", [f"{r.before.descriptors} -> {r.after.descriptors}" for r in results]),
+        ("threads", [f"{r.before.threads} -> {r.after.threads}" for r in results]),
+        ("resident memory, MiB",
+         [f"{r.before.memory / mib:.1f} -> {r.after.memory / mib:.1f}" for r in results]),
+    ]  # fmt: skip
+    return "\n".join(name.ljust(22) + "".join(c.rjust(22) for c in cells) for name, cells in rows)
+
+
+def main() -> int:
+    """Exit status 0, 1 when something does not hold, 2 when it could not be run."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.soak", description=__doc__)
+    parser.add_argument("--minutes", type=float, default=5.0, help="for each backend (default 5)")
+    parser.add_argument("--backend", action="append", help="default: both")
+    parser.add_argument("--rps", type=float, default=3000.0, help="good load (default 3000)")
+    parser.add_argument("--faults", type=float, default=1500.0, metavar="PER_S",
+                        help="faults a second to aim at (default 1500)")  # fmt: skip
+    parser.add_argument("--json", action="store_true", help="print the accounts as JSON instead")
+    found = parser.parse_args()
+    plan = plan_cpus()
+    os.sched_setaffinity(0, plan.generator)  # of this process, and of the generator that it starts
+    results = []
+    for backend in found.backend or BACKENDS:
+        try:
+            results.append(soak(backend, found.minutes * 60, found.rps, found.faults, plan.server))
+        except (LabError, ProcessDied) as error:
+            print(f"python -m benchmarks.soak: {error}", file=sys.stderr)
+            return 2
+    if found.json:
+        print(json.dumps([account(result) for result in results]))
+    else:
+        print(table(results))
+    complaints = [f"{r.backend}: {sentence}" for r in results for sentence in r.complaints()]
+    for complaint in complaints:
+        print(complaint, file=sys.stderr)
+    return 1 if complaints else 0
+
+
+def account(result: Result) -> dict[str, object]:
+    """A result for programs."""
+    return {
+        "backend": result.backend,
+        "sent": result.sent,
+        "answered": result.answered,
+        "lost": result.lost,
+        "outcomes": result.outcomes,
+        "faults": result.faults,
+        "counters": msgspec.to_builtins(result.counters),
+        "before": asdict(result.before),
+        "after": asdict(result.after),
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())
