@@ -20,13 +20,34 @@ class CannotRun(Exception):
     """An option asks for what this machine does not allow."""
 
 
+class PlainLines(logging.Formatter):
+    """Log records that cannot pass for others, whatever a client put into an exception's text:
+    lines after the first are indented, and what is not printable ASCII is escaped.
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        first, *others = super().format(record).split("\n")
+        return "\n".join([printable(first), *("    " + printable(line) for line in others)])
+
+
+def printable(text: str) -> str:
+    """`text` with backslash escapes for all that is not printable ASCII."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(
+        c if c.isascii() and c.isprintable() else c.encode("unicode_escape").decode() for c in text
+    )
+
+
 def main(argv: list[str] | None = None, prog: str = "python -m servers") -> int:
     """Run a server; its exit status: 0 drained, 1 requests were abandoned, 2 cannot run."""
     if sys.platform != "linux":
         print(f"{prog}: Linux or WSL2 is needed, for epoll and /proc", file=sys.stderr)
         return 2
     options = parse_options(sys.argv[1:] if argv is None else argv, prog)
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(PlainLines("%(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
     try:
         backend_class = resolve(options.backend)
         prepare_process(options)
@@ -34,7 +55,15 @@ def main(argv: list[str] | None = None, prog: str = "python -m servers") -> int:
     except (UnknownBackend, CannotListen, CannotRun) as error:
         print(f"{prog}: {error}", file=sys.stderr)
         return 2
-    server.start()
+    try:
+        server.start()
+    except RuntimeError as error:  # what Python raises when there is no room for a thread
+        print(
+            f"{prog}: {options.backend} cannot start: {error}; "
+            "take fewer --workers or a smaller --stack-size",
+            file=sys.stderr,
+        )
+        return 2
     announce(server)
     return server.run()
 
@@ -69,7 +98,7 @@ def lock_memory() -> None:
 def announce(server: Server) -> None:
     """One JSON line for programs on standard output, one sentence for people on standard error."""
     host, port = server.listener.getsockname()[:2]
-    control_port = server.control.getsockname()[1]
+    control_host, control_port = server.control.getsockname()[:2]
     ready = {
         "backend": server.options.backend,
         "pid": os.getpid(),
@@ -79,9 +108,9 @@ def announce(server: Server) -> None:
     }
     print(json.dumps(ready), flush=True)
     logging.getLogger("servers").info(
-        "%s is ready: POST http://%s:%d/metrics, report at http://127.0.0.1:%d/report; "
+        "%s is ready: POST http://%s:%d/metrics, report at http://%s:%d/report; "
         "Ctrl-C drains and stops",
-        server.options.backend, host, port, control_port,
+        server.options.backend, host, port, control_host, control_port,
     )  # fmt: skip
 
 

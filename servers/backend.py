@@ -109,5 +109,3 @@ class Peak:
 
     def reset(self, current: int) -> None:
         self.window = self.step = current
-
-

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import socket
+import struct
 import time
 from typing import Final
 
 from servers.problem import Problem
 
-# For the whole request, from accept: a byte a second must not hold a thread.
-REQUEST_DEADLINE_S: Final = 5.0
-_DEADLINE_NS: Final = int(REQUEST_DEADLINE_S * 1e9)
-_RECEIVE_BYTES: Final = 4 * 1024
+RECEIVE_BYTES: Final = 4 * 1024
 
 
 class ClientLeft(Exception):
@@ -25,16 +23,20 @@ class AnswerTimedOut(Exception):
 class Connection:
     """One accepted socket. Held by one thread at a time: acceptor, then handler.
 
-    `accepted_ns` is when accept() returned, on the monotonic clock; the deadline counts from
-    there, so time spent waiting for a thread is not given back to a slow client.
+    `accepted_ns` is when accept() returned, on the monotonic clock. `deadline_ns` is for the
+    whole request and counts from there, so a byte a second does not hold a thread, and time
+    spent waiting for a thread is not given back to a slow client.
     """
 
-    __slots__ = ("accepted_ns", "address", "sock")
+    __slots__ = ("accepted_ns", "address", "deadline_ns", "sock")
 
-    def __init__(self, sock: socket.socket, address: str, accepted_ns: int) -> None:
+    def __init__(
+        self, sock: socket.socket, address: str, accepted_ns: int, deadline_ns: int
+    ) -> None:
         self.sock = sock
         self.address = address
         self.accepted_ns = accepted_ns
+        self.deadline_ns = deadline_ns
 
     def receive(self) -> bytes:
         """The next bytes; b"" at the end. Raises `ClientLeft`, or `Problem` 408 at the deadline.
@@ -43,17 +45,18 @@ class Connection:
         waited long for a thread still gets its answer.
         """
         try:
-            return self.sock.recv(_RECEIVE_BYTES, socket.MSG_DONTWAIT)
+            return self.sock.recv(RECEIVE_BYTES, socket.MSG_DONTWAIT)
         except BlockingIOError:
             pass  # rare: the thread was faster than the client
-        except ConnectionError as error:
+        except OSError as error:
             raise ClientLeft from error
+        if not self._may_wait(socket.SO_RCVTIMEO):
+            raise self._too_late()
         try:
-            self.sock.settimeout(self._remaining_s())
-            return self.sock.recv(_RECEIVE_BYTES)
-        except TimeoutError as error:
-            raise Problem(408, f"The request was not complete in {REQUEST_DEADLINE_S:g} s.") from error
-        except ConnectionError as error:
+            return self.sock.recv(RECEIVE_BYTES)
+        except BlockingIOError as error:
+            raise self._too_late() from error
+        except OSError as error:
             raise ClientLeft from error
 
     def send(self, answer: bytes) -> None:
@@ -62,17 +65,17 @@ class Connection:
             sent = self.sock.send(answer, socket.MSG_DONTWAIT)
         except BlockingIOError:
             sent = 0
-        except ConnectionError as error:
+        except OSError as error:
             raise ClientLeft from error
-        if sent == len(answer):
-            return
-        try:
-            self.sock.settimeout(self._remaining_s())
-            self.sock.sendall(answer[sent:])
-        except TimeoutError as error:
-            raise AnswerTimedOut from error
-        except ConnectionError as error:
-            raise ClientLeft from error
+        while sent < len(answer):
+            if not self._may_wait(socket.SO_SNDTIMEO):
+                raise AnswerTimedOut
+            try:
+                sent += self.sock.send(memoryview(answer)[sent:])
+            except BlockingIOError as error:
+                raise AnswerTimedOut from error
+            except OSError as error:
+                raise ClientLeft from error
 
     def abort(self) -> None:
         """Any thread: wake whoever reads or writes this connection, and end it."""
@@ -81,9 +84,22 @@ class Connection:
         except OSError:
             pass  # it has ended by itself
 
-    def _remaining_s(self) -> float:
-        """Seconds until the deadline. Raises TimeoutError when there are none."""
-        remaining_ns = self.accepted_ns + _DEADLINE_NS - time.monotonic_ns()
-        if remaining_ns <= 0:
-            raise TimeoutError
-        return remaining_ns / 1e9
+    def _may_wait(self, option: int) -> bool:
+        """Let the next blocking call wait until the deadline; False when that has passed.
+
+        Not settimeout(): a socket with a Python timeout polls before every call, so that even
+        MSG_DONTWAIT would wait, and for as long as was left some calls ago.
+        """
+        remaining_us = (self.deadline_ns - time.monotonic_ns()) // 1000
+        if remaining_us <= 0:
+            return False
+        timeval = struct.pack("@ll", *divmod(remaining_us, 1_000_000))
+        try:
+            self.sock.setsockopt(socket.SOL_SOCKET, option, timeval)
+        except OSError as error:
+            raise ClientLeft from error
+        return True
+
+    def _too_late(self) -> Problem:
+        allowed_s = (self.deadline_ns - self.accepted_ns) / 1e9
+        return Problem(408, f"The request was not complete in {allowed_s:g} s.")

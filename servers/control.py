@@ -1,13 +1,17 @@
 """The control port: the server's own report as JSON, and for Prometheus.
 
-    GET  /report    everything, stage times included
-    GET  /sample    the light report, for asking ten times a second
-    POST /window    begin a measured window: forget peaks and stage times; answers with the report
-    GET  /metrics   Prometheus text format
+GET  /report    everything, stage times included
+GET  /sample    the light report, for asking ten times a second
+POST /window    begin a measured window: forget peaks and stage times; answers with the report
+GET  /metrics   Prometheus text format
+
+On loopback everybody on the machine may ask. Beyond it a token is needed with each request:
+`Authorization: Bearer` and what LABRUN_TOKEN was in the server's environment.
 """
 
 from __future__ import annotations
 
+import hmac
 import logging
 import socket
 from collections.abc import Callable
@@ -23,6 +27,7 @@ log = logging.getLogger("servers")
 # What answers a request: (method, path) -> (status, content type, body)
 Respond = Callable[[bytes, bytes], tuple[int, str, bytes]]
 
+TOKEN_VARIABLE = "LABRUN_TOKEN"
 _MAX_REQUEST_BYTES = 16 * 1024
 # The sampler sends exactly this, over one kept connection; parsing it ten times a second would
 # cost the server more than answering it.
@@ -30,14 +35,26 @@ SAMPLE_REQUEST = b"GET /sample HTTP/1.1\r\nHost: control\r\n\r\n"
 
 
 class ControlConnection:
-    """One kept connection to the control port. Housekeeping thread only."""
+    """One kept connection to the control port. Housekeeping thread only.
 
-    def __init__(self, sock: socket.socket, respond: Respond) -> None:
+    `token` is what a client must show, or None when it need not; `trusted` is whether it has been
+    answered, so that who only connects cannot keep others out.
+    """
+
+    def __init__(self, sock: socket.socket, respond: Respond, token: bytes | None) -> None:
+        self.trusted = False
         self._sock = sock
         self._respond = respond
+        self._token = token
+        self._begin()
+
+    def _begin(self) -> None:
+        """Ready for the next request."""
         self._url = b""
+        self._shown_token = b""
         self._received = 0
         self._complete = False
+        self._keep = False
         self._parser = httptools.HttpRequestParser(self)
 
     def readable(self) -> bool:
@@ -48,7 +65,7 @@ class ControlConnection:
             return True
         except OSError:
             return False
-        if data == SAMPLE_REQUEST and self._received == 0:
+        if data == SAMPLE_REQUEST and self._received == 0 and self._token is None:
             return self._answer(b"GET", b"/sample", keep=True)
         self._received += len(data)
         if not data or self._received > _MAX_REQUEST_BYTES:
@@ -59,21 +76,34 @@ class ControlConnection:
             return False
         if not self._complete:
             return True
-        keep = self._parser.should_keep_alive()
+        keep = self._keep
         method, path = self._parser.get_method(), self._url.partition(b"?")[0]
-        self._url, self._received, self._complete = b"", 0, False
-        self._parser = httptools.HttpRequestParser(self)
+        # Compared in constant time: how long it takes does not tell how much of it was right.
+        if self._token is not None and not hmac.compare_digest(self._shown_token, self._token):
+            body = f"this needs the token of {TOKEN_VARIABLE}\n".encode()
+            self._send(401, "text/plain", body, False, "WWW-Authenticate: Bearer\r\n")
+            return False
+        self._begin()
         return self._answer(method, path, keep)
 
     def _answer(self, method: bytes, path: bytes, keep: bool) -> bool:
+        self.trusted = True
         try:
             status, content_type, body = self._respond(method, path)
         except Exception:  # a backend's own gauges are asked here; the thread must outlive them
             log.exception("the control port could not answer %r", path)
             status, content_type, body = 500, "text/plain", b"see the server's log\n"
+        return self._send(status, content_type, body, keep) and keep
+
+    def _send(
+        self, status: int, content_type: str, body: bytes, keep: bool, header: str = ""
+    ) -> bool:
+        """False when the client did not take it."""
         head = (
-            f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\nContent-Type: {content_type}\r\n"
-            f"Content-Length: {len(body)}\r\nConnection: {'keep-alive' if keep else 'close'}\r\n\r\n"
+            f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n{header}"
+            f"Content-Type: {content_type}\r\n"
+            f"Content-Length: {len(body)}\r\n"
+            f"Connection: {'keep-alive' if keep else 'close'}\r\n\r\n"
         )
         self._sock.settimeout(1.0)  # a report is small; whoever does not take it is cut off
         try:
@@ -81,13 +111,19 @@ class ControlConnection:
         except OSError:
             return False
         self._sock.setblocking(False)
-        return keep
+        return True
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if name.lower() == b"authorization":
+            scheme, _, token = value.partition(b" ")
+            self._shown_token = token.strip() if scheme.lower() == b"bearer" else b""
 
     def on_url(self, url: bytes) -> None:
         self._url += url
 
     def on_message_complete(self) -> None:
         self._complete = True
+        self._keep = self._parser.should_keep_alive()  # it knows until the next message begins
 
 
 def prometheus(report: Report) -> str:
@@ -120,6 +156,7 @@ def prometheus(report: Report) -> str:
         ("metrics_taken", "Metrics in accepted requests."),
     ):
         add(f"{name}_total", "counter", help_text, getattr(counters, name))
+    add("in_progress", "gauge", "Connections accepted and not at their end.", counters.in_progress)
     add("clients_tracked", "gauge", "Clients in the rate limiter.", counters.clients_tracked)
     add("threads_created_total", "counter", "Threads created.", gauges.threads_created)
     add("threads_replaced_total", "counter", "Workers replaced.", gauges.threads_replaced)

@@ -23,6 +23,7 @@ log = logging.getLogger("servers")
 LINGER_S = 2.0
 MAX_LINGERING = 1024
 MAX_CONTROL_CONNECTIONS = 32
+_ACCEPT_BACKOFF_S = 0.1
 _MAX_DRAIN_BYTES = 2 * 1024 * 1024
 _DRAIN_READ_BYTES = 64 * 1024
 
@@ -45,16 +46,19 @@ class Housekeeper:
         self,
         control: socket.socket,
         respond: Respond,
+        token: bytes | None = None,
         on_parent_gone: Callable[[], None] | None = None,
     ) -> None:
         self._control = control
         self._respond = respond
+        self._token = token
         self._on_parent_gone = on_parent_gone
         self._selector = selectors.EpollSelector()
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._handed_over: deque[socket.socket] = deque()
         self._lingering: dict[socket.socket, _Lingering] = {}  # oldest deadline first
         self._connections: dict[socket.socket, ControlConnection] = {}
+        self._accept_again_s: float | None = None  # None: the control port is accepting
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="housekeeper", daemon=True)
         self.cpu_us = 0
@@ -95,6 +99,7 @@ class Housekeeper:
             for key, _ in self._selector.select(self._timeout_s()):
                 key.data()
             self._end_overdue()
+            self._accept_again()
             usage = resource.getrusage(resource.RUSAGE_THREAD)
             self.cpu_us = int((usage.ru_utime + usage.ru_stime) * 1e6)
             self.switches = usage.ru_nvcsw + usage.ru_nivcsw
@@ -102,10 +107,11 @@ class Housekeeper:
             self._end_control(connection)
 
     def _timeout_s(self) -> float | None:
-        if not self._lingering:
-            return None
-        oldest = next(iter(self._lingering.values()))
-        return max(0.0, oldest.deadline_s - time.monotonic())
+        """Until the next thing that is due by itself; None when nothing is."""
+        due_s = [] if self._accept_again_s is None else [self._accept_again_s]
+        if self._lingering:
+            due_s.append(next(iter(self._lingering.values())).deadline_s)
+        return max(0.0, min(due_s) - time.monotonic()) if due_s else None
 
     def _woken(self) -> None:
         os.eventfd_read(self._wake)
@@ -154,19 +160,36 @@ class Housekeeper:
         try:
             sock, _ = self._control.accept()
         except OSError as error:
-            # Out of descriptors: taking nothing for a moment keeps this thread from spinning.
-            log.warning("the control port could not accept: %s", error.strerror)
-            time.sleep(0.05)
+            # Out of descriptors: whoever is connected is served on, and looking away from the
+            # listener for a moment keeps this thread from spinning. The acceptor logs it.
+            log.debug("the control port could not accept: %s", error.strerror)
+            self._selector.unregister(self._control)
+            self._accept_again_s = time.monotonic() + _ACCEPT_BACKOFF_S
             return
-        if len(self._connections) >= MAX_CONTROL_CONNECTIONS:
+        if len(self._connections) >= MAX_CONTROL_CONNECTIONS and not self._make_room():
             sock.close()
             return
         sock.setblocking(False)
-        self._connections[sock] = ControlConnection(sock, self._respond)
+        self._connections[sock] = ControlConnection(sock, self._respond, self._token)
         self._selector.register(sock, selectors.EVENT_READ, lambda: self._serve_control(sock))
 
+    def _accept_again(self) -> None:
+        if self._accept_again_s is not None and self._accept_again_s <= time.monotonic():
+            self._accept_again_s = None
+            self._selector.register(self._control, selectors.EVENT_READ, self._accept_control)
+
+    def _make_room(self) -> bool:
+        """End the oldest control connection that has never got an answer; False without one."""
+        for sock, connection in self._connections.items():
+            if not connection.trusted:
+                self._end_control(sock)
+                return True
+        return False
+
     def _serve_control(self, sock: socket.socket) -> None:
-        if not self._connections[sock].readable():
+        connection = self._connections.get(sock)
+        # None: it was ended earlier in this same round.
+        if connection is not None and not connection.readable():
             self._end_control(sock)
 
     def _end_control(self, sock: socket.socket) -> None:

@@ -16,7 +16,9 @@ MAX_BODY_BYTES = 1 * MIB
 MAX_CLIENT_ID_BYTES = 128  # bounds the memory of the table of clients
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-_HEADERS_READ = frozenset((b"host", b"content-length", b"x-client-id", b"expect"))
+_HEADERS_READ = frozenset(
+    (b"host", b"content-length", b"transfer-encoding", b"x-client-id", b"expect")
+)
 _HTTP_VERSIONS = (b" HTTP/1.1", b" HTTP/1.0")
 
 
@@ -32,8 +34,11 @@ class Message:
     """
 
     __slots__ = (
+        "_body_parser",
+        "_chunked",
         "_head",
         "_hosts",
+        "_is_1_1",
         "_length",
         "body",
         "client_id",
@@ -54,8 +59,11 @@ class Message:
         self.headers_complete = False
         self.expects_continue = False
         self.trailing = False  # bytes beyond the first request have come in
+        self._is_1_1 = True
         self._hosts = 0
         self._length = 0
+        self._chunked = False
+        self._body_parser: httptools.HttpRequestParser | None = None
         self._head: bytes | None = b""
 
     def parser(self) -> httptools.HttpRequestParser:
@@ -78,16 +86,34 @@ class Message:
         if self._head is not None:
             self._check_head(data)
         try:
-            parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            self.complete = True  # no protocol is switched to: answer it as plain HTTP
+            try:
+                (self._body_parser or parser).feed_data(data)
+            except httptools.HttpParserUpgrade as upgrade:
+                self._decline_upgrade(data[upgrade.args[0] :])
         except httptools.HttpParserError as error:
             # An error behind the first request is about bytes that nobody will read.
             if not self.complete:
                 raise Problem(400, f"This is not HTTP/1.1: {error}.") from error
+            self.trailing = True
         if self.headers_complete:
-            self.method = parser.get_method()
-            self._check_request(parser)
+            self._check_request()
+
+    def _decline_upgrade(self, rest: bytes) -> None:
+        """No protocol is switched to, so what follows the headers is a body as in any request.
+
+        llhttp takes no body after an offer to switch protocols; a second parser, told of the
+        same framing, does. It makes a cycle with this message, so it is let go at the end.
+        """
+        if self.method == b"CONNECT" or not (self._length or self._chunked):
+            self.complete = True
+            self.trailing = bool(rest)
+            return
+        self.complete = False
+        framing = (
+            "Transfer-Encoding: chunked" if self._chunked else f"Content-Length: {self._length}"
+        )
+        self._body_parser = self.parser()
+        self._body_parser.feed_data(f"POST / HTTP/1.1\r\n{framing}\r\n\r\n".encode() + rest)
 
     def _check_head(self, data: bytes) -> None:
         """Version and size of the head, which llhttp leaves to its user."""
@@ -96,17 +122,21 @@ class Message:
         while head.startswith(b"\r\n", start):  # llhttp skips empty lines before a request
             start += 2
         line_end = head.find(b"\r\n", start)
-        if line_end >= 0 and not head.endswith(_HTTP_VERSIONS, start, line_end):
-            raise Problem(400, "This is not HTTP/1.1: the request line must end with HTTP/1.1.")
+        if line_end >= 0:
+            if not head.endswith(_HTTP_VERSIONS, start, line_end):
+                raise Problem(400, "This is not HTTP/1.1: the request line must end with HTTP/1.1.")
+            # Taken from here: the parser may have gone on to a pipelined request.
+            self._is_1_1 = head.endswith(b"1", start, line_end)
+            self.method = head[start : head.find(b" ", start)]
         end = head.find(b"\r\n\r\n", start)
         if (len(head) if end < 0 else end + 4) > MAX_HEADER_BYTES:
             raise Problem(431, f"The headers are over {MAX_HEADER_BYTES} bytes.")
         self._head = head if end < 0 else None
 
-    def _check_request(self, parser: httptools.HttpRequestParser) -> None:
+    def _check_request(self) -> None:
         if self._length > MAX_BODY_BYTES or len(self.body) > MAX_BODY_BYTES:
             raise Problem(413, f"The body is over {MAX_BODY_BYTES} bytes.")
-        if self._hosts != 1 and (self._hosts > 1 or parser.get_http_version() == "1.1"):
+        if self._hosts != 1 and (self._hosts or self._is_1_1):
             raise Problem(400, f"A request has one Host header; this one has {self._hosts}.")
 
     # What follows is called by the parser while it is fed.
@@ -116,7 +146,7 @@ class Message:
             self.trailing = True
 
     def on_url(self, url: bytes) -> None:
-        if not self.complete:
+        if not self.headers_complete:
             self.target += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -129,8 +159,11 @@ class Message:
             self._length = int(value) if len(value) < 20 else MAX_BODY_BYTES + 1
         elif name == b"x-client-id":
             self.client_id = value[:MAX_CLIENT_ID_BYTES].decode("latin-1")
+        elif name == b"transfer-encoding":
+            self._chunked = True  # the parser has refused every other coding
         else:
-            self.expects_continue = value.strip().lower() == b"100-continue"
+            # RFC 9110 10.1.1: to be ignored in HTTP/1.0, where nobody knows of interim responses.
+            self.expects_continue = self._is_1_1 and value.strip().lower() == b"100-continue"
 
     def on_headers_complete(self) -> None:
         self.headers_complete = True
@@ -148,6 +181,7 @@ class Message:
 
     def on_message_complete(self) -> None:
         self.complete = True
+        self._body_parser = None
 
 
 def response(

@@ -9,6 +9,12 @@ import msgspec
 from servers.problem import Problem
 
 MAX_BATCH = 1000
+# A batch of metrics with tags is 3 deep. The decoder recurses on the stack of its thread, so what
+# a client may nest must fit into the smallest one (--stack-size 32KiB), or it ends the process.
+MAX_NESTING = 16
+_SQUARE = bytes.maketrans(b"{}", b"[]")
+_NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+_CONTAINERS = frozenset((dict, list))
 
 Name = Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z_][A-Za-z0-9_.:/-]{0,199}\Z")]
 Tags = Annotated[dict[str, str], msgspec.Meta(max_length=32)]
@@ -28,14 +34,49 @@ Batch = Annotated[list[Metric], msgspec.Meta(min_length=1, max_length=MAX_BATCH)
 
 def decode(body: bytes | bytearray) -> Any:
     """The JSON value in `body`. Raises `Problem` 400 when it is not JSON."""
+    if body.count(b"[") + body.count(b"{") > MAX_NESTING and _is_deep(body):
+        raise Problem(400, f"The body is nested over {MAX_NESTING} deep, or lacks a bracket.")
     try:
-        return msgspec.json.decode(body)
-    except RecursionError as error:
-        raise Problem(400, "The body is nested too deeply.") from error
+        value = msgspec.json.decode(body)
     except UnicodeDecodeError as error:
         raise Problem(400, "The body is not UTF-8.") from error
     except msgspec.MsgspecError as error:
         raise Problem(400, f"The body is not JSON that can be read: {error}.") from error
+    # The decoder keeps the last of two equal keys. Each key has its colon, so one is missing then.
+    keys = _count_keys(value)
+    if body.count(b":") != keys and _outside_strings(body).count(b":") != keys:
+        raise Problem(400, "The body has an object with a key twice.")
+    return value
+
+
+def _is_deep(body: bytes | bytearray) -> bool:
+    """Whether `body` is nested over the limit; also when its brackets do not match."""
+    brackets = _outside_strings(body).translate(_SQUARE, _NOT_BRACKETS)
+    for _ in range(MAX_NESTING):  # each time the innermost pairs go
+        left = brackets.replace(b"[]", b"")
+        if len(left) in (0, len(brackets)):
+            return bool(left)
+        brackets = left
+    return True
+
+
+def _outside_strings(body: bytes | bytearray) -> bytes:
+    """`body` without its strings, as far as it is JSON."""
+    if b"\\" in body:
+        body = body.replace(b"\\\\", b"").replace(b'\\"', b"")
+    return b"".join(body.split(b'"')[::2])
+
+
+def _count_keys(value: Any) -> int:
+    """How many keys all the objects in `value` have together."""
+    kind = type(value)
+    if kind is dict:
+        count = len(value)
+        for item in value.values():
+            if type(item) in _CONTAINERS:
+                count += _count_keys(item)
+        return count
+    return sum(map(_count_keys, value)) if kind is list else 0
 
 
 def validate(value: Any) -> int:

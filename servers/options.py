@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import re
 import time
 from collections.abc import Callable
@@ -14,6 +15,9 @@ MIB = 1024 * KIB
 MIN_STACK_BYTES = 32 * KIB  # what CPython's threading.stack_size accepts at least
 MAX_STACK_BYTES = 1024 * MIB
 MAX_WORKERS = 10_000
+# For a whole request, from accept to the last byte of its answer: a browser's user gives up later,
+# a monitoring client sooner. Every second of it is a second that a slow client holds a thread.
+REQUEST_DEADLINE_S = 5.0
 
 _SIZE = re.compile(r"(\d+)\s*(B|KiB|MiB|GiB|K|M|G)?", re.IGNORECASE)
 _SIZE_UNITS = {"": 1, "b": 1, "k": KIB, "kib": KIB, "m": MIB, "mib": MIB}
@@ -60,13 +64,15 @@ class ServerOptions:
     stack_size_bytes: int = 2 * MIB
     backlog: int = 4096
     rate_limit_per_s: int = 1000
+    request_deadline_s: float = REQUEST_DEADLINE_S
+    max_threads: int = 0
+    control_host: str = "127.0.0.1"
     control_port: int = 0
     workload: Workload = Workload()
     cpus: frozenset[int] = frozenset()
     switch_interval_s: float | None = None
     lock_stacks: bool = False
     exit_with_parent: bool = False
-    stage_clocks: bool = True
 
 
 def parse_size(text: str) -> int:
@@ -126,14 +132,19 @@ def whole_number(name: str, lowest: int, highest: int) -> Callable[[str], int]:
     return parse
 
 
-def _switch_interval(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0.0
-    if not 1e-6 <= seconds <= 10:
-        raise ValueError(f"--switch-interval is seconds from 0.000001 to 10: {text!r}")
-    return seconds
+def number_of_seconds(name: str, lowest: float, highest: float) -> Callable[[str], float]:
+    """A parser for `name` that takes seconds from `lowest` to `highest`."""
+
+    def parse(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not lowest <= value <= highest:
+            raise ValueError(f"{name} is seconds from {lowest:g} to {highest:g}: {text!r}")
+        return value
+
+    return parse
 
 
 class _Parser(argparse.ArgumentParser):
@@ -165,32 +176,40 @@ def build_parser(prog: str) -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     port = whole_number("a port", 0, 65_535)
+    # fmt: off
     add("backend", help="thread-per-request, thread-pool, or a plugin as module:Class")
     add("--host", default="127.0.0.1", help="address to listen on (default: loopback only)")
     add("--port", type=_argument(port), default=8080, help="0 takes a free one (default 8080)")
     add("--workers", type=_argument(whole_number("--workers", 1, MAX_WORKERS)), default=16,
-        help="threads of the pool (default 16)")  # fmt: skip
+        help="threads of the pool (default 16)")
     add("--queue-size", type=_argument(whole_number("--queue-size", 1, 10_000_000)), default=10_000,
-        help="connections that may wait for a worker; one more gets 503 (default 10000)")  # fmt: skip
+        help="connections that may wait for a worker; one more gets 503 (default 10000)")
     add("--stack-size", type=_argument(parse_stack_size), default=2 * MIB, metavar="SIZE",
-        help="address space for the stack of each thread (default 2MiB)")  # fmt: skip
+        help="address space for the stack of each thread (default 2MiB)")
     add("--backlog", type=_argument(whole_number("--backlog", 1, 65_535)), default=4096,
-        help="connections that the kernel holds until accept; capped by somaxconn (default 4096)")  # fmt: skip
+        help="connections that the kernel holds until accept; capped by somaxconn (default 4096)")
     add("--rate-limit", type=_argument(whole_number("--rate-limit", 0, 10_000_000)), default=1000,
-        help="requests a second for each client, burst as many; 0 is no limit (default 1000)")  # fmt: skip
+        help="requests a second for each client, burst as many; 0 is no limit (default 1000)")
+    add("--request-deadline", type=_argument(number_of_seconds("--request-deadline", 0.05, 3600)),
+        default=REQUEST_DEADLINE_S, metavar="S",
+        help="seconds that a whole request may take from accept; also of the drain (default 5)")
+    add("--max-threads", type=_argument(whole_number("--max-threads", 0, 1_000_000)), default=0,
+        help="thread-per-request: live threads at most, one more gets 503 (default 0: no limit)")
     add("--control-port", type=_argument(port), default=0,
-        help="loopback port of /report and /metrics (default 0: a free one)")  # fmt: skip
+        help="port of /report and /metrics (default 0: a free one)")
+    add("--control-host", default="127.0.0.1", metavar="HOST",
+        help="address of the control port; beyond loopback LABRUN_TOKEN must be set")
     add("--workload", type=_argument(parse_workload), default=Workload(), metavar="KIND",
-        help="ingest, io:40ms (wait as on a database) or cpu:2ms (compute) in each request")  # fmt: skip
+        help="ingest, io:40ms (wait as on a database) or cpu:2ms (compute) in each request")
     add("--cpus", type=_argument(parse_cpus), default=frozenset(), metavar="LIST",
-        help="run on these CPUs only, so that load elsewhere does not compete")  # fmt: skip
-    add("--switch-interval", type=_argument(_switch_interval), default=None, metavar="S",
-        help="how long a thread may keep the GIL once another waits (Python's default 0.005)")  # fmt: skip
+        help="run on these CPUs only, so that load elsewhere does not compete")
+    add("--switch-interval", type=_argument(number_of_seconds("--switch-interval", 1e-6, 10)),
+        default=None, metavar="S",
+        help="how long a thread may keep the GIL once another waits (Python's default 0.005)")
     add("--lock-stacks", action="store_true",
-        help="mlockall: every stack page is resident from a thread's start")  # fmt: skip
+        help="mlockall: every stack page is resident from a thread's start")
     add("--exit-with-parent", action="store_true", help="end when standard input closes")
-    add("--no-stage-clocks", dest="stage_clocks", action="store_false",
-        help="leave out the clocks of each step, to measure what they cost")  # fmt: skip
+    # fmt: on
     return parser
 
 
@@ -206,11 +225,13 @@ def parse_options(argv: list[str], prog: str) -> ServerOptions:
         stack_size_bytes=found.stack_size,
         backlog=found.backlog,
         rate_limit_per_s=found.rate_limit,
+        request_deadline_s=found.request_deadline,
+        max_threads=found.max_threads,
         control_port=found.control_port,
+        control_host=found.control_host,
         workload=found.workload,
         cpus=found.cpus,
         switch_interval_s=found.switch_interval,
         lock_stacks=found.lock_stacks,
         exit_with_parent=found.exit_with_parent,
-        stage_clocks=found.stage_clocks,
     )

@@ -13,9 +13,11 @@ from collections.abc import Callable
 from time import monotonic_ns, thread_time_ns
 
 from servers import metric
-from servers.connection import AnswerTimedOut, ClientLeft, Connection
+from servers.connection import RECEIVE_BYTES, AnswerTimedOut, ClientLeft, Connection
 from servers.message import (
     CONTINUE,
+    MAX_BODY_BYTES,
+    MAX_HEADER_BYTES,
     AcceptedResponses,
     Message,
     problem_response,
@@ -29,6 +31,8 @@ from servers.telemetry import Recorder
 log = logging.getLogger("servers")
 
 Linger = Callable[[socket.socket], None]
+# As it is sent: headers, body, and as much again for the framing of chunks.
+MAX_REQUEST_BYTES = MAX_HEADER_BYTES + 2 * MAX_BODY_BYTES
 _ALLOW = {b"/metrics": "POST", b"/healthz": "GET, HEAD"}
 
 
@@ -44,12 +48,11 @@ class RequestPath:
         limiter: TokenBuckets,
         linger: Linger,
         work: Callable[[], None] | None = None,
-        stage_clocks: bool = True,
     ) -> None:
         self._limiter = limiter
         self._linger = linger
         self._work = work
-        self._stage_clocks = stage_clocks
+        self.cut_off = False  # set when a drain runs out of time: it is the server that leaves
         self._accepted = AcceptedResponses()
 
     def serve(self, connection: Connection, recorder: Recorder) -> None:
@@ -63,12 +66,16 @@ class RequestPath:
             except Exception as error:
                 self._refuse(connection, recorder, message, error)
         except ClientLeft:
-            recorder.reset += 1
+            if self.cut_off:
+                recorder.abandoned += 1
+            else:
+                recorder.reset += 1
             connection.sock.close()
         except AnswerTimedOut:
             recorder.timed_out += 1
             connection.sock.close()
         except BaseException:  # this thread is being killed: its connection goes with it
+            log.exception("a thread was killed in its handler; its request is abandoned")
             recorder.abandoned += 1
             connection.sock.close()
             raise
@@ -158,20 +165,26 @@ def receive(connection: Connection, message: Message) -> int:
     """
     parser = message.parser()
     parse_ns = 0
-    anything = False
+    received_bytes = 0
     while True:
         data = connection.receive()
         if not data:
-            if not anything:
+            if not received_bytes:
                 raise ClientLeft
             raise Problem(400, "The request was cut short.")
-        anything = True
         fed_ns = monotonic_ns()
         message.feed(parser, data)
         parse_ns += monotonic_ns() - fed_ns
         if message.complete:
+            # A full read may have left something unread, whose reset would destroy the answer.
+            message.trailing |= len(data) == RECEIVE_BYTES
             return parse_ns
-        if message.expects_continue:
+        # Trailers and chunk extensions have no length of their own. Who sends them faster than
+        # they are read would never make recv() wait, and so never meet the deadline.
+        received_bytes += len(data)
+        if received_bytes > MAX_REQUEST_BYTES:
+            raise Problem(413, f"The request is over {MAX_REQUEST_BYTES} bytes as it was sent.")
+        if message.headers_complete and message.expects_continue:
             message.expects_continue = False
             connection.send(CONTINUE)
 

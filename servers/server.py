@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 import socket
+import struct
 import sys
 import threading
 import time
@@ -15,7 +16,7 @@ from types import FrameType
 
 from servers.backend import Backend, Overloaded
 from servers.connection import AnswerTimedOut, ClientLeft, Connection
-from servers.control import encode, prometheus
+from servers.control import TOKEN_VARIABLE, encode, prometheus
 from servers.housekeeper import Housekeeper
 from servers.message import problem_response
 from servers.options import ServerOptions
@@ -27,8 +28,13 @@ from servers.telemetry import ROW_WIDTH, Recorder, Telemetry, process_usage, sta
 
 log = logging.getLogger("servers")
 
-DRAIN_S = 5.0
+# A drain ends this much later than the deadline of what was accepted last, so that a request at
+# its deadline still gets its 408.
+DRAIN_GRACE_S = 0.5
+_CUT_OFF_S = 0.5  # for threads to notice that their connections were cut off
 _ACCEPT_BACKOFF_S = 0.05
+_ACCEPT_WAIT_US = 250_000
+_EPISODE_GAP_NS = 1_000_000_000  # out of descriptors again after this long is a new episode
 _OUT_OF_RESOURCES = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 
@@ -67,32 +73,56 @@ class Server:
         self._rejected = {"queue_full": 0, "no_thread": 0}
         self._accept_errors = 0
         self._descriptor_episodes = 0
-        self._out_of_descriptors = False
-        self._abandoned = 0
+        self._out_of_descriptors_ns = -_EPISODE_GAP_NS  # when accept failed for that last
         self._stopping = False
+        self._stopping_ns = 0
+        self._deadline_ns = int(options.request_deadline_s * 1e9)
+        # Kept open, so that there is a report even when descriptors have run out.
+        self._status = os.open("/proc/self/status", os.O_RDONLY | os.O_CLOEXEC)
         self._handler_may_return = threading.Event()
         self.listener = listen(options.host, options.port, options.backlog)
-        self.control = listen("127.0.0.1", options.control_port, 64)
+        # A signal that comes just before accept() begins to wait would not interrupt it; this does.
+        wait = struct.pack("@ll", 0, _ACCEPT_WAIT_US)
+        self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, wait)
+        self.control = listen(options.control_host, options.control_port, 64)
         self._housekeeper = Housekeeper(
             self.control,
-            self._respond, self._parent_gone if options.exit_with_parent else None
+            self._respond,
+            self._needed_token(),
+            self._parent_gone if options.exit_with_parent else None,
         )
-        path = RequestPath(
+        self._path = RequestPath(
             self._limiter,
             self._housekeeper.linger,
             options.workload.runner(),
-            options.stage_clocks,
         )
-        self.backend = backend_class(options, path, self.telemetry)
+        self.backend = backend_class(options, self._path, self.telemetry)
+
+    def _needed_token(self) -> bytes | None:
+        """What the control port asks for: nothing on loopback. Raises `CannotListen`."""
+        if is_loopback(self.control):
+            return None
+        token = os.environ.get(TOKEN_VARIABLE, "")
+        if not token:
+            raise CannotListen(
+                f"--control-host {self.options.control_host} leaves this machine, so the control "
+                f"port needs a token: set {TOKEN_VARIABLE}, or leave --control-host out"
+            )
+        return os.fsencode(token)
 
     # ---- main thread ------------------------------------------------------------------------
 
     def start(self) -> None:
         """Everything up to accepting: after this, clients may connect."""
-        if not ipaddress_is_loopback(self.options.host):
+        if not is_loopback(self.listener):
             log.warning(
                 "LISTENING ON %s: anybody who can reach this machine can send to this server",
                 self.options.host,
+            )
+        if not is_loopback(self.control):
+            log.warning(
+                "THE CONTROL PORT LISTENS ON %s: anybody with the token can read the report",
+                self.options.control_host,
             )
         signal.signal(signal.SIGTERM, self._stop)
         signal.signal(signal.SIGINT, self._stop)
@@ -107,19 +137,23 @@ class Server:
 
     def _accept_loop(self) -> None:
         """Until a signal. Then, once, whatever the kernel's backlog already holds: the signal
-        handler makes the listener non-blocking, so that an empty backlog ends the loop."""
+        handler makes the listener non-blocking, so that an empty backlog ends the loop.
+        """
         left = self.options.backlog
         while left > 0:
             try:
                 sock, address = self.listener.accept()
             except BlockingIOError:
-                return
-            except OSError as error:
-                self._accept_failed(error)
+                if self._stopping:
+                    return
                 continue
-            connection = Connection(sock, address[0], time.monotonic_ns())
+            except OSError as error:
+                if self._accept_failed(error):
+                    continue
+                return
+            now_ns = time.monotonic_ns()
+            connection = Connection(sock, address[0], now_ns, now_ns + self._deadline_ns)
             self._accepted += 1
-            self._out_of_descriptors = False
             try:
                 self.backend.dispatch(connection)
             except Overloaded as overloaded:
@@ -127,13 +161,19 @@ class Server:
             if self._stopping:
                 left -= 1
 
-    def _accept_failed(self, error: OSError) -> None:
-        """Count it; where the system is out of something, wait for it to come back."""
+    def _accept_failed(self, error: OSError) -> bool:
+        """Count it; where the system is out of something, wait for it to come back.
+
+        False when the server is stopping and nothing has come back for a request's time.
+        """
         self._accept_errors += 1
         if error.errno not in _OUT_OF_RESOURCES:
-            return  # this one connection failed (say, reset while it waited); the next may not
-        if not self._out_of_descriptors:
-            self._out_of_descriptors = True
+            return True  # this one connection failed (say, reset while it waited); the next may not
+        now_ns = time.monotonic_ns()
+        # At the limit each connection that ends lets one in: that is still the same episode.
+        new_episode = now_ns - self._out_of_descriptors_ns > _EPISODE_GAP_NS
+        self._out_of_descriptors_ns = now_ns
+        if new_episode:
             self._descriptor_episodes += 1
             log.error(
                 "cannot accept: %s; waiting for it to pass (raise the limit with ulimit -n)",
@@ -141,11 +181,14 @@ class Server:
             )
         # Nothing tells when a descriptor comes back, so this looks again from time to time.
         time.sleep(_ACCEPT_BACKOFF_S)
+        return not (self._stopping and now_ns - self._stopping_ns > self._deadline_ns)
 
     def _reject(self, connection: Connection, overloaded: Overloaded) -> None:
         """Say no at once, without waiting for the client: 503, half-close, hand over."""
         self._rejected[overloaded.counter] += 1
-        problem = Problem(503, f"The server is at its limit: {overloaded}.", (("Retry-After", "1"),))
+        problem = Problem(
+            503, f"The server is at its limit: {overloaded}.", (("Retry-After", "1"),)
+        )
         try:
             connection.send(problem_response(problem))
         except ClientLeft:
@@ -159,29 +202,40 @@ class Server:
             self._housekeeper.linger(connection.sock)
 
     def _drain(self) -> int:
-        """Finish what was accepted, within the deadline; close the rest. The exit status."""
-        finished = self.backend.drain(DRAIN_S)
-        if not finished:
-            left = self.backend.abandon()
-            for connection in left:
-                connection.sock.close()
-            cut_off = self.telemetry.in_progress()
-            for connection in cut_off:
-                connection.abort()
-            self._abandoned += len(left) + len(cut_off)
+        """Finish what was accepted, within the deadline; close the rest. The exit status.
+
+        The control port answers until this is over; the last line of the log has the sum.
+        """
+        if not self.backend.drain(self.options.request_deadline_s + DRAIN_GRACE_S):
+            self._cut_off()
         self._housekeeper.stop()
         counters = self._counters()
+        abandoned = counters.abandoned + counters.in_progress  # those outlived even the cut-off
         log.info(
-            "stopped: accepted %d, answered %d, abandoned %d",
-            counters.accepted, counters.answered, counters.abandoned,
+            "stopped: accepted %d = answered %d + timed out %d + reset %d + abandoned %d",
+            counters.accepted, counters.answered, counters.timed_out, counters.reset, abandoned,
         )  # fmt: skip
-        return 1 if counters.abandoned else 0
+        return 1 if abandoned else 0
+
+    def _cut_off(self) -> None:
+        """End what a drain left over, and give its threads a moment to notice and count it."""
+        self._path.cut_off = True
+        for connection in self.backend.abandon():
+            self._acceptor.abandoned += 1
+            connection.sock.close()
+        end_s = time.monotonic() + _CUT_OFF_S
+        while self._counters().in_progress > 0 and time.monotonic() < end_s:
+            for connection in self.telemetry.in_progress():
+                connection.abort()
+            time.sleep(0.01)
 
     def _stop(self, signum: int, frame: FrameType | None) -> None:
         """Signal handler. The first signal drains, the second ends at once."""
         if self._stopping:
+            os.write(2, b"a second signal: stopped at once, with whatever was in progress\n")
             os._exit(1)
         self._stopping = True
+        self._stopping_ns = time.monotonic_ns()
         # A blocked accept() is interrupted by the signal and tried again by Python; on a
         # non-blocking listener the second try fails when there is nobody left to accept.
         os.set_blocking(self.listener.fileno(), False)
@@ -253,6 +307,9 @@ class Server:
                 "switch_interval_s": sys.getswitchinterval(),
                 "lock_stacks": options.lock_stacks,
                 "cpus": ",".join(map(str, sorted(os.sched_getaffinity(0)))),
+                "request_deadline_s": options.request_deadline_s,
+                # Not what the design document compares, so it is only there when it is on.
+                **({"max_threads": options.max_threads} if options.max_threads else {}),
             },
         )
 
@@ -272,7 +329,7 @@ class Server:
             rejected_rate=by_status.get("429", 0),
             timed_out=sum(r.timed_out for r in recorders),
             reset=sum(r.reset for r in recorders),
-            abandoned=self._abandoned + sum(r.abandoned for r in recorders),
+            abandoned=sum(r.abandoned for r in recorders),
             deadlines_missed=sum(r.deadlines_missed for r in recorders),
             handler_errors=sum(r.handler_errors for r in recorders),
             accept_errors=self._accept_errors,
@@ -284,7 +341,7 @@ class Server:
 
     def _process(self) -> Process:
         usage = process_usage()
-        memory = memory_bytes()
+        memory = memory_bytes(self._status)
         return Process(
             cpu_us=int((usage.ru_utime + usage.ru_stime) * 1e6),
             handler_cpu_us=sum(r.handler_cpu_ns for r in self.telemetry.recorders()) // 1000,
@@ -301,19 +358,18 @@ class Server:
         )
 
 
-def memory_bytes() -> dict[str, int]:
-    """The lines of /proc/self/status that end in kB, in bytes.
+def memory_bytes(status_fd: int) -> dict[str, int]:
+    """The lines of an open /proc/self/status that end in kB, in bytes.
 
     Not ru_maxrss: that one starts from the resident set of whoever started this process.
     """
-    with open("/proc/self/status", encoding="ascii") as file:
-        lines = [line.split() for line in file if line.endswith(" kB\n")]
+    text = os.pread(status_fd, 16 * 1024, 0).decode("ascii", "replace")
+    lines = [line.split() for line in text.splitlines() if line.endswith(" kB")]
     return {words[0].rstrip(":"): int(words[1]) * 1024 for words in lines}
 
 
-def ipaddress_is_loopback(host: str) -> bool:
-    """Whether `host` can only be reached from this machine."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+def is_loopback(listener: socket.socket) -> bool:
+    """Whether `listener` can only be reached from this machine: what it is bound to decides, not
+    how that was written.
+    """
+    return ipaddress.ip_address(listener.getsockname()[0].partition("%")[0]).is_loopback

@@ -8,14 +8,15 @@
       start a thread  ----------------> ...            (the thread ends)
     ...
 
-Nothing limits how many threads there are but the operating system: under overload they pile
-up, and all of them compete for the same CPUs, the same interpreter lock and the same memory.
+Nothing limits how many threads there are but the operating system (or `--max-threads`): under
+overload they pile up, and compete for the same CPUs, the same interpreter lock and memory.
 Compare `thread_pool.py`, which differs from this file in dispatch alone.
 """
 
 from __future__ import annotations
 
 import _thread
+import sys
 import threading
 from typing import ClassVar
 
@@ -32,6 +33,7 @@ class ThreadPerRequest(Backend):
     def start(self) -> None:
         threading.stack_size(self.options.stack_size_bytes)
         self._live: set[Connection] = set()  # one for each thread; add and discard are atomic
+        self._most = self.options.max_threads or sys.maxsize
         self._created = 0
         self._peak = Peak()
         self._draining = False
@@ -40,8 +42,10 @@ class ThreadPerRequest(Backend):
     # ---- acceptor thread --------------------------------------------------------------------
 
     def dispatch(self, connection: Connection) -> None:
+        if len(self._live) >= self._most:
+            raise Overloaded(f"all of its {self._most} threads are busy", "no_thread")
         self._live.add(connection)
-        self._peak.note(len(self._live))
+        live = len(self._live)
         try:
             # Not threading.Thread: that one waits until the new thread has begun to run.
             _thread.start_new_thread(self._run, (connection,))
@@ -49,6 +53,7 @@ class ThreadPerRequest(Backend):
             self._live.discard(connection)
             raise Overloaded("no thread can be started", "no_thread") from error
         self._created += 1
+        self._peak.note(live)
 
     def drain(self, timeout_s: float) -> bool:
         self._draining = True

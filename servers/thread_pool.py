@@ -10,7 +10,8 @@
 
 The queue gives backpressure: it absorbs a burst, and a burst that is too long is refused at
 once instead of making everybody wait. The price: a worker that waits (on a slow client, on a
-database) serves nobody else, and 16 of them are soon all waiting.
+database) serves nobody else, and 16 of them are soon all waiting. Only the request's deadline
+frees a worker from a slow client: `deadlines_missed` in the report counts how often it had to.
 Compare `thread_per_request.py`, which differs from this file in dispatch alone.
 """
 
@@ -40,6 +41,7 @@ class WorkQueue:
     def __init__(self, size: int) -> None:
         self._size = size
         self._items: SimpleQueue[Connection | None] = SimpleQueue()
+        self._closings = 0
 
     def put(self, connection: Connection) -> bool:
         """Acceptor only: False, at once, when the queue is full."""
@@ -54,12 +56,13 @@ class WorkQueue:
 
     def close(self, workers: int) -> None:
         """Acceptor only: behind what is queued, tell each worker that there will be no more."""
+        self._closings = workers
         for _ in range(workers):
             self._items.put(None)
 
     def take_all(self) -> list[Connection]:
         """Any thread: whatever no worker has taken yet."""
-        left = []
+        left: list[Connection] = []
         while True:
             try:
                 item = self._items.get_nowait()
@@ -69,7 +72,7 @@ class WorkQueue:
                 left.append(item)
 
     def __len__(self) -> int:
-        return self._items.qsize()
+        return max(0, self._items.qsize() - self._closings)  # what is left of those comes last
 
 
 class ThreadPool:

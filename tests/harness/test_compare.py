@@ -70,7 +70,7 @@ def wait_for_children(process: subprocess.Popen[str], count: int) -> list[psutil
         if len(children) >= count:
             return children
         time.sleep(0.02)  # the operating system tells nobody of another's children
-    pytest.fail(f"{process.args} never had {count} children")
+    pytest.fail(f"{process.args!r} never had {count} children")
 
 
 def assert_all_end(children: list[psutil.Process], within_s: float) -> None:

@@ -1,0 +1,89 @@
+"""Running out of descriptors is an episode: counted, logged once, waited out without spinning."""
+
+from __future__ import annotations
+
+import resource
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+from serving import RunningServer, StartServer, connect, exchange, metric_request, read_answer
+
+SPARE = 10
+WATCHED_S = 1.0
+ASK = b"GET /sample HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n"
+MOST_CPU = 0.25  # of one CPU, while there are no descriptors; a spin would take all of it
+
+
+@contextmanager
+def out_of_descriptors(server: RunningServer) -> Iterator[list[socket.socket]]:
+    """The server has no descriptor left in this block; gives the clients that hold them."""
+    server.limit(resource.RLIMIT_NOFILE, server.descriptors() + SPARE)
+    errors = server.report().counters.accept_errors
+    with ExitStack() as stack:
+        clients = [stack.enter_context(connect(server.port)) for _ in range(SPARE + 20)]
+        server.until(lambda report: report.counters.accept_errors > errors + 1)
+        yield clients
+
+
+def complaints(server: RunningServer) -> int:
+    return server.log().count("cannot accept")
+
+
+def test_descriptors_that_run_out_are_one_episode_without_a_spin(
+    backend: str, start_server: StartServer
+) -> None:
+    server = start_server(backend, "--request-deadline=60")
+    with out_of_descriptors(server):
+        cpu_s, began_s = server.cpu_s(), time.monotonic()
+        while time.monotonic() - began_s < WATCHED_S:
+            # The report is the work of the server itself, so it is asked for seldom.
+            report = server.report()
+            time.sleep(WATCHED_S / 5)
+        share = (server.cpu_s() - cpu_s) / (time.monotonic() - began_s)
+        assert share < MOST_CPU
+        assert report.counters.accept_errors > 5
+        assert report.counters.descriptor_episodes == 1
+        assert complaints(server) == 1
+        assert server.metrics()["metricstream_descriptor_episodes_total"] == 1
+    # The descriptors are back with the clients gone.
+    assert exchange(server.port, metric_request()).status == 202
+    assert server.reconciled().descriptor_episodes == 1
+
+
+def test_descriptors_that_run_out_again_are_another_episode(
+    backend: str, start_server: StartServer
+) -> None:
+    server = start_server(backend, "--request-deadline=60")
+    for episode in (1, 2):
+        with out_of_descriptors(server):
+            assert complaints(server) == episode
+        assert exchange(server.port, metric_request()).status == 202
+        assert server.reconciled().descriptor_episodes == episode
+        time.sleep(1.1)  # episodes are told apart by a second without trouble
+
+
+def test_who_asks_the_control_port_meanwhile_is_answered_afterwards(
+    backend: str, start_server: StartServer
+) -> None:
+    server = start_server(backend, "--request-deadline=60")
+    with out_of_descriptors(server), connect(server.control_port) as late:
+        late.sendall(ASK)
+        server.report()  # whoever was connected before is answered all the same
+        server.limit(resource.RLIMIT_NOFILE, 1024)
+        assert read_answer(late).status == 200
+
+
+def test_a_drain_comes_to_its_end_without_descriptors(
+    backend: str, start_server: StartServer
+) -> None:
+    server = start_server(backend, "--request-deadline=0.5")
+    server.limit(resource.RLIMIT_NOFILE, 3)  # less than it has: nothing can bring one back
+    with connect(server.port):  # goes to the descriptor that accept() had already set aside
+        server.until(lambda report: report.counters.accept_errors > 0)
+        began_s = time.monotonic()
+        assert server.stop(signal.SIGTERM) == 0
+        assert time.monotonic() - began_s < 3
+    assert server.last_account() == (1, 1, 0, 0, 0)

@@ -1,0 +1,141 @@
+"""A signal stops the server without losing a request that it has accepted."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections import Counter
+from contextlib import ExitStack
+
+import numpy as np
+import pytest
+from serving import PATIENCE_S, StartServer, connect, exchange, metric_request, read_answer
+
+from harness.experiment.cpus import plan_cpus
+from harness.experiment.processes import GeneratorProcess
+from harness.load import ledger as L
+from harness.load.schedule import make_schedule
+from harness.load.worker import Order
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+CLIENTS = 50
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_an_idle_server_stops_at_once(
+    number: signal.Signals, backend: str, start_server: StartServer
+) -> None:
+    server = start_server(backend)
+    assert exchange(server.port, metric_request()).status == 202
+    began_s = time.monotonic()
+    assert server.stop(number) == 0
+    assert time.monotonic() - began_s < 2
+    assert server.last_account() == (1, 1, 0, 0, 0)
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_what_was_accepted_and_queued_is_finished(
+    number: signal.Signals, backend: str, start_server: StartServer
+) -> None:
+    server = start_server(backend, "--workers=1", "--workload=io:200ms")
+    with ExitStack() as stack:
+        clients = [stack.enter_context(connect(server.port)) for _ in range(4)]
+        for sock in clients:
+            sock.sendall(metric_request())
+        server.until(lambda report: report.counters.accepted == 4)
+        server.process.send_signal(number)
+        report = server.until(lambda report: report.draining)  # it is still asked and answers
+        assert report.counters.in_progress > 0
+        assert [read_answer(sock).status for sock in clients] == [202] * 4
+    assert server.process.wait(PATIENCE_S) == 0
+    assert server.last_account() == (4, 4, 0, 0, 0)
+    with pytest.raises(ConnectionRefusedError):
+        connect(server.port)
+
+
+def test_what_a_drain_cannot_finish_in_time_is_closed_and_told(
+    backend: str, start_server: StartServer
+) -> None:
+    server = start_server(
+        backend, "--workers=1", "--workload=io:4s", "--request-deadline=0.2",
+    )  # fmt: skip
+    with ExitStack() as stack:
+        clients = [stack.enter_context(connect(server.port)) for _ in range(3)]
+        for sock in clients:
+            sock.sendall(metric_request())
+        server.until(lambda report: report.counters.accepted == 3)
+        began_s = time.monotonic()
+        assert server.stop() == 1
+        assert time.monotonic() - began_s < 3
+        for sock in clients:
+            try:
+                assert sock.recv(1000) == b""
+            except ConnectionResetError:
+                pass  # closed with its request unread
+    assert server.last_account() == (3, 0, 0, 0, 3)
+
+
+def test_a_slow_client_is_cut_off_by_its_deadline_rather_than_abandoned(
+    backend: str, start_server: StartServer
+) -> None:
+    server = start_server(backend, "--request-deadline=0.5")
+    with ExitStack() as stack:
+        clients = [stack.enter_context(connect(server.port)) for _ in range(40)]
+        server.until(lambda report: report.counters.accepted == 40)
+        server.process.send_signal(signal.SIGTERM)
+        assert {read_answer(sock).status for sock in clients} == {408}
+    assert server.process.wait(PATIENCE_S) == 0
+    assert server.last_account() == (40, 40, 0, 0, 0)
+
+
+def test_a_second_signal_ends_at_once(backend: str, start_server: StartServer) -> None:
+    server = start_server(backend, "--workload=io:4s", "--request-deadline=60")
+    with connect(server.port) as sock:
+        sock.sendall(metric_request())
+        server.until(lambda report: report.counters.accepted == 1)
+        server.process.send_signal(signal.SIGTERM)
+        server.until(lambda report: report.draining)
+        began_s = time.monotonic()
+        assert server.stop(signal.SIGINT) == 1
+        assert time.monotonic() - began_s < 2
+    assert "a second signal" in server.log()
+
+
+def test_no_accepted_request_is_lost_at_5000_rps(backend: str, start_server: StartServer) -> None:
+    cpus = plan_cpus()
+    server = start_server(
+        backend, "--rate-limit=0", "--cpus=" + ",".join(map(str, sorted(cpus.server)))
+    )
+    schedule = make_schedule(5000, 3.0, CLIENTS, "constant", seed=1)
+    warmup, measured = L.Ledger.create(1), L.Ledger.create(len(schedule))
+    for ledger in (warmup, measured):
+        for column in (L.ALLOWED, L.SENT, L.CONNECTED, L.ENDED):
+            np.frombuffer(ledger.column(column), dtype=np.int64)[:] = L.NOT_YET
+    for column, values in ((L.INTENDED, schedule.intended_ns), (L.CLIENT, schedule.client)):
+        np.frombuffer(measured.column(column), dtype=np.int64)[:] = values
+    order = Order(
+        host="127.0.0.1", port=server.port,
+        requests=[metric_request(f"client-{client}").decode() for client in range(CLIENTS)],
+        sources=[None] * CLIENTS, timeout_ns=10_000_000_000, max_in_flight=4000,
+        closed_loop=False, own_cpu=False, cpus=sorted(cpus.generator),
+        warmup_fd=warmup.fd, measured_fd=measured.fd,
+    )  # fmt: skip
+    with GeneratorProcess(order) as generator:
+        generator.must_say(20)
+        generator.tell(b"go")
+        end_s = time.monotonic() + PATIENCE_S
+        while server.sample().accepted < 5000:
+            assert time.monotonic() < end_s
+            time.sleep(0.01)
+        assert server.stop() == 0
+        generator.must_say(30)
+    outcomes = Counter(L.OUTCOME_NAMES[code % L.DETAIL] for code in measured.column(L.CODE))
+    warm = sum(code % L.DETAIL == L.OK for code in warmup.column(L.CODE))
+    for ledger in (warmup, measured):
+        ledger.close()
+    # Everything has a name: served, or refused by a server that was no longer there.
+    assert set(outcomes) <= {"ok", "refused", "reset", "unsent"}, outcomes
+    assert outcomes["refused"] > 0
+    accepted, answered, timed_out, reset, abandoned = server.last_account()
+    assert answered == outcomes["ok"] + warm
+    assert (accepted, timed_out, reset, abandoned) == (answered, 0, 0, 0)

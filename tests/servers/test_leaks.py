@@ -1,0 +1,31 @@
+"""After some 20,000 requests, up to a third of them faulty, the server holds what it held before.
+
+This is a small `benchmarks.soak`, which has the tolerances and their reasons.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from servers.rate_limit import MAX_CLIENTS
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+def test_nothing_leaks_and_nothing_is_lost(backend: str) -> None:
+    command = [sys.executable, "-m", "benchmarks.soak", "--json", "--backend", backend]
+    done = subprocess.run(
+        [*command, "--minutes=0.075", "--rps=3000", "--faults=1500"],
+        cwd=ROOT, capture_output=True, text=True, timeout=90, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    (account,) = json.loads(done.stdout)
+    assert account["sent"] == account["answered"] == 13_500
+    assert account["lost"] == 0
+    assert sum(account["faults"].values()) > 1000  # a busy machine commits fewer than it should
+    assert account["counters"]["clients_tracked"] == MAX_CLIENTS
+    assert account["counters"]["deadlines_missed"] > 0
+    assert account["after"]["descriptors"] <= account["before"]["descriptors"]
