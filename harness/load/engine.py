@@ -6,8 +6,8 @@ One thread, one epoll. Three things make it punctual enough to measure microseco
   instead of sleeping; a sleeping process wakes tens of microseconds late, and Python's epoll
   sleeps in whole milliseconds. On a CPU shared with the server it sleeps after all, in select(),
   which takes microseconds.
-* Sends come first. What is due goes out before responses are read; responses that are read a
-  little later are timed by when epoll reported them.
+* Sends come first. A response is timed when epoll reports it; reading it and closing the socket,
+  the dearest call of all, wait for a gap between two sends in which there is time for that.
 * A request needs few system calls. Sockets are created and bound ahead of time, in idle
   moments. On loopback the handshake is over when connect() returns, so the request is sent at
   once. epoll reports a request only when the server has closed (EPOLLRDHUP): by then the whole
@@ -37,6 +37,9 @@ _SOCKET_TYPE: Final = socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CL
 _IP_BIND_ADDRESS_NO_PORT: Final = 24
 _PREPARED: Final = 16  # sockets made ahead of time
 _TIME_TO_PREPARE_NS: Final = 10_000
+_TIME_TO_CLOSE_NS: Final = 30_000
+_UNCLOSED: Final = 256  # so many responses wait for a gap; more than that do not
+_CLOSED: Final = select.EPOLLRDHUP | select.EPOLLET  # once: it is dealt with later
 _BURST: Final = 4  # sends in a row before responses are looked at
 _RESPONSE_BYTES: Final = 64 * 1024
 _NEAR_NS: Final = 2_000_000  # a send that is closer than this is spun for
@@ -93,7 +96,8 @@ class Engine:
         self._watch_fd = watch_fd
         self._epoll = select.epoll()
         self._row_of: dict[int, int] = {}  # descriptor -> row, of what is in flight
-        self._sockets: dict[int, socket.SocketType] = {}  # row -> socket
+        self._sockets: dict[int, socket.SocketType] = {}  # row -> socket, of what is in flight
+        self._responded: deque[tuple[int, socket.SocketType, int]] = deque()  # (row, socket, when)
         self._prepared: dict[int, socket.SocketType] = {}  # row -> socket made ahead
         self._prepare_next = 0
         self._deadlines: deque[tuple[int, int]] = deque()  # (when, row), in order of sending
@@ -131,7 +135,9 @@ class Engine:
                 self._start(row, allowed, monotonic_ns())
             if self._deadlines and self._deadlines[0][0] <= now:
                 self._expire(now)
-            nothing_flies = cursor == rows and not self._sockets and not self._ready
+            nothing_flies = (
+                cursor == rows and not self._sockets and not self._ready and not self._responded
+            )
             if nothing_flies and (not self._waiting_count or now > last_end_ns):
                 break
             events = poll(0, 64)
@@ -139,6 +145,8 @@ class Engine:
                 self._handle(events, monotonic_ns())
             elif burst == 0 and not self._ready:
                 self._idle(cursor, now)
+            if len(self._responded) > _UNCLOSED:
+                self._take_response()
         self._finish()
 
     # ---- sending ----------------------------------------------------------------------------
@@ -199,7 +207,7 @@ class Engine:
             self._broken(row, error, connected)
         else:
             self._connected[row] = connected - start_ns
-            self._epoll.register(descriptor, select.EPOLLRDHUP)
+            self._epoll.register(descriptor, _CLOSED)
 
     def _make_socket(self, row: int) -> socket.SocketType:
         # SocketType is the C class beneath socket.socket, and half as dear to make.
@@ -238,7 +246,9 @@ class Engine:
             elif event & select.EPOLLOUT:
                 self._connection_made(row, descriptor, now)
             else:
-                self._response(row, now)
+                # EPOLLRDHUP: the server has closed, so all that it will say is here.
+                del self._row_of[descriptor]
+                self._responded.append((row, self._sockets.pop(row), now))
 
     def _connection_made(self, row: int, descriptor: int, now: int) -> None:
         try:
@@ -249,28 +259,32 @@ class Engine:
             self._broken(row, error, now)
         else:
             self._connected[row] = now - self._start_ns
-            self._epoll.modify(descriptor, select.EPOLLRDHUP)
+            self._epoll.modify(descriptor, _CLOSED)
 
-    def _response(self, row: int, now: int) -> None:
-        """The server has closed: take the whole response."""
+    def _take_response(self) -> None:
+        """Read and judge the response that came first of those not yet read; close."""
+        row, sock, ended = self._responded.popleft()
         try:
-            data = self._sockets[row].recv(_RESPONSE_BYTES)
+            data = sock.recv(_RESPONSE_BYTES)
         except OSError as error:
-            self._broken(row, error, now)
-            return
-        if data == self._good:
-            code = L.OK + L.DETAIL * 202
+            code = self._code_of(row, error)
         else:
-            code, whole = classify(data)
-            if code == L.OK + L.DETAIL * 202 and whole:
-                self._good = data
-        self._close(row)
-        self._end(row, code, now)
+            if data == self._good:
+                code = L.OK + L.DETAIL * 202
+            else:
+                code, whole = classify(data)
+                if code == L.OK + L.DETAIL * 202 and whole:
+                    self._good = data
+        sock.close()  # which takes it out of epoll, too
+        self._end(row, code, ended)
 
     def _broken(self, row: int, error: OSError, now: int) -> None:
         self._close(row)
+        self._end(row, self._code_of(row, error), now)
+
+    def _code_of(self, row: int, error: OSError) -> int:
         refused = error.errno == errno.ECONNREFUSED and self._connected[row] == L.NOT_YET
-        self._end(row, L.REFUSED if refused else L.RESET, now)
+        return L.REFUSED if refused else L.RESET
 
     def _close(self, row: int) -> None:
         sock = self._sockets.pop(row)
@@ -306,13 +320,17 @@ class Engine:
     # ---- when there is nothing to do --------------------------------------------------------
 
     def _idle(self, cursor: int, now: int) -> None:
-        """Make a socket ahead of time, sleep, or spin, by how near the next send is."""
+        """Take a response, make a socket ahead of time, sleep, or spin, by how near the next
+        send is."""
+        due_ns = 1_000_000_000
         if cursor < self._rows:
             due_ns = self._start_ns + self._intended[cursor] - now
-            if due_ns > _TIME_TO_PREPARE_NS and self._prepare(cursor):
-                return
-        else:
-            due_ns = 1_000_000_000
+        if self._responded:
+            if due_ns > _TIME_TO_CLOSE_NS:
+                self._take_response()
+            return
+        if cursor < self._rows and due_ns > _TIME_TO_PREPARE_NS and self._prepare(cursor):
+            return
         if not self._rules.own_cpu:
             wait_ns = due_ns - _SHARED_CPU_SLACK_NS
         elif not self._sockets and due_ns > _NEAR_NS:
@@ -337,7 +355,8 @@ class Engine:
         return True
 
     def _finish(self) -> None:
-        for sock in [*self._sockets.values(), *self._prepared.values()]:
+        left = [sock for _, sock, _ in self._responded]
+        for sock in [*left, *self._sockets.values(), *self._prepared.values()]:
             sock.close()
         for row in range(self._rows):
             if self._code[row] == 0 and not self.parent_gone:
