@@ -54,6 +54,7 @@ from typing import Literal
 
 Verdict = Literal["better", "worse", "cannot-tell", "not-comparable"]
 
+LEAST_ROUNDS = 5  # fewer give no interval of 95 %
 # n: an end value is disturbed when its gap to the rest exceeds this many ranges of the rest.
 # From 9 rounds on the order statistics leave one disturbed round out by themselves.
 _DISTURBED_GAP = {5: 6.0, 6: 5.0, 7: 4.0, 8: 3.0}

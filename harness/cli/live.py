@@ -92,6 +92,8 @@ class LiveView:
 
     def trial_begins(self, planned: PlannedTrial, number: int, total: int) -> None:
         self._trend = []
+        self._total = total  # it grows when a round is repeated
+        self._bar.update(self._task, total=total)
         self._current = Text(f"{planned.backend} at {rate(planned.rps)}, round {planned.round}")
         self._refresh()
 

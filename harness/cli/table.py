@@ -113,6 +113,12 @@ def notes(run: Run) -> list[str]:
             f"{first.backend} at {rate(first.rps)}, round {first.round}: {first.invalid_reason}. "
             "Lower the rate, stop what else runs on this machine, or take more rounds."
         )
+    repeated = sorted({t.round for t in run.trials if t.round > run.settings.rounds})
+    if repeated:
+        lines.append(
+            f"Round {' and '.join(map(str, repeated))} repeats what the generator was late for, "
+            "or too few rounds would have been left for an interval."
+        )
     lines += [f"Warning: {warning}." for warning in run.warnings]
     for trial in run.trials:
         lines += [

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from harness.record import Settings
+from harness.analysis.compare import comparable
+from harness.analysis.intervals import LEAST_ROUNDS
+from harness.record import Settings, Trial
+
+MOST_REPEATS = 2
 
 # What a trial takes besides warm-up and measured window: two processes to start, a server to
 # drain, figures to add up. Only the time left on the screen depends on it.
@@ -32,18 +37,45 @@ def plan_trials(settings: Settings) -> list[PlannedTrial]:
     Rounds are outermost, so that a run that is cut short has seen every level. Within a round
     the backends come one after the other, their order reversed from round to round (AB, BA, ...).
     """
+    return [
+        planned
+        for round_number in range(1, settings.rounds + 1)
+        for level in range(len(settings.rps))
+        for planned in _plan_round(settings, level, round_number)
+    ]
+
+
+def plan_repeats(settings: Settings, trials: Sequence[Trial]) -> list[PlannedTrial]:
+    """One more round for each level that asked for enough rounds for an interval but, the
+    generator having been late in some, has too few left. None when nothing is to be repeated.
+
+    Whether to repeat depends on the generator alone, never on what was measured of a server, and
+    what is repeated stays in the record. A level that fails in most rounds is beyond the
+    generator, and no repeat would help.
+    """
     planned = []
-    slots = list(enumerate(settings.backends))
-    for round_number in range(1, settings.rounds + 1):
-        for level, rps in enumerate(settings.rps):
-            order = slots if (round_number + level) % 2 else slots[::-1]
-            # Levels start in different orders, so that neither backend is always first.
-            seed = _seed(settings.seed, rps, round_number)
-            for place, (slot, backend) in enumerate(order):
-                planned.append(
-                    PlannedTrial(backend, slot, rps, round_number, place, seed, seed + 1)
-                )
+    for level, rps in enumerate(settings.rps):
+        rounds: dict[int, bool] = {}
+        for trial in trials:
+            if trial.rps == rps:
+                rounds[trial.round] = rounds.get(trial.round, True) and comparable(trial)
+        valid, last = sum(rounds.values()), max(rounds, default=0)
+        short = settings.rounds >= LEAST_ROUNDS > valid > len(rounds) / 2
+        if short and last < settings.rounds + MOST_REPEATS:
+            planned += _plan_round(settings, level, last + 1)
     return planned
+
+
+def _plan_round(settings: Settings, level: int, round_number: int) -> list[PlannedTrial]:
+    slots = list(enumerate(settings.backends))
+    # Levels start in different orders, so that neither backend is always first.
+    order = slots if (round_number + level) % 2 else slots[::-1]
+    rps = settings.rps[level]
+    seed = _seed(settings.seed, rps, round_number)
+    return [
+        PlannedTrial(backend, slot, rps, round_number, place, seed, seed + 1)
+        for place, (slot, backend) in enumerate(order)
+    ]
 
 
 def _seed(seed: int, rps: float, round_number: int) -> int:

@@ -17,7 +17,7 @@ from harness.analysis.compare import build_cells, build_comparisons
 from harness.analysis.finding import finding
 from harness.errors import LabError
 from harness.experiment.cpus import CpuPlan, plan_cpus
-from harness.experiment.plan import PlannedTrial, plan_trials
+from harness.experiment.plan import PlannedTrial, plan_repeats, plan_trials
 from harness.experiment.trial import Progress, run_trial
 from harness.observe.environment import read_environment
 from harness.record import SCHEMA_VERSION, Environment, Run, Settings, Trial
@@ -80,7 +80,8 @@ def run_experiment(
 
     planned_trials = plan_trials(settings)
     try:
-        for number, planned in enumerate(planned_trials, start=1):
+        while len(trials) < len(planned_trials) and reason is None:
+            number, planned = len(trials) + 1, planned_trials[len(trials)]
             watcher.trial_begins(planned, number, len(planned_trials))
             with _out_of_the_way(cpus):
                 result = run_trial(planned, settings, cpus, descriptors, watcher.progress)
@@ -90,7 +91,8 @@ def run_experiment(
             watcher.trial_ended(result.trial)
             if result.failure is not None:
                 reason = f"trial {number} of {len(planned_trials)} failed: {result.failure}"
-                break
+            elif number == len(planned_trials):
+                planned_trials += plan_repeats(settings, trials)
     except KeyboardInterrupt:
         interrupted = True
         reason = f"interrupted in trial {len(trials) + 1} of {len(planned_trials)}"

@@ -10,6 +10,7 @@ import pytest
 from harness.analysis.compare import build_cells, build_comparisons
 from harness.analysis.finding import finding
 from harness.analysis.metrics import METRICS
+from harness.experiment.plan import plan_repeats, plan_trials
 from harness.record import Comparison, Settings, Trial, metric_value
 
 SETTINGS: dict[str, Any] = {
@@ -148,3 +149,40 @@ def test_the_sentence_follows_the_data() -> None:
 def test_every_metric_is_a_path_into_the_record() -> None:
     for metric in METRICS:
         metric_value(trial(0, 1, 100.0), metric.path)  # raises AttributeError for a wrong name
+
+
+LATE: dict[str, Any] = {"valid": False, "class": "generator-limited", "invalid_reason": "late"}
+
+
+def rounds_of(late: set[int], count: int = 5) -> list[Trial]:
+    """Rounds in which the generator was late for the second backend in those of `late`."""
+    return [
+        trial(slot, number, 50.0, **(LATE if slot and number in late else {}))
+        for number in range(1, count + 1)
+        for slot in (0, 1)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("late", "count", "repeats"),
+    [
+        (set(), 5, []),
+        ({2}, 5, [6, 6]),  # four valid rounds give no interval
+        ({2}, 6, []),  # five do
+        ({2, 6}, 6, [7, 7]),
+        ({1, 2, 3}, 5, []),  # most rounds: this rate is beyond the generator
+        ({1, 2, 6, 7}, 7, []),  # an end to it
+    ],
+)
+def test_a_round_is_repeated_where_too_few_are_left_for_an_interval(
+    late: set[int], count: int, repeats: list[int]
+) -> None:
+    planned = plan_repeats(settings(), rounds_of(late, count))
+    assert [p.round for p in planned] == repeats
+    assert len({p.seed for p in planned}) <= 1
+    asked = {p.seed for p in plan_trials(settings())}
+    assert not asked & {p.seed for p in planned}
+
+
+def test_who_asked_for_few_rounds_gets_no_more() -> None:
+    assert plan_repeats(settings(rounds=4), rounds_of({1}, 4)) == []
