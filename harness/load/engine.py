@@ -43,6 +43,7 @@ _CLOSED: Final = select.EPOLLRDHUP | select.EPOLLET  # once: it is dealt with la
 _BURST: Final = 4  # sends in a row before responses are looked at
 _RESPONSE_BYTES: Final = 64 * 1024
 _NEAR_NS: Final = 2_000_000  # a send that is closer than this is spun for
+_TIGHT_NS: Final = 50_000  # a send that is closer than this is waited for without a system call
 _SLACK_NS: Final = 1_000_000  # how much earlier a sleep ends
 _SHARED_CPU_SLACK_NS: Final = 60_000
 _STRAGGLERS_NS: Final = 10_000_000_000  # closed loop: how long clients may be behind at the end
@@ -333,6 +334,11 @@ class Engine:
             return
         if not self._rules.own_cpu:
             wait_ns = due_ns - _SHARED_CPU_SLACK_NS
+        elif not self._sockets and due_ns < _TIGHT_NS:
+            due = now + due_ns  # nobody is there to answer, so epoll need not be asked
+            while monotonic_ns() < due:
+                pass
+            return
         elif not self._sockets and due_ns > _NEAR_NS:
             wait_ns = due_ns - _SLACK_NS
         else:
