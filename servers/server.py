@@ -24,7 +24,7 @@ from servers.problem import Problem
 from servers.rate_limit import TokenBuckets
 from servers.report import Counters, Process, Report, Sample
 from servers.request_path import RequestPath
-from servers.telemetry import ROW_WIDTH, Recorder, Telemetry, process_usage, stage_figures
+from servers.telemetry import Recorder, Telemetry, count_rows, process_usage, stage_figures
 
 log = logging.getLogger("servers")
 
@@ -294,7 +294,7 @@ class Server:
             counters=self._counters(),
             process=self._process(),
             stages_us=stage_figures(rows),
-            stage_rows=len(rows) // ROW_WIDTH,
+            stage_rows=count_rows(rows),
             stage_rows_dropped=self.telemetry.rows_dropped(),
             draining=self._stopping,
             settings={

@@ -13,6 +13,7 @@ import threading
 import time
 from array import array
 from collections import deque
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from servers.report import STAGES, StageFigures
@@ -116,32 +117,36 @@ class Telemetry:
             recorder.rows = array("f")
         self.window_ns = time.monotonic_ns()
 
-    def stage_rows(self) -> array[float]:
-        """Any thread: every kept row, one after the other, in nanoseconds."""
-        rows = array("f")
-        for chunk in list(self._chunks):
-            rows.extend(chunk)
-        for recorder in self.recorders():
-            held = recorder.rows
-            rows.extend(held[: len(held) - len(held) % ROW_WIDTH])
-        return rows
+    def stage_rows(self) -> list[array[float]]:
+        """Any thread: every kept row, in arrays of whole rows, in nanoseconds.
+
+        Not in one array: half a million rows copied would double what the server holds, and the
+        allocator gives little of that back.
+        """
+        held = [recorder.rows for recorder in self.recorders()]
+        return [*self._chunks, *(rows[: len(rows) - len(rows) % ROW_WIDTH] for rows in held)]
 
     def rows_dropped(self) -> int:
         """How many rows of this window are no longer kept."""
         return max(0, self._chunks_pushed - _MAX_CHUNKS) * _ROWS_IN_CHUNK
 
 
-def stage_figures(rows: array[float]) -> dict[str, StageFigures]:
+def count_rows(chunks: list[array[float]]) -> int:
+    """How many requests the rows are of."""
+    return sum(map(len, chunks)) // ROW_WIDTH
+
+
+def stage_figures(chunks: list[array[float]]) -> dict[str, StageFigures]:
     """Mean, median and 99th percentile of each stage, in microseconds; empty without rows."""
-    if len(rows) < ROW_WIDTH:
+    if not count_rows(chunks):
         return {}
     figures = {}
     for index, stage in enumerate(STAGES):
-        times_us = sorted(ns / 1e3 for ns in rows[index::ROW_WIDTH])
+        times_ns = sorted(chain.from_iterable(rows[index::ROW_WIDTH] for rows in chunks))
         figures[stage] = StageFigures(
-            mean=statistics.fmean(times_us),
-            p50=times_us[(len(times_us) - 1) // 2],
-            p99=times_us[min(len(times_us) - 1, (len(times_us) * 99) // 100)],
+            mean=statistics.fmean(times_ns) / 1e3,
+            p50=times_ns[(len(times_ns) - 1) // 2] / 1e3,
+            p99=times_ns[min(len(times_ns) - 1, (len(times_ns) * 99) // 100)] / 1e3,
         )
     return figures
 
