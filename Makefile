@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := $(shell find servers harness notebooks -type f -not -name '*.pyc' 2>/dev/null)
 
-.PHONY: compare test lint types tests bench clean
+.PHONY: compare test lint types tests bench bench-ci bench-regress bench-summary bench-history clean
 
 compare: $(VENV)/.lab
 	$(BIN)/labrun compare --rps 2000
@@ -17,7 +17,7 @@ lint: $(VENV)/.lab
 
 types: $(VENV)/.lab
 	$(BIN)/mypy servers harness benchmarks tests/support
-	for suite in analysis charts harness servers; do $(BIN)/mypy tests/$$suite || exit 1; done
+	for suite in analysis charts claims harness regression report servers; do $(BIN)/mypy tests/$$suite || exit 1; done
 
 # The installed wheel is what the tests import: `servers` and `harness` are common names.
 tests: $(VENV)/.lab
@@ -25,6 +25,35 @@ tests: $(VENV)/.lab
 
 bench: $(VENV)/.lab
 	$(BIN)/python -m benchmarks
+
+# What .github/workflows/bench.yml runs. BASE_REF: where the branch came from; REGRESS and HISTORY:
+# further options of the two measurements. `make bench-ci` runs it all here, shortened.
+BASE_REF ?= HEAD~1
+BENCH := build/bench
+SHORT := --rounds 4 --duration 1 --warmup 0.3 --rps 500
+
+bench-ci:
+	$(MAKE) bench-regress REGRESS="$(SHORT)"
+	$(MAKE) bench-summary
+	$(MAKE) bench-history HISTORY="$(SHORT)"
+
+bench-regress: $(VENV)/.lab
+	$(BIN)/labrun regress --against-ref "$$(git merge-base HEAD $(BASE_REF))" --out $(BENCH) $(REGRESS)
+
+# The last verdict, for a person (on GitHub, in the summary of the step) and for machines. Status 1,
+# a regression, has been told by bench-regress already.
+bench-summary: $(VENV)/.lab
+	last=$$(ls -d $(BENCH)/*-regress | tail -n 1); \
+	for form in markdown junit csv benchmark-action openmetrics; do \
+		$(BIN)/labrun regress "$$last" --format $$form > $(BENCH)/regress.$$form || test $$? -eq 1 || exit 2; \
+	done
+	cat $(BENCH)/regress.markdown >> "$${GITHUB_STEP_SUMMARY:-/dev/stdout}"
+
+bench-history: $(VENV)/.lab
+	$(BIN)/labrun compare --rps 2000 --out $(BENCH)/history --name main $(HISTORY)
+	rm -rf $(BENCH)/history/*/*.parquet $(BENCH)/history/*/charts
+	$(BIN)/labrun history $(BENCH)/history
+	cp $(BENCH)/history/history.html $(BENCH)/history/index.html
 
 # Everything that the lab depends on, in the versions that were tested together.
 $(VENV)/.dependencies: pyproject.toml constraints.txt

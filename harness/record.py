@@ -190,7 +190,8 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
     """One measured run: one backend, one level, one fresh server process.
 
     `order` is the trial's place within its round (0 first); `slot` tells apart the two sides of
-    an A/A run, where both have the same backend.
+    an A/A run, where both have the same backend. `workload` and `workers` are this trial's own,
+    where they are other than the settings have it.
     """
 
     backend: str
@@ -207,6 +208,8 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
     kernel: Kernel
     server: Server | None
     warnings: list[str] = []
+    workload: str | None = None
+    workers: int | None = None
 
 
 class CellMetric(msgspec.Struct, frozen=True, kw_only=True):
@@ -229,7 +232,12 @@ class Cell(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Comparison(msgspec.Struct, frozen=True, kw_only=True):
-    """The typical within-round ratio contender / baseline of one metric, with its interval."""
+    """The typical within-round ratio contender / baseline of one metric, with its interval.
+
+    `ruled_out`: a relative difference above this, either way, is outside the interval (0.12 is
+    12 %). `smallest_difference`: the smallest one that an interval of this width could have told
+    from none. Both None where there is no interval that could say so.
+    """
 
     rps: float
     baseline: str
@@ -241,6 +249,162 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     verdict: Verdict
     rounds: int
     note: str | None = None
+    ruled_out: float | None = None
+    smallest_difference: float | None = None
+
+
+class HeadlineControl(msgspec.Struct, frozen=True, kw_only=True):
+    """What a backend against itself came to in one headline metric. `judged` runs had an interval;
+    `false_alarms` of them told two equal sides apart. `ruled_out`: the median over the runs."""
+
+    metric: str
+    judged: int
+    false_alarms: int
+    ruled_out: float | None
+
+
+class Control(msgspec.Struct, frozen=True, kw_only=True):
+    """The A/A data that a run is to be read with: of the same machine, at the same settings.
+    `mismatch` says why there is none; then `runs` is 0."""
+
+    backend: str | None
+    rps: float | None
+    runs: int
+    headline: list[HeadlineControl]
+    mismatch: str | None = None
+
+
+class Condition(msgspec.Struct, frozen=True, kw_only=True):
+    """One part of an objective: a figure of a trial by its dotted path, and its limit (a share, or
+    microseconds)."""
+
+    metric: str
+    operator: Literal[">=", "<="]
+    limit: float
+
+
+Bound = Literal["interval", "at-least", "at-most", "unknown"]
+
+
+class CapacityEstimate(msgspec.Struct, frozen=True, kw_only=True):
+    """The highest rate that one backend sustains within the objective, in requests a second.
+
+    `bound` says what is known: an interval (95 %), only that it is at least `low_rps` (then
+    there is no `high_rps`) or at most `high_rps`, or nothing. `why` says why there is no interval.
+    `met` and `missed` count the valid trials, `invalid` those that say nothing of the server.
+    """
+
+    backend: str
+    slot: int
+    bound: Bound
+    rps: float | None
+    low_rps: float | None
+    high_rps: float | None
+    met: int
+    missed: int
+    invalid: int
+    generator_limit_rps: float | None
+    why: str | None = None
+
+
+class CapacityRatio(msgspec.Struct, frozen=True, kw_only=True):
+    """Contender's capacity / baseline's, with a 95 % interval, or a bound where one side is one."""
+
+    baseline: str
+    contender: str
+    bound: Bound
+    ratio: float | None
+    ci_low: float | None
+    ci_high: float | None
+    verdict: Verdict
+    why: str | None = None
+
+
+class Capacity(msgspec.Struct, frozen=True, kw_only=True):
+    """What `labrun capacity` found. `overload_seen`: the smallest overload (a share of the
+    capacity) that lengthens the queue enough to show within one trial; None without a time in the
+    objective."""
+
+    objective: str
+    conditions: list[Condition]
+    estimates: list[CapacityEstimate]
+    ratios: list[CapacityRatio]
+    overload_seen: float | None
+
+
+Vary = Literal["io", "cpu", "workers"]
+
+
+class CrossoverCell(msgspec.Struct, frozen=True, kw_only=True):
+    """One pair of trials: at this load and value (seconds of handler time, or workers), who was
+    better: a backend's name, `even`, or `cannot-tell` (a trial was invalid)."""
+
+    rps: float
+    value: float
+    round: int
+    better: str
+    success: list[float | None]
+    p99_us: list[float | None]
+
+
+class CrossoverPoint(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the places change at one load, in the unit of `Crossover.vary`; see `Bound`.
+    `predicted` is by Little's law."""
+
+    rps: float
+    bound: Bound
+    value: float | None
+    low: float | None
+    high: float | None
+    predicted: float
+    pairs: int
+    invalid: int
+    why: str | None = None
+
+
+class Crossover(msgspec.Struct, frozen=True, kw_only=True):
+    """What `labrun crossover` found: `baseline` is better above the line (with workers: below)."""
+
+    vary: Vary
+    baseline: str
+    contender: str
+    rule: str
+    prediction: str
+    cells: list[CrossoverCell]
+    line: list[CrossoverPoint]
+
+
+class ThreadCost(msgspec.Struct, frozen=True, kw_only=True):
+    """One cost, in microseconds: the median over batches of threads, its 95 % interval (None: too
+    few batches), and the range of the batches."""
+
+    median: float
+    ci_low: float | None
+    ci_high: float | None
+    least: float
+    most: float
+    batches: int
+
+
+class ThreadCosts(msgspec.Struct, frozen=True, kw_only=True):
+    """What one thread costs that does nothing, in microseconds.
+
+    Wall time: `create_us` until the call returns, `start_us` from the call to the new thread's
+    first instruction, `end_us` from its last one until the kernel no longer knows it;
+    `fresh_start_us` is a start on a stack that was never used before, while many threads are alive
+    (else it is the last one's). CPU time: `create_cpu_us` of the creator within the call,
+    `life_cpu_us` of the process for a whole life.
+    """
+
+    stack_size_bytes: int
+    lock_stacks: bool
+    cpus: list[int]
+    create_us: ThreadCost
+    start_us: ThreadCost
+    end_us: ThreadCost
+    create_cpu_us: ThreadCost
+    life_cpu_us: ThreadCost
+    fresh_start_us: ThreadCost
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -296,6 +460,20 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
     git_dirty: bool | None
 
 
+class Source(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the server's code of one slot came from, when not from the lab's own installation.
+
+    `commit` is the full hash; `dirty`: with changes that no commit holds; `packages`: what was
+    installed beside it because that tree needs other versions.
+    """
+
+    slot: int
+    label: str
+    commit: str | None
+    dirty: bool
+    packages: list[str] = []
+
+
 class Run(msgspec.Struct, frozen=True, kw_only=True):
     """A set of cells, in one folder under `results/`."""
 
@@ -312,6 +490,10 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     incomplete_reason: str | None = None
     warnings: list[str] = []
     finding: str | None = None
+    control: Control | None = None
+    capacity: Capacity | None = None
+    crossover: Crossover | None = None
+    sources: list[Source] = []
 
 
 def json_schema() -> dict[str, Any]:

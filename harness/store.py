@@ -27,20 +27,12 @@ class RunFolder:
     @classmethod
     def create(cls, out: Path, name: str, now: datetime | None = None) -> RunFolder:
         """A new folder `<UTC time>-<name>` below `out`. Raises `LabError` if it cannot be had."""
-        stamp = (now or datetime.now(UTC)).strftime("%Y%m%dT%H%M%SZ")
-        label = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.") or "run"
-        for number in range(1, 100):
-            path = out / (f"{stamp}-{label}" + (f"-{number}" if number > 1 else ""))
-            try:
-                path.mkdir(parents=True)
-                (path / _PARTS).mkdir()
-                return cls(path)
-            except FileExistsError as error:
-                if not path.is_dir():  # a file is in the way, further up
-                    raise cannot_write(out, error) from error
-            except OSError as error:
-                raise cannot_write(out, error) from error
-        raise LabError(f"{out} holds a hundred runs of this second already; take another --name")
+        path = new_folder(out, name, now)
+        try:
+            (path / _PARTS).mkdir()
+        except OSError as error:
+            raise cannot_write(out, error) from error
+        return cls(path)
 
     @property
     def id(self) -> str:
@@ -87,6 +79,23 @@ class RunFolder:
             raise cannot_write(path, error) from error
 
 
+def new_folder(out: Path, name: str, now: datetime | None = None) -> Path:
+    """Make an empty folder `<UTC time>-<name>` below `out`. Raises `LabError`."""
+    stamp = (now or datetime.now(UTC)).strftime("%Y%m%dT%H%M%SZ")
+    label = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.") or "run"
+    for number in range(1, 100):
+        path = out / (f"{stamp}-{label}" + (f"-{number}" if number > 1 else ""))
+        try:
+            path.mkdir(parents=True)
+            return path
+        except FileExistsError as error:
+            if not path.is_dir():  # a file is in the way, further up
+                raise cannot_write(out, error) from error
+        except OSError as error:
+            raise cannot_write(out, error) from error
+    raise LabError(f"{out} holds a hundred runs of this second already; take another --name")
+
+
 def _concatenate(frames: list[pd.DataFrame]) -> pd.DataFrame:
     """One frame of many; categories of the parts are united, so that they stay categories."""
     if not frames:
@@ -122,16 +131,49 @@ def cannot_write(path: Path, error: OSError) -> LabError:
     )
 
 
+def write_json(path: Path, data: bytes) -> None:
+    """Write a small file atomically. Raises `LabError` when it cannot be."""
+    _write(path, data)
+
+
 def load_run(path: Path) -> Run:
-    """The record in a run's folder, or in a `run.json`. Raises `LabError` with the reason."""
+    """The record in a run's folder, or in a `run.json`. A run that was cut short has one too, with
+    `complete` false. Raises `LabError` with what is wrong and what to do."""
     file = path / RUN_FILE if path.is_dir() else path
     try:
         data = file.read_bytes()
-        version = msgspec.json.decode(data, type=dict).get("schema")
-        if version != SCHEMA_VERSION:
-            raise LabError(f"{file} has schema {version!r}; this lab reads {SCHEMA_VERSION}")
-        return msgspec.json.decode(data, type=Run)
     except OSError as error:
-        raise LabError(f"cannot read {file}: {error.strerror}; is it a run's folder?") from error
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise LabError(f"{file} is no whole run.json: {error}") from error
+        raise LabError(_unreadable(path, file, error)) from error
+    if not data.strip():
+        raise LabError(f"{file} is no whole run.json: it is empty; make the run again")
+    try:
+        found = msgspec.json.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        cut = "truncated" in str(error)
+        what = "it is cut short" if cut else f"it is corrupt ({error})"
+        raise LabError(f"{file} is no whole run.json: {what}; make the run again") from error
+    if not isinstance(found, dict) or "schema" not in found:
+        raise LabError(f"{file} is no whole run.json: another program's file, or a damaged one")
+    if found["schema"] != SCHEMA_VERSION:
+        raise LabError(
+            f"{file} has schema {found['schema']!r}; this lab reads {SCHEMA_VERSION}: "
+            "read it with the version that made it, or make the run again"
+        )
+    try:
+        return msgspec.convert(found, Run)
+    except msgspec.ValidationError as error:
+        raise LabError(f"{file} is no whole run.json: {error}; make the run again") from error
+
+
+def _unreadable(path: Path, file: Path, error: OSError) -> str:
+    """Why there is no run to read, in one sentence."""
+    if not path.exists():
+        return f"cannot read {path}: there is no such folder; name one below results/"
+    if path.is_dir() and isinstance(error, FileNotFoundError):
+        if (path / _PARTS).is_dir():
+            return (
+                f"cannot read {file}: the run is incomplete, it ended before its first trial was "
+                "saved; make it again"
+            )
+        return f"cannot read {file}: {path} is no run's folder; name one below results/"
+    return f"cannot read {file}: {error.strerror}; is it a run's folder?"

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from harness.analysis.intervals import Estimate, location_estimate, ratio_estimate, verdict
+from harness.analysis.intervals import (
+    Estimate,
+    location_estimate,
+    ratio_estimate,
+    ruled_out,
+    smallest_difference,
+    verdict,
+)
 from harness.analysis.metrics import METRICS, Metric
 from harness.record import Cell, CellMetric, Comparison, Settings, Trial, metric_value
 
@@ -14,9 +21,17 @@ def comparable(trial: Trial) -> bool:
     return trial.valid and trial.class_ != "generator-limited"
 
 
+def standard(trials: Iterable[Trial]) -> list[Trial]:
+    """The trials that were run as the settings have it, with no workload or workers of their own.
+
+    Others measure something else, at whatever rate; cells and comparisons never mix them in.
+    """
+    return [t for t in trials if t.workload is None and t.workers is None]
+
+
 def build_cells(settings: Settings, trials: Sequence[Trial]) -> list[Cell]:
     """One cell for each backend (slot) and level, over its valid trials."""
-    cells = []
+    cells, trials = [], standard(trials)
     for rps in settings.rps:
         for slot, backend in enumerate(settings.backends):
             valid = [t for t in trials if (t.rps, t.slot) == (rps, slot) and comparable(t)]
@@ -61,6 +76,8 @@ def _compare(
         verdict=verdict(estimate, metric.direction),
         rounds=len(pairs),
         note=_note(estimate, len(pairs), dropped),
+        ruled_out=ruled_out(estimate),
+        smallest_difference=smallest_difference(estimate),
     )
 
 
@@ -68,7 +85,7 @@ def _pairs(
     rps: float, slot: int, path: str, trials: Sequence[Trial]
 ) -> tuple[list[tuple[float, float]], int]:
     """Values of both sides, round by round, and how many rounds had to be left out."""
-    level = [t for t in trials if t.rps == rps]
+    level = [t for t in standard(trials) if t.rps == rps]
     base = {t.round: t for t in level if t.slot == 0}
     other = {t.round: t for t in level if t.slot == slot}
     pairs, dropped = [], 0

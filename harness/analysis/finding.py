@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.analysis.intervals import Estimate, ruled_out
+from harness.analysis.metrics import BY_PATH
 from harness.record import Cell, Comparison, Trial
 
-_WORDS = (
+WORDS = (
     ("server.cpu_us_per_request.total", "of the CPU per request"),
     ("server.cpu_us_per_request.overhead", "of the overhead CPU"),
     ("client.response_us.p50", "of the median response time"),
@@ -32,7 +32,7 @@ def finding(
     if baseline == contender:
         return _control(head, level)
     by_metric = {c.metric: c for c in level if c.contender == contender}
-    told = [text for metric, words in _WORDS if (text := _ratio(by_metric.get(metric), words))]
+    told = [text for metric, words in WORDS if (text := _ratio(by_metric.get(metric), words))]
     if not told:
         why = next((c.note for c in level if c.note), "no interval excludes 1")
         return f"{head} no difference between {contender} and {baseline} can be told ({why})."
@@ -60,18 +60,12 @@ def _success(rps: float, cells: Sequence[Cell]) -> str:
 
 def _control(head: str, level: Sequence[Comparison]) -> str:
     """An A/A run: how many figures differ though nothing does."""
-    judged = [c for c in level if c.verdict in ("better", "worse", "cannot-tell")]
+    headline = [c for c in level if BY_PATH[c.metric].headline]
+    judged = [c for c in headline if c.verdict in ("better", "worse", "cannot-tell")]
     false = [c for c in judged if c.verdict != "cannot-tell"]
-    largest = max((_ruled_out(c) or 0.0 for c in judged), default=0.0)
+    largest = max((c.ruled_out or 0.0 for c in judged), default=0.0)
     return (
-        f"{head} {level[0].baseline} was run against itself: {len(false)} of {len(judged)} figures "
-        f"were told apart (5 % are to be expected); the widest interval still allows {largest:.0%}."
-    )
-
-
-def _ruled_out(comparison: Comparison) -> float | None:
-    if comparison.ratio is None:
-        return None
-    return ruled_out(
-        Estimate(comparison.ratio, comparison.ci_low, comparison.ci_high, comparison.rounds)
+        f"{head} {level[0].baseline} was run against itself: {len(false)} of {len(judged)} "
+        "headline figures were told apart (5 % are to be expected); the widest interval still "
+        f"allows {largest:.0%}."
     )

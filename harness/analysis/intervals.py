@@ -169,6 +169,18 @@ def ruled_out(estimate: Estimate | None) -> float | None:
     return max(estimate.high, 1 / estimate.low) - 1
 
 
+def smallest_difference(estimate: Estimate | None) -> float | None:
+    """The smallest relative difference that a ratio with an interval this wide tells from none.
+
+    The interval excludes 1 as soon as the ratio is further from it, in logs, than the interval's
+    longer arm: max(high / value, value / low) - 1. None without an interval, or one that reaches
+    down to 0.
+    """
+    if estimate is None or estimate.low is None or estimate.high is None or estimate.low <= 0:
+        return None
+    return max(estimate.high / estimate.value, estimate.value / estimate.low) - 1
+
+
 def _exponential(estimate: Estimate) -> Estimate:
     """An estimate of logs, taken back."""
 

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from harness.analysis.causes import failure_causes
 from harness.experiment.plan import PlannedTrial
 from harness.load import ledger as L
 from harness.load.worker import Summary
@@ -347,13 +348,16 @@ def build_trial(
         client=client,
         kernel=kernel,
         server=server,
-        warnings=_trial_warnings(rows, client, window_s, server),
+        warnings=[
+            *trial_warnings(rows, client, window_s, server),
+            *failure_causes(rows, client, kernel),
+        ],
+        workload=planned.workload,
+        workers=planned.workers,
     )
 
 
-def _trial_warnings(
-    rows: Rows, client: Client, window_s: float, server: Server | None
-) -> list[str]:
+def trial_warnings(rows: Rows, client: Client, window_s: float, server: Server | None) -> list[str]:
     warnings = []
     gap = little_gap(rows, client, window_s)
     if gap is not None and gap > LITTLE_TOLERANCE:

@@ -12,11 +12,17 @@ if TYPE_CHECKING:
     from harness.record import Run
 
 NAMES = ("distribution", "success", "storm", "cost")
+SEARCHES = ("capacity", "crossover")
+
+
+def names_of(run: Run) -> tuple[str, ...]:
+    """The charts that a run has: a search has one of its own, since its levels are many."""
+    return tuple(name for name in SEARCHES if getattr(run, name) is not None) or NAMES
 
 
 def figure(name: str, run: Run, requests: pd.DataFrame, timeline: pd.DataFrame) -> Figure:
-    """One chart by name (of `NAMES`); the frames are those of the run's parquet files."""
-    from harness.charts import cost, distribution, storm, style, success
+    """One chart by name (of `NAMES` or `SEARCHES`); the frames are those of the run's files."""
+    from harness.charts import capacity, cost, crossover, distribution, storm, style, success
 
     with style.styled():
         if name == "distribution":
@@ -27,7 +33,11 @@ def figure(name: str, run: Run, requests: pd.DataFrame, timeline: pd.DataFrame) 
             return storm.draw(run, timeline)
         if name == "cost":
             return cost.draw(run)
-    raise ValueError(f"there is no chart {name!r}; there are {', '.join(NAMES)}")
+        if name == "capacity":
+            return capacity.draw(run)
+        if name == "crossover":
+            return crossover.draw(run)
+    raise ValueError(f"there is no chart {name!r}; there are {', '.join(NAMES + SEARCHES)}")
 
 
 def draw_all(run: Run, requests: pd.DataFrame, timeline: pd.DataFrame, folder: Path) -> list[Path]:
@@ -35,7 +45,7 @@ def draw_all(run: Run, requests: pd.DataFrame, timeline: pd.DataFrame, folder: P
     from harness.charts import style
 
     paths = []
-    for name in NAMES:
+    for name in names_of(run):
         drawn = figure(name, run, requests, timeline)
         with style.styled():
             paths += style.save(drawn, folder, name)

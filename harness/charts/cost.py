@@ -39,7 +39,9 @@ def draw(run: Run) -> Figure:
         Patch(facecolor="white", edgecolor=style.INK, linewidth=0.6, hatch="////",
               label="overhead (the rest)"),
     ]  # fmt: skip
-    figure.legend(handles=handles, loc="outside lower center", ncols=4, fontsize=8.5)
+    figure.legend(
+        handles=handles, loc="outside lower center", ncols=style.legend_columns(4), fontsize=8.5
+    )
     what = "Median of the valid rounds with 95 % interval"
     style.head(figure, _title(run), style.subtitle(run, what))
     return figure

@@ -47,7 +47,9 @@ def draw(run: Run, timeline: pd.DataFrame) -> Figure:
         for column, label, how in SERIES
         if timeline[column].notna().any()
     ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=3, fontsize=8.5)
+    figure.legend(
+        handles=handles, loc="outside lower center", ncols=style.legend_columns(3), fontsize=8.5
+    )
     what = "Bold: the first valid round; faint: the others"
     style.head(figure, _title(run), style.subtitle(run, what))
     return figure

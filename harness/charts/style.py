@@ -5,14 +5,16 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import matplotlib as mpl
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator
 
 from harness.record import Comparison, Run
 
@@ -46,6 +48,21 @@ _RC: Any = {
     "svg.hashsalt": "metricstream-lab",  # equal data give equal files
 }
 _TITLE_WIDTH = 78
+# In a page the title is text of the page, and a figure is small enough for a telephone.
+_EMBEDDED: ContextVar[bool] = ContextVar("embedded", default=False)
+_EMBEDDED_WIDTH = 5.6
+_EMBEDDED_RC: Any = {"font.size": 10.0}
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """What a chart says: the finding, and what it rests on."""
+
+    title: str
+    subtitle: str
+
+
+_WORDS: WeakKeyDictionary[Figure, Words] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +95,34 @@ def looks(run: Run) -> list[Look]:
 @contextmanager
 def styled() -> Iterator[None]:
     """The style, for what is drawn and saved inside."""
-    with mpl.rc_context(_RC):
+    with mpl.rc_context(_RC | _EMBEDDED_RC if _EMBEDDED.get() else _RC):
         yield
+
+
+@contextmanager
+def embedded() -> Iterator[None]:
+    """Figures made inside are for a page: narrow, and without their titles (see `words`)."""
+    token = _EMBEDDED.set(True)
+    try:
+        yield
+    finally:
+        _EMBEDDED.reset(token)
+
+
+def legend_columns(wanted: int) -> int:
+    """As many columns as asked for, or fewer where a figure is narrow."""
+    return min(wanted, 2) if _EMBEDDED.get() else wanted
+
+
+def words(figure: Figure) -> Words:
+    """What `head` was told of a figure."""
+    return _WORDS.get(figure) or Words("", "")
 
 
 def new_figure(width: float = 8.0, height: float = 4.6) -> Figure:
     """A figure of its own (no pyplot state), sizes in inches."""
+    if _EMBEDDED.get():
+        width, height = min(width, _EMBEDDED_WIDTH), height * 0.9
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure
@@ -91,6 +130,9 @@ def new_figure(width: float = 8.0, height: float = 4.6) -> Figure:
 
 def head(figure: Figure, title: str, subtitle: str) -> None:
     """The finding, and below it what it rests on."""
+    _WORDS[figure] = Words(title, subtitle)
+    if _EMBEDDED.get():
+        return
     wide = int(_TITLE_WIDTH * figure.get_figwidth() / 8.0)
     title = "\n".join(textwrap.wrap(title, wide))
     subtitle = "\n".join(textwrap.wrap(subtitle, int(wide * 1.3)))
@@ -106,10 +148,20 @@ def head(figure: Figure, title: str, subtitle: str) -> None:
     engine.set(rect=(0, 0, 1, 1 - used / height))  # type: ignore[call-arg]
 
 
+def settle(figure: Figure) -> None:
+    """Lay a figure out for good. Matplotlib would lay it out again, and draw it once more for
+    nothing, each time that it is saved."""
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        engine.execute(figure)
+        figure.set_layout_engine("none")
+
+
 def save(figure: Figure, folder: Path, name: str) -> list[Path]:
     """`name`.png at 150 dpi and `name`.svg; their paths."""
     folder.mkdir(parents=True, exist_ok=True)
     png, svg = folder / f"{name}.png", folder / f"{name}.svg"
+    settle(figure)
     figure.savefig(png, dpi=150, metadata={"Software": None})
     figure.savefig(svg, metadata={"Date": None, "Creator": None})
     return [png, svg]
@@ -188,7 +240,9 @@ def level_axis(axes: Axes, levels: Sequence[float]) -> None:
 
 
 def time_axis(axes: Axes) -> None:
-    """Microseconds on y, as people write them."""
+    """Microseconds on y, as people write them; a log scale has a tick at 3 too."""
+    if axes.get_yscale() == "log":
+        axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 3.0)))
     axes.yaxis.set_major_formatter(FuncFormatter(microseconds_axis))
 
 

@@ -86,6 +86,9 @@ def compare(
     json: Annotated[
         str | None, typer.Option(help="Write the record there too; - is standard output, alone.")
     ] = None,
+    plot: Annotated[
+        bool, typer.Option("--plot", help="Draw the response times in the terminal too.")
+    ] = False,
 ) -> None:
     """Measure backends side by side at one rate or several.
 
@@ -114,11 +117,341 @@ def compare(
         out=out,
         name=name,
         json=json,
+        plot=plot,
     )
     settings = make_settings(options)
     from harness.cli.compare import compare_command
 
     raise typer.Exit(compare_command(options, settings))
+
+
+@app.command()
+def capacity(
+    slo: Annotated[
+        str, typer.Option(help="The objective: success, p50, p90, p95, p99, p999, max.")
+    ] = "success>=0.99,p99<=100ms",
+    backends: Annotated[
+        str, typer.Option(help="Whose capacity; ratios are to the first.")
+    ] = "thread-per-request,thread-pool",
+    budget: Annotated[float, typer.Option(help="Seconds that the whole may take.")] = 220.0,
+    duration: Annotated[
+        float, typer.Option(help="Seconds measured in each trial; longer sees smaller overloads.")
+    ] = 3.0,
+    warmup: Annotated[float, typer.Option(help="Seconds of load before, thrown away.")] = 0.5,
+    clients: Annotated[int, typer.Option(help="Clients that share the rate.")] = 100,
+    timeout: Annotated[float, typer.Option(help="Seconds after which a client gives up.")] = 1.0,
+    arrivals: Annotated[
+        str, typer.Option(help="poisson: independent clients; constant: equal gaps.")
+    ] = "poisson",
+    workload: Annotated[
+        str, typer.Option(help="ingest; io:40ms, a handler that waits; cpu:2ms, one that computes.")
+    ] = "ingest",
+    workers: Annotated[int, typer.Option(help="Threads of the pool.")] = 16,
+    queue_size: Annotated[int, typer.Option(help="What may wait for them; beyond: 503.")] = 10_000,
+    stack_size: Annotated[
+        str, typer.Option(help="Address space for each thread's stack.")
+    ] = "2MiB",
+    backlog: Annotated[
+        int, typer.Option(help="Connections that the kernel holds until accept.")
+    ] = 4096,
+    lock_stacks: Annotated[
+        bool, typer.Option("--lock-stacks", help="Make stacks resident when a thread starts.")
+    ] = False,
+    switch_interval: Annotated[
+        float | None, typer.Option(help="Seconds a thread may keep the GIL (Python: 0.005).")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Equal seeds give equal schedules.")] = 1,
+    out: Annotated[str, typer.Option(help="Where the run's folder goes.")] = "results",
+    name: Annotated[str, typer.Option(help="The end of the folder's name.")] = "capacity",
+    json: Annotated[
+        str | None, typer.Option(help="Write the record there too; - is standard output, alone.")
+    ] = None,
+) -> None:
+    """Find the highest rate that each backend sustains within an objective.
+
+    example: labrun capacity --slo "success>=0.99,p99<=50ms" --workload io:40ms
+    """
+    from harness.cli.searches import CAPACITY_RPS, capacity_options
+    from harness.cli.settings import CompareOptions
+
+    options = CompareOptions(
+        rps=CAPACITY_RPS,
+        backends=backends,
+        rounds=1,
+        duration_s=duration,
+        warmup_s=warmup,
+        clients=clients,
+        timeout_s=timeout,
+        arrivals=arrivals,
+        workload=workload,
+        driver="open-loop",
+        workers=workers,
+        queue_size=queue_size,
+        stack_size=stack_size,
+        backlog=backlog,
+        lock_stacks=lock_stacks,
+        switch_interval_s=switch_interval,
+        seed=seed,
+        out=out,
+        name=name,
+        json=json,
+    )
+    settings, conditions = capacity_options(options, slo, budget)
+    from harness.cli.capacity import capacity_command
+
+    raise typer.Exit(capacity_command(options, settings, slo, conditions, budget))
+
+
+@app.command()
+def crossover(
+    vary: Annotated[
+        str, typer.Option(help="io: how long the handler waits; cpu: computes; workers: how many.")
+    ] = "io",
+    rps: Annotated[
+        str | None, typer.Option(help="The loads at which to search, requests a second.")
+    ] = None,
+    backends: Annotated[
+        str, typer.Option(help="Two: who gains as the handler takes longer, and the pool.")
+    ] = "thread-per-request,thread-pool",
+    budget: Annotated[float, typer.Option(help="Seconds that the whole may take.")] = 330.0,
+    duration: Annotated[float, typer.Option(help="Seconds measured in each trial.")] = 2.0,
+    warmup: Annotated[float, typer.Option(help="Seconds of load before, thrown away.")] = 0.3,
+    clients: Annotated[int, typer.Option(help="Clients that share the rate.")] = 100,
+    timeout: Annotated[float, typer.Option(help="Seconds after which a client gives up.")] = 1.0,
+    arrivals: Annotated[
+        str, typer.Option(help="poisson: independent clients; constant: equal gaps.")
+    ] = "poisson",
+    workload: Annotated[
+        str, typer.Option(help="With --vary workers: what a handler does meanwhile.")
+    ] = "io:40ms",
+    workers: Annotated[int, typer.Option(help="Threads of the pool (unless varied).")] = 16,
+    queue_size: Annotated[int, typer.Option(help="What may wait for them; beyond: 503.")] = 10_000,
+    stack_size: Annotated[
+        str, typer.Option(help="Address space for each thread's stack.")
+    ] = "2MiB",
+    backlog: Annotated[
+        int, typer.Option(help="Connections that the kernel holds until accept.")
+    ] = 4096,
+    lock_stacks: Annotated[
+        bool, typer.Option("--lock-stacks", help="Make stacks resident when a thread starts.")
+    ] = False,
+    switch_interval: Annotated[
+        float | None, typer.Option(help="Seconds a thread may keep the GIL (Python: 0.005).")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Equal seeds give equal schedules.")] = 1,
+    out: Annotated[str, typer.Option(help="Where the run's folder goes.")] = "results",
+    name: Annotated[str, typer.Option(help="The end of the folder's name.")] = "crossover",
+    json: Annotated[
+        str | None, typer.Option(help="Write the record there too; - is standard output, alone.")
+    ] = None,
+) -> None:
+    """Find where the two architectures change places, and compare it with Little's law.
+
+    example: labrun crossover --vary io --rps 500,1000,2000
+    """
+    from harness.cli.searches import crossover_loads, crossover_options
+    from harness.cli.settings import CompareOptions
+
+    options = CompareOptions(
+        rps=rps or crossover_loads(vary),
+        backends=backends,
+        rounds=1,
+        duration_s=duration,
+        warmup_s=warmup,
+        clients=clients,
+        timeout_s=timeout,
+        arrivals=arrivals,
+        workload=workload,
+        driver="open-loop",
+        workers=workers,
+        queue_size=queue_size,
+        stack_size=stack_size,
+        backlog=backlog,
+        lock_stacks=lock_stacks,
+        switch_interval_s=switch_interval,
+        seed=seed,
+        out=out,
+        name=name,
+        json=json,
+    )
+    settings, varied = crossover_options(options, vary, budget)
+    from harness.cli.crossover import crossover_command
+
+    raise typer.Exit(crossover_command(options, settings, varied, budget))
+
+
+@app.command()
+def report(
+    run: Annotated[
+        str | None, typer.Argument(help="A run's folder; without one, the newest below results/.")
+    ] = None,
+    closed_loop: Annotated[
+        str | None, typer.Option(help="The same, driven by a closed loop, to show beside it.")
+    ] = None,
+    capacity: Annotated[
+        str | None, typer.Option(help="A run of labrun capacity, to show in it.")
+    ] = None,
+    out: Annotated[str | None, typer.Option(help="Another folder to write into.")] = None,
+    docs: Annotated[
+        bool, typer.Option("--docs", help="Renew the figures in README.md and docs/ instead.")
+    ] = False,
+) -> None:
+    """Write report.html (one file, works offline) and report.md of a run.
+
+    example: labrun report results/20261124T024814Z-compare
+    """
+    from harness.cli.report import docs_command, report_command
+
+    if docs:
+        raise typer.Exit(docs_command(run))
+    raise typer.Exit(report_command(run, closed_loop, capacity, out))
+
+
+@app.command()
+def claims(
+    run: Annotated[
+        str | None, typer.Argument(help="A run's folder to judge; without one, a run is made.")
+    ] = None,
+    explore: Annotated[
+        bool, typer.Option("--explore", help="Search conditions under which a claim would hold.")
+    ] = False,
+    rps: Annotated[
+        str | None, typer.Option(help="Levels (500,1000,2000,5000,10000; --explore: 2000,5000).")
+    ] = None,
+    rounds: Annotated[int | None, typer.Option(help="Rounds (5, which give an interval).")] = None,
+    duration: Annotated[
+        float | None, typer.Option(help="Seconds measured in each trial (1.5; --explore: 1).")
+    ] = None,
+    out: Annotated[str, typer.Option(help="Where the run's folder goes.")] = "results",
+    name: Annotated[str, typer.Option(help="The end of the folder's name.")] = "claims",
+    json: Annotated[
+        str | None, typer.Option(help="Write the verdicts there; - is standard output, alone.")
+    ] = None,
+) -> None:
+    """Judge every claim of the design document by what is measured here.
+
+    example: labrun claims results/readme
+    """
+    from harness.cli.claims_options import ClaimsOptions, claims_settings
+
+    options = ClaimsOptions(run, explore, rps, rounds, duration, out, name, json)
+    settings = claims_settings(options)
+    if explore:
+        from harness.cli.explore import explore_command
+
+        raise typer.Exit(explore_command(options, settings))
+    from harness.cli.claims import claims_command
+
+    raise typer.Exit(claims_command(options, settings))
+
+
+@app.command()
+def regress(
+    baseline: Annotated[
+        str | None, typer.Argument(help="A run: its folder or run.json; not with --against-ref.")
+    ] = None,
+    candidate: Annotated[
+        str | None, typer.Argument(help="The run to judge; without it, one is measured now.")
+    ] = None,
+    against_ref: Annotated[
+        str | None,
+        typer.Option(help="Measure this commit and the working tree alternately, in one run."),
+    ] = None,
+    max_loss: Annotated[
+        list[str] | None,
+        typer.Option(help="METRIC=10%: fail beyond; METRIC=off. Repeatable.", metavar="M=SHARE"),
+    ] = None,
+    least: Annotated[
+        list[str] | None,
+        typer.Option("--min", help="METRIC=0.99: fail below. Repeatable.", metavar="M=VALUE"),
+    ] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Exit 1 when the data cannot tell, too.")
+    ] = False,
+    form: Annotated[
+        str,
+        typer.Option("--format", help="table markdown csv junit benchmark-action openmetrics."),
+    ] = "table",
+    rps: Annotated[str, typer.Option(help="Target rates of --against-ref.")] = "2000",
+    backends: Annotated[
+        str, typer.Option(help="Backends of --against-ref, each old against new.")
+    ] = "thread-per-request,thread-pool",
+    rounds: Annotated[int, typer.Option(help="Old and new once each; 12 are enough.")] = 12,
+    duration: Annotated[float, typer.Option(help="Seconds measured in each trial.")] = 1.5,
+    warmup: Annotated[float, typer.Option(help="Seconds of load before, thrown away.")] = 0.5,
+    workload: Annotated[str, typer.Option(help="ingest; io:40ms; cpu:2ms.")] = "ingest",
+    workers: Annotated[int, typer.Option(help="Threads of the pool.")] = 16,
+    seed: Annotated[int, typer.Option(help="Equal seeds give equal schedules.")] = 1,
+    out: Annotated[str, typer.Option(help="Where a measured run's folder goes.")] = "results",
+    name: Annotated[str, typer.Option(help="The end of that folder's name.")] = "regress",
+) -> None:
+    """Did it get worse? Two runs, or a commit against the working tree. Exit 1: it did.
+
+    example: labrun regress --against-ref HEAD~1 --max-loss client.response_us.p99=20%
+    """
+    from harness.cli.settings import CompareOptions
+
+    measure = CompareOptions(
+        rps=rps,
+        backends=backends,
+        rounds=rounds,
+        duration_s=duration,
+        warmup_s=warmup,
+        clients=100,
+        timeout_s=1.0,
+        arrivals="poisson",
+        workload=workload,
+        driver="open-loop",
+        workers=workers,
+        queue_size=10_000,
+        stack_size="2MiB",
+        backlog=4096,
+        lock_stacks=False,
+        switch_interval_s=None,
+        seed=seed,
+        out=out,
+        name=name,
+        json=None,
+    )
+    from harness.cli.regress import RegressOptions, regress_command
+
+    options = RegressOptions(
+        baseline, candidate, against_ref, max_loss or [], least or [], strict, form, measure
+    )
+    raise typer.Exit(regress_command(options))
+
+
+@app.command()
+def history(
+    folder: Annotated[str, typer.Argument(help="A folder with runs in it.")] = "results/history",
+    out: Annotated[
+        str | None, typer.Option(help="Where the graphs go (default: the same folder).")
+    ] = None,
+) -> None:
+    """Draw every headline figure over the commits, with its steps: PNG, SVG, one HTML page.
+
+    example: labrun history results/history
+    """
+    from harness.cli.history import history_command
+
+    raise typer.Exit(history_command(folder, out))
+
+
+@app.command()
+def export(
+    run: Annotated[str, typer.Argument(help="A run: its folder or run.json.")],
+    form: Annotated[
+        str,
+        typer.Option("--format", help="markdown, csv, junit, benchmark-action, openmetrics."),
+    ] = "markdown",
+) -> None:
+    """Write a run's figures to standard output in a format of others.
+
+    example: labrun export results/readme --format csv
+    """
+    from harness.cli.export import export_command
+
+    raise typer.Exit(export_command(run, form))
 
 
 @app.command(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from time import monotonic
 
 import numpy as np
@@ -12,14 +13,16 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.text import Text
 
-from harness.cli.units import duration, microseconds, rate
+from harness.cli.units import duration, microseconds, number, rate, share
 from harness.experiment.plan import PlannedTrial, expected_s, plan_trials
 from harness.experiment.run import Watcher
 from harness.experiment.trial import Progress as TrialProgress
 from harness.load import ledger as L
+from harness.observe.sampler import Observation
 from harness.record import Settings, Trial
 
 _RECENT_NS = 1_000_000_000
+_TREND_LENGTH = 40  # looks, of which there are four a second
 _TRENDS = "▁▂▃▄▅▆▇█"
 
 
@@ -83,22 +86,31 @@ class LiveView:
         self._task = self._bar.add_task("trials", total=self._total, left="")
         self._began = monotonic()
         self._done = 0
-        self._current = Text()
+        self._head = Text()
+        self._figures: list[Text] = []
         self._last = Text()
-        self._trend: list[float] = []
+        self._looks: list[Look] = []
+        self._threads: list[float] = []
+        self._queue: list[float] = []
+        self._seen = 0  # observations of this trial that were shown
 
     def render(self) -> Group:
-        return Group(self._bar, self._current, self._last)
+        return Group(self._bar, self._head, *self._figures, self._last)
 
     def trial_begins(self, planned: PlannedTrial, number: int, total: int) -> None:
-        self._trend = []
+        self._looks, self._figures, self._threads, self._queue = [], [], [], []
+        self._seen = 0
         self._total = total  # it grows when a round is repeated
         self._bar.update(self._task, total=total)
-        self._current = Text(f"{planned.backend} at {rate(planned.rps)}, round {planned.round}")
+        self._head = Text(f"{planned.backend} at {rate(planned.rps)}, round {planned.round}")
         self._refresh()
 
     def progress(self, progress: TrialProgress) -> None:
-        self._current = Text(self._describe(progress), overflow="ellipsis", no_wrap=True)
+        now = look(progress.ledger, progress.planned.rps)
+        if now is not None:
+            self._looks = [*self._looks[1 - _TREND_LENGTH :], now]
+        self._keep_peaks(progress.observations)
+        self._figures = self._describe()
         self._refresh()
 
     def trial_ended(self, trial: Trial) -> None:
@@ -115,21 +127,69 @@ class LiveView:
         if self.live is not None:
             self.live.update(self.render(), refresh=True)
 
-    def _describe(self, progress: TrialProgress) -> str:
-        planned = progress.planned
-        head = f"{planned.backend} at {rate(planned.rps)}, round {planned.round}"
-        recent = recent_times_us(progress.ledger)
-        if len(recent) == 0:
-            return f"{head}: waiting for the first answers"
-        p99 = float(np.quantile(recent, 0.99))
-        self._trend = [*self._trend[-9:], p99]
-        words = f"{head}: {rate(len(recent))}, p99 {microseconds(p99)} {trend(self._trend)}"
-        if progress.observations:
-            sample = progress.observations[-1].server
-            words += f" {sample.threads_step_peak} threads"
-            if sample.queue_step_max is not None:
-                words += f", queue {sample.queue_step_max}"
-        return words
+    def _describe(self) -> list[Text]:
+        """A line for each figure: its name, its value now, and how it went."""
+        if not self._looks:
+            return [Text("  waiting for the first answers")]
+        now, looks = self._looks[-1], self._looks
+        p99s = [one.p99_us for one in looks if one.p99_us is not None]
+        lines = [
+            _line("answered ok", f"{number(now.ok_per_s)}/s", trend([x.ok_per_s for x in looks])),
+            _line("success", share(now.success), trend([x.success for x in looks], top=1.0)),
+            _line("p99", microseconds(now.p99_us), trend(p99s)),
+        ]
+        for name, peaks in (("threads", self._threads), ("queue depth", self._queue)):
+            if peaks:
+                lines.append(_line(name, number(peaks[-1]), trend(peaks)))
+        return lines
+
+    def _keep_peaks(self, observations: list[Observation]) -> None:
+        """Peaks of the server's steps since the last look, so that all trends have one scale."""
+        samples = [o.server for o in observations[self._seen :]]
+        self._seen = len(observations)
+        threads = [float(sample.threads_step_peak) for sample in samples]
+        depths = [float(s.queue_step_max) for s in samples if s.queue_step_max is not None]
+        for kept, values in ((self._threads, threads), (self._queue, depths)):
+            if values:
+                kept.append(max(values))
+                del kept[:-_TREND_LENGTH]
+
+
+def _line(name: str, value: str, bars: str) -> Text:
+    return Text(f"  {name:<12}{value:>10}  {bars}", overflow="ellipsis", no_wrap=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What the last second of a trial was like, as seen by the generator; `p99_us` of the response
+    times, None without any ok."""
+
+    ok_per_s: float
+    success: float
+    p99_us: float | None
+
+
+def look(ledger: L.Ledger, rps: float) -> Look | None:
+    """The last second; None before anything has ended.
+
+    Only as many rows are looked at as a second can have, so that it costs the same (some 0.2 ms at
+    10,000 RPS) however long a trial is: with two CPUs it is the server's that pays for it.
+    """
+    cursor = ledger.header[L.CURSOR]
+    first = max(0, cursor - int(2 * rps) - 100)
+    code, ended, intended = (
+        np.frombuffer(ledger.column(c), dtype=np.int64)[first:cursor]
+        for c in (L.CODE, L.ENDED, L.INTENDED)
+    )
+    latest = int(ended.max(initial=L.NOT_YET))
+    if latest <= 0:
+        return None
+    recent = (code != 0) & (ended > latest - _RECENT_NS)
+    outcomes, times_ns = code[recent] % L.DETAIL, (ended - intended)[recent]
+    ok_ns = times_ns[outcomes == L.OK]
+    seconds = min(latest, _RECENT_NS) / 1e9
+    p99_us = float(np.quantile(ok_ns, 0.99)) / 1e3 if len(ok_ns) else None
+    return Look(len(ok_ns) / seconds, len(ok_ns) / max(1, len(outcomes)), p99_us)
 
 
 def recent_times_us(ledger: L.Ledger) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
@@ -146,10 +206,10 @@ def recent_times_us(ledger: L.Ledger) -> np.ndarray[tuple[int], np.dtype[np.floa
     return np.asarray((ended - intended)[recent] / 1e3, dtype=np.float64)
 
 
-def trend(values: list[float]) -> str:
-    """A small line of bars, scaled from 0 to the largest."""
-    top = max(values, default=0.0)
+def trend(values: list[float], top: float | None = None) -> str:
+    """A small line of bars, scaled from 0 to the largest, or to `top`."""
+    top = max(values, default=0.0) if top is None else top
     if top <= 0:
-        return ""
+        return _TRENDS[0] * len(values)
     last = len(_TRENDS) - 1
     return "".join(_TRENDS[min(last, round(value / top * last))] for value in values)

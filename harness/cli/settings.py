@@ -35,6 +35,7 @@ class CompareOptions:
     out: str
     name: str
     json: str | None
+    plot: bool = False
 
 
 def make_settings(options: CompareOptions) -> Settings:

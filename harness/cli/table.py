@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from harness.analysis.control import control_sentences
 from harness.cli.units import microseconds, number, rate, share, size
 from harness.record import Cell, Comparison, Run, Trial
 
@@ -29,6 +30,7 @@ ROWS: tuple[tuple[str, str, Format], ...] = (
     ("Latency, p99", "client.response_us.p99", microseconds),
     ("Success", "client.success_rate", share),
 )
+MOST_TOLD = 8
 _STYLES = {"better": "green", "worse": "red", "cannot-tell": "dim", "not-comparable": "dim"}
 _MARKS = {"better": "+", "worse": "-", "cannot-tell": "~", "not-comparable": ""}
 
@@ -48,6 +50,11 @@ def print_run(console: Console, run: Run, folder: Path) -> None:
     if run.finding:
         console.print()
         console.print(run.finding, highlight=False, style="bold")
+    control = control_sentences(run)
+    if control:
+        console.print()
+    for line in control:
+        console.print(line, highlight=False)
     console.print()
     for line in notes(run):
         console.print(line, highlight=False)
@@ -120,11 +127,14 @@ def notes(run: Run) -> list[str]:
             "or too few rounds would have been left for an interval."
         )
     lines += [f"Warning: {warning}." for warning in run.warnings]
-    for trial in run.trials:
-        lines += [
-            f"Warning: {trial.backend}, {rate(trial.rps)}, round {trial.round}: {warning}."
-            for warning in trial.warnings
-        ]
+    told = [
+        f"Warning: {trial.backend}, {rate(trial.rps)}, round {trial.round}: {warning}."
+        for trial in run.trials
+        for warning in trial.warnings
+    ]
+    lines += told[:MOST_TOLD]
+    if len(told) > MOST_TOLD:
+        lines.append(f"{len(told) - MOST_TOLD} more such warnings are in run.json.")
     if run.settings.driver == "closed-loop":
         lines.append(
             "Closed loop: a client whose last request is slow sends the next one late, so service "

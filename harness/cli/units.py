@@ -1,52 +1,5 @@
-"""Figures as people write them."""
+"""Figures as people write them: those of `harness.units`."""
 
-from __future__ import annotations
+from harness.units import duration, microseconds, number, rate, share, size
 
-
-def microseconds(value_us: float | None) -> str:
-    """`118 µs`, `1.42 ms`, `2.1 s`; `-` for None."""
-    if value_us is None:
-        return "-"
-    if abs(value_us) < 999.5:
-        return f"{value_us:.3g} µs" if value_us >= 100 else f"{value_us:.1f} µs"
-    if abs(value_us) < 999_500:
-        return f"{value_us / 1e3:.3g} ms"
-    return f"{value_us / 1e6:.3g} s"
-
-
-def size(value_bytes: float | None) -> str:
-    """`24.1 MiB`; `-` for None."""
-    if value_bytes is None:
-        return "-"
-    mib = value_bytes / (1024 * 1024)
-    return f"{mib:,.0f} MiB" if mib >= 100 else f"{mib:.1f} MiB"
-
-
-def number(value: float | None) -> str:
-    """`2,041`, `16`, `0.42`; `-` for None."""
-    if value is None:
-        return "-"
-    if abs(value) >= 100 or value == int(value):
-        return f"{value:,.0f}"
-    return f"{value:.2f}" if abs(value) < 10 else f"{value:.1f}"
-
-
-def share(value: float | None) -> str:
-    """`99.8 %`; `-` for None. Never rounded up to a whole that it is not."""
-    if value is None:
-        return "-"
-    percent = value * 100
-    if 99.95 <= percent < 100:
-        return f"{int(percent * 1000) / 1000:.3f} %"
-    return f"{percent:.1f} %"
-
-
-def rate(value: float) -> str:
-    """`2,000 RPS`."""
-    return f"{value:,.0f} RPS" if value >= 10 else f"{value:g} RPS"
-
-
-def duration(seconds: float) -> str:
-    """`45 s`, `2 min 5 s`."""
-    whole = max(0, round(seconds))
-    return f"{whole} s" if whole < 60 else f"{whole // 60} min {whole % 60} s"
+__all__ = ["duration", "microseconds", "number", "rate", "share", "size"]

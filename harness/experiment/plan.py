@@ -5,10 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
-from harness.analysis.compare import comparable
+import msgspec
+
+from harness.analysis.compare import build_cells, build_comparisons, comparable
+from harness.analysis.finding import finding
 from harness.analysis.intervals import LEAST_ROUNDS
-from harness.record import Settings, Trial
+from harness.experiment.source import ServerSource
+from harness.record import Run, Settings, Trial
 
 MOST_REPEATS = 2
 
@@ -20,7 +25,8 @@ OVERHEAD_S = 1.2
 @dataclass(frozen=True, slots=True)
 class PlannedTrial:
     """One trial to be run. Seeds are equal for all backends of a round, so that they get the
-    same schedule (common random numbers)."""
+    same schedule (common random numbers). `workload` and `workers`: where they are other than the
+    settings have it. `source`: where the server's code is other than the lab's own."""
 
     backend: str
     slot: int
@@ -29,6 +35,47 @@ class PlannedTrial:
     order: int
     seed: int
     warmup_seed: int
+    workload: str | None = None
+    workers: int | None = None
+    source: ServerSource | None = None
+
+
+class Planner(Protocol):
+    """Who says which trial comes next, given those that ended, and what they come to."""
+
+    def next_trial(self, trials: Sequence[Trial]) -> PlannedTrial | None:
+        """The next trial; None when the run is over."""
+
+    def total(self, trials: Sequence[Trial]) -> int:
+        """About how many trials the run has in all, as far as can be told now."""
+
+    def conclude(self, run: Run) -> Run:
+        """The run with what follows from its trials, however many there are."""
+
+
+class ComparePlanner:
+    """Every backend once a round at every level, and the repeats that an interval needs."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._planned = plan_trials(settings)
+
+    def next_trial(self, trials: Sequence[Trial]) -> PlannedTrial | None:
+        if len(trials) == len(self._planned):
+            self._planned += plan_repeats(self._settings, trials)
+        return self._planned[len(trials)] if len(trials) < len(self._planned) else None
+
+    def total(self, trials: Sequence[Trial]) -> int:
+        return len(self._planned)
+
+    def conclude(self, run: Run) -> Run:
+        run = msgspec.structs.replace(
+            run,
+            cells=build_cells(self._settings, run.trials),
+            comparisons=build_comparisons(self._settings, run.trials),
+        )
+        told = (finding(rps, run.comparisons, run.cells, run.trials) for rps in run.settings.rps)
+        return msgspec.structs.replace(run, finding=" ".join(told))
 
 
 def plan_trials(settings: Settings) -> list[PlannedTrial]:
@@ -71,14 +118,14 @@ def _plan_round(settings: Settings, level: int, round_number: int) -> list[Plann
     # Levels start in different orders, so that neither backend is always first.
     order = slots if (round_number + level) % 2 else slots[::-1]
     rps = settings.rps[level]
-    seed = _seed(settings.seed, rps, round_number)
+    seed = trial_seed(settings.seed, rps, round_number)
     return [
         PlannedTrial(backend, slot, rps, round_number, place, seed, seed + 1)
         for place, (slot, backend) in enumerate(order)
     ]
 
 
-def _seed(seed: int, rps: float, round_number: int) -> int:
+def trial_seed(seed: int, rps: float, round_number: int) -> int:
     """A seed of its own for each level and round; even, so that the next is free for warm-up."""
     return ((seed * 1_000_003 + int(rps * 1000)) * 1_009 + round_number) * 2
 

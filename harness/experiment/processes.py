@@ -11,6 +11,8 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
+from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
@@ -31,7 +33,14 @@ class ProcessDied(Exception):
 class _Child:
     """A child process that speaks in lines and dies with this one."""
 
-    def __init__(self, name: str, command: list[str], pass_fds: tuple[int, ...] = ()) -> None:
+    def __init__(
+        self,
+        name: str,
+        command: list[str],
+        pass_fds: tuple[int, ...] = (),
+        folder: Path | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self.name = name
         self._errors: IO[bytes] = tempfile.TemporaryFile()
         self._buffered = b""
@@ -42,6 +51,8 @@ class _Child:
                 stdout=subprocess.PIPE,
                 stderr=self._errors,
                 pass_fds=pass_fds,
+                cwd=folder,
+                env=environment,
                 start_new_session=True,
                 bufsize=0,
             )
@@ -132,12 +143,20 @@ class ServerReady(msgspec.Struct, frozen=True):
 
 
 class ServerProcess(_Child):
-    """A fresh server. `arguments` are those of `python -m servers`, without the address."""
+    """A fresh server. `arguments` are those of `python -m servers`, without the address; `folder`
+    and `environment` are where and with what it runs, when not where the lab does."""
 
-    def __init__(self, arguments: list[str], python: str = sys.executable) -> None:
+    def __init__(
+        self,
+        arguments: list[str],
+        python: str = sys.executable,
+        folder: Path | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         # -P: a folder of the same name where the lab is run must not shadow the package.
         command = [python, "-P", "-m", "servers", *arguments]
-        super().__init__("server", [*command, "--port", "0", "--exit-with-parent"])
+        command += ["--port", "0", "--exit-with-parent"]
+        super().__init__("server", command, folder=folder, environment=environment)
         try:
             self.ready = msgspec.json.decode(self.must_say(_START_S), type=ServerReady)
         except ProcessDied as error:

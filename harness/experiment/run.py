@@ -13,11 +13,10 @@ from typing import Protocol
 import msgspec
 import pandas as pd
 
-from harness.analysis.compare import build_cells, build_comparisons
-from harness.analysis.finding import finding
+from harness.analysis.control import find_control, read_controls
 from harness.errors import LabError
 from harness.experiment.cpus import CpuPlan, plan_cpus
-from harness.experiment.plan import PlannedTrial, plan_repeats, plan_trials
+from harness.experiment.plan import ComparePlanner, PlannedTrial, Planner
 from harness.experiment.trial import Progress, run_trial
 from harness.observe.environment import read_environment
 from harness.record import SCHEMA_VERSION, Environment, Run, Settings, Trial
@@ -49,9 +48,14 @@ class RunResult:
 
 
 def run_experiment(
-    settings: Settings, folder: RunFolder, command: str, watcher: Watcher
+    settings: Settings,
+    folder: RunFolder,
+    command: str,
+    watcher: Watcher,
+    planner: Planner | None = None,
 ) -> RunResult:
-    """Run all trials of `settings`; what was measured is saved even when it ends early.
+    """Run the trials that `planner` asks for, one by one (without one: a comparison); what was
+    measured is saved even when it ends early.
 
     Raises `LabError` when not even one trial could be run.
     """
@@ -78,11 +82,11 @@ def run_experiment(
             warnings=environment_warnings(environment, cpus),
         )
 
-    planned_trials = plan_trials(settings)
+    planner = ComparePlanner(settings) if planner is None else planner
     try:
-        while len(trials) < len(planned_trials) and reason is None:
-            number, planned = len(trials) + 1, planned_trials[len(trials)]
-            watcher.trial_begins(planned, number, len(planned_trials))
+        while reason is None and (planned := planner.next_trial(trials)) is not None:
+            number, total = len(trials) + 1, planner.total(trials)
+            watcher.trial_begins(planned, number, total)
             with _out_of_the_way(cpus):
                 result = run_trial(planned, settings, cpus, descriptors, watcher.progress)
             trials.append(result.trial)
@@ -90,32 +94,22 @@ def run_experiment(
             folder.save(record())
             watcher.trial_ended(result.trial)
             if result.failure is not None:
-                reason = f"trial {number} of {len(planned_trials)} failed: {result.failure}"
-            elif number == len(planned_trials):
-                planned_trials += plan_repeats(settings, trials)
+                reason = f"trial {number} of {total} failed: {result.failure}"
     except KeyboardInterrupt:
         interrupted = True
-        reason = f"interrupted in trial {len(trials) + 1} of {len(planned_trials)}"
+        reason = f"interrupted in trial {len(trials) + 1} of {planner.total(trials)}"
     except LabError as error:
         if not trials:
             raise
         reason = str(error)
-    run = msgspec.structs.replace(
-        record(),
-        complete=reason is None,
-        incomplete_reason=reason,
-        cells=build_cells(settings, trials),
-        comparisons=build_comparisons(settings, trials),
-    )
-    run = msgspec.structs.replace(run, finding=_findings(run))
+    run = msgspec.structs.replace(record(), complete=reason is None, incomplete_reason=reason)
+    run = planner.conclude(run)
+    if run.comparisons:
+        control = find_control(run, read_controls(folder.path.parent))
+        run = msgspec.structs.replace(run, control=control)
     requests, timeline = folder.finish()
     folder.save(run)
     return RunResult(run, requests, timeline, folder, interrupted)
-
-
-def _findings(run: Run) -> str:
-    levels = run.settings.rps
-    return " ".join(finding(rps, run.comparisons, run.cells, run.trials) for rps in levels)
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from harness.analysis.summarise import (
     requests_frame,
     timeline_frame,
 )
+from harness.errors import LabError
 from harness.experiment.cpus import CpuPlan
 from harness.experiment.plan import PlannedTrial
 from harness.experiment.processes import (
@@ -68,14 +69,16 @@ Watch = Callable[[Progress], None]
 
 def server_arguments(planned: PlannedTrial, settings: Settings, cpus: CpuPlan) -> list[str]:
     """The command line of the server of a trial, without its address."""
+    workers = settings.workers if planned.workers is None else planned.workers
+    workload = settings.workload if planned.workload is None else planned.workload
     arguments = [
         planned.backend,
-        f"--workers={settings.workers}",
+        f"--workers={workers}",
         f"--queue-size={settings.queue_size}",
         f"--stack-size={settings.stack_size_bytes}",
         f"--backlog={settings.backlog}",
         f"--rate-limit={settings.rate_limit_per_s}",
-        f"--workload={settings.workload}",
+        f"--workload={workload}",
     ]
     if cpus.pinned:
         arguments.append("--cpus=" + ",".join(map(str, sorted(cpus.server))))
@@ -84,6 +87,19 @@ def server_arguments(planned: PlannedTrial, settings: Settings, cpus: CpuPlan) -
     if settings.lock_stacks:
         arguments.append("--lock-stacks")
     return arguments
+
+
+def start_server(planned: PlannedTrial, settings: Settings, cpus: CpuPlan) -> ServerProcess:
+    """A fresh server of a trial, of the lab's own code or of another tree's."""
+    arguments, source = server_arguments(planned, settings, cpus), planned.source
+    if source is None:
+        return ServerProcess(arguments)
+    try:
+        return ServerProcess(
+            source.accepted(arguments), source.python, source.folder, source.environment()
+        )
+    except LabError as error:
+        raise LabError(f"{source.label}: {error}") from error
 
 
 def new_ledger(settings: Settings, rps: float, duration_s: float, seed: int) -> L.Ledger:
@@ -152,7 +168,7 @@ def run_trial(
     if settings.warmup_s > 0:
         warmup = new_ledger(settings, planned.rps, settings.warmup_s, planned.warmup_seed)
     observers = cpus.observers
-    with ServerProcess(server_arguments(planned, settings, cpus)) as server:
+    with start_server(planned, settings, cpus) as server:
         order = make_order(
             server, settings, cpus, warmup, measured, descriptors - _RESERVED_DESCRIPTORS
         )

@@ -43,7 +43,10 @@ def test_load_does_not_import_what_plans_or_shows() -> None:
     assert violations(HARNESS / "load", "harness.cli", "harness.experiment", "harness.charts") == []
 
 
-@pytest.mark.parametrize("folder", ["load", "observe", "experiment", "analysis", "charts"])
+@pytest.mark.parametrize(
+    "folder",
+    ["load", "observe", "experiment", "analysis", "charts", "regression", "claims", "report"],
+)
 def test_only_the_command_line_prints(folder: str) -> None:
     assert violations(HARNESS / folder, "harness.cli", "rich", "typer") == []
 
@@ -51,6 +54,12 @@ def test_only_the_command_line_prints(folder: str) -> None:
 def test_drawing_never_measures() -> None:
     measuring = ("harness.experiment", "harness.observe", "harness.load", "servers", "psutil")
     assert violations(HARNESS / "charts", *measuring) == []
+    assert violations(HARNESS / "report", *measuring) == []
+
+
+def test_judging_claims_never_measures() -> None:
+    measuring = ("harness.experiment", "harness.observe", "harness.load", "servers", "psutil")
+    assert violations(HARNESS / "claims", *measuring) == []
 
 
 def test_the_open_loop_engine_is_free_of_gevent_and_numpy() -> None:
@@ -58,3 +67,8 @@ def test_the_open_loop_engine_is_free_of_gevent_and_numpy() -> None:
     assert not any(
         name.split(".")[0] in ("gevent", "locust", "numpy") for f in files for name in imported(f)
     )
+
+
+def test_judging_never_measures() -> None:
+    measuring = ("harness.experiment", "harness.observe", "harness.load", "servers", "psutil")
+    assert violations(HARNESS / "regression", *measuring, "harness.charts") == []

@@ -1,0 +1,199 @@
+"""Does the lab tell equals apart? `python -m benchmarks.aa [--runs 20] [--backend thread-pool]`
+
+Runs a backend against itself, `--runs` times with a new seed each, and counts the headline metrics
+in which a verdict of better or worse came out: all of them false. The mark is at most 1 in 20 for
+each metric. What a run of these settings could have ruled out is the median over the runs.
+
+The record, `results/control/control.json`, is written after each run: started again with the same
+options, on the same machine, it goes on where it stopped. `labrun compare` quotes it.
+Exit status 0 when every metric meets the mark, 1 when not, 2 when it could not be run, 130 when
+interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from benchmarks.common import lab_settings, print_table
+from harness.analysis.control import (
+    CONTROL_FILE,
+    CONTROL_SCHEMA,
+    FEWEST_RUNS,
+    ControlData,
+    ControlRecord,
+    ControlRun,
+    Machine,
+    control_run,
+    headline_controls,
+    percent,
+    read_controls,
+)
+from harness.analysis.metrics import BY_PATH
+from harness.errors import LabError
+from harness.experiment.cpus import plan_cpus
+from harness.experiment.plan import PlannedTrial
+from harness.experiment.run import run_experiment
+from harness.experiment.trial import Progress
+from harness.observe.environment import read_environment
+from harness.record import Settings, Trial
+from harness.store import RunFolder, write_json
+
+FALSE_ALARMS_ALLOWED = 1 / 20
+
+
+class Silent:
+    """A watcher that shows nothing."""
+
+    def trial_begins(self, planned: PlannedTrial, number: int, total: int) -> None: ...
+
+    def progress(self, progress: Progress) -> None: ...
+
+    def trial_ended(self, trial: Trial) -> None: ...
+
+
+def measure_run(settings: Settings) -> ControlRun:
+    """One whole comparison, as `labrun compare` makes it; only its headlines are kept.
+
+    Raises `LabError` when it could not be made whole, KeyboardInterrupt when interrupted.
+    """
+    with tempfile.TemporaryDirectory(prefix="lab-aa-") as folder:
+        into = RunFolder.create(Path(folder), "aa")
+        result = run_experiment(settings, into, "benchmark", Silent())
+    if result.interrupted:
+        raise KeyboardInterrupt
+    if not result.run.complete:
+        raise LabError(f"a run was not completed: {result.run.incomplete_reason}")
+    return control_run(result.run)
+
+
+def continued(
+    runs: list[ControlRun], settings: Settings, wanted: int, keep: Callable[[], None]
+) -> None:
+    """Make the runs that are missing, each with a seed of its own; `keep` after each."""
+    done = {run.seed for run in runs}
+    for seed in range(settings.seed, settings.seed + wanted):
+        if seed in done:
+            continue
+        print(f"run {len(runs) + 1} of {wanted} (seed {seed}) ...", file=sys.stderr, flush=True)
+        runs.append(measure_run(msgspec.structs.replace(settings, seed=seed)))
+        keep()
+
+
+def check_against_itself(settings: Settings, wanted: int, results: Path) -> ControlData:
+    """All runs of one backend, those on record included. Raises `LabError`."""
+    machine = Machine.of(read_environment(plan_cpus()))
+    record = read_controls(results)
+    if record is None and (results / CONTROL_FILE).exists():
+        raise LabError(f"{results / CONTROL_FILE} cannot be read; move it out of the way")
+    kept = [] if record is None or record.schema != CONTROL_SCHEMA else list(record.controls)
+    mine = [data for data in kept if (data.machine, data.settings) == (machine, settings)]
+    others = [data for data in kept if data not in mine]
+    runs = list(mine[0].runs) if mine else []
+
+    def data() -> ControlData:
+        return ControlData(
+            machine=machine, settings=settings, runs=runs, headline=headline_controls(runs)
+        )
+
+    def keep() -> None:
+        file = results / CONTROL_FILE
+        file.parent.mkdir(parents=True, exist_ok=True)
+        whole = ControlRecord(schema=CONTROL_SCHEMA, controls=[*others, data()])
+        write_json(file, msgspec.json.format(msgspec.json.encode(whole), indent=1) + b"\n")
+
+    continued(runs, settings, wanted, keep)
+    return data()
+
+
+def show(data: ControlData) -> bool:
+    """The table of one backend; whether every metric meets the mark."""
+    rows, every = [], True
+    for found in data.headline:
+        allowed = math.floor(found.judged * FALSE_ALARMS_ALLOWED)
+        # Fewer than 20 runs cannot show 1 in 20: one false verdict is then allowed as well.
+        holds = found.false_alarms <= max(1, allowed)
+        every = every and holds and found.judged > 0
+        word = "met" if holds else "MISSED"
+        if found.judged < FEWEST_RUNS:
+            word = f"{word} so far" if found.judged else "no interval"
+        rate = f"{found.false_alarms / found.judged:.0%}" if found.judged else "-"
+        limit = "-" if found.ruled_out is None else percent(found.ruled_out)
+        rows.append(
+            [
+                BY_PATH[found.metric].title,
+                str(found.judged),
+                str(found.false_alarms),
+                rate,
+                limit,
+                word,
+            ]
+        )
+    backend, runs = data.settings.backends[0], len(data.runs)
+    spoilt = sum(run.invalid for run in data.runs)
+    trials = sum(run.trials for run in data.runs)
+    print_table(
+        f"{backend} against itself, {data.settings.rps[0]:,.0f} RPS, {runs} runs of "
+        f"{data.settings.rounds} rounds of {data.settings.duration_s:g} s; "
+        f"{spoilt} of {trials} trials generator-limited",
+        ("headline", "judged", "false", "rate", "ruled out above (median)", "mark: 1 in 20"),
+        rows,
+    )
+    return every
+
+
+def options(prog: str, description: str | None) -> argparse.ArgumentParser:
+    """What this benchmark and `benchmarks.repeat` have in common."""
+    parser = argparse.ArgumentParser(
+        prog=prog, description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--rounds", type=int, default=5, help="of each run (default 5)")
+    parser.add_argument("--duration", type=float, default=5.0, help="seconds (default 5)")
+    parser.add_argument("--warmup", type=float, default=1.0, help="seconds (default 1)")
+    parser.add_argument("--rps", default="2000", help="one level (default 2000)")
+    parser.add_argument("--seed", type=int, default=1, help="of the first run (default 1)")
+    parser.add_argument("--out", type=Path, default=Path("results"), help="default: results")
+    return parser
+
+
+def settings_of(found: argparse.Namespace, backends: str) -> Settings:
+    """The settings that were asked for. Raises `LabError`."""
+    if "," in found.rps:
+        raise LabError(f"--rps {found.rps}: one level at a time, please")
+    if found.runs < 1:
+        raise LabError(f"--runs must be 1 or more, not {found.runs}")
+    return lab_settings(
+        rps=found.rps, rounds=found.rounds, duration_s=found.duration, warmup_s=found.warmup,
+        seed=found.seed, backends=backends,
+    )  # fmt: skip
+
+
+def main() -> int:
+    """Exit status as above."""
+    parser = options("python -m benchmarks.aa", __doc__)
+    parser.add_argument("--runs", type=int, default=20, help="of each backend (default 20)")
+    parser.add_argument("--backend", action="append", help="default: thread-pool; may be repeated")
+    found = parser.parse_args()
+    try:
+        met = []
+        for backend in found.backend or ["thread-pool"]:
+            settings = settings_of(found, f"{backend},{backend}")
+            met.append(show(check_against_itself(settings, found.runs, found.out)))
+    except LabError as error:
+        print(f"{parser.prog}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"{parser.prog}: interrupted; start it again to go on", file=sys.stderr)
+        return 130
+    print(f"Record: {found.out / CONTROL_FILE}")
+    return 0 if all(met) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

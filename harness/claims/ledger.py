@@ -1,0 +1,77 @@
+"""The ledger of claims: `harness/claims.toml`, read and checked."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import msgspec
+
+from harness.claims.records import CLAIMS_SCHEMA, Claim
+from harness.errors import LabError
+
+LEDGER_FILE = Path(__file__).parent.parent / "claims.toml"
+
+
+class Ledger(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """All claims, in the order in which they are shown."""
+
+    schema: int
+    document: str
+    claim: list[Claim]
+
+
+def load_ledger(path: Path = LEDGER_FILE) -> list[Claim]:
+    """The claims. Raises `LabError` with the place and the reason when the file is broken."""
+    try:
+        ledger = msgspec.toml.decode(path.read_bytes(), type=Ledger)
+    except OSError as error:
+        raise LabError(
+            f"cannot read the ledger of claims {path}: {error.strerror}; install the lab again"
+        ) from error
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise LabError(f"the ledger of claims {path} is broken: {error}") from error
+    if ledger.schema != CLAIMS_SCHEMA:
+        raise LabError(
+            f"the ledger of claims {path} has schema {ledger.schema}; "
+            f"this lab reads {CLAIMS_SCHEMA}"
+        )
+    seen: set[str] = set()
+    for claim in ledger.claim:
+        fault = _fault(claim, seen)
+        if fault is not None:
+            raise LabError(f"the ledger of claims {path} is broken: claim {claim.id!r} {fault}")
+        seen.add(claim.id)
+    return ledger.claim
+
+
+def _fault(claim: Claim, seen: set[str]) -> str | None:
+    """What is wrong with a claim, in words that follow its name; None when nothing is."""
+    from harness.claims.measures import MEASURES
+
+    if claim.id in seen:
+        return "is there twice"
+    if not all((claim.id, claim.group, claim.text, claim.section, claim.condition)):
+        return "needs an id, a group, a text, a section and a condition"
+    figures = [x for x in (claim.value, claim.low, claim.high) if x is not None]
+    if not all(math.isfinite(x) and x >= 0 for x in figures):
+        return "needs figures that are finite and not negative"
+    wanted = {"between": (False, True, True), "more": (False, False, False)}
+    given = (claim.value is not None, claim.low is not None, claim.high is not None)
+    if given != wanted.get(claim.kind, (True, False, False)):
+        return f"is of kind {claim.kind!r}, which needs " + (
+            "low and high" if claim.kind == "between"
+            else "no figure" if claim.kind == "more" else "value alone"
+        )  # fmt: skip
+    if claim.low is not None and claim.high is not None and claim.low > claim.high:
+        return "has a low above its high"
+    if claim.kind == "more" and not claim.compares:
+        return "is of kind 'more', which needs the unit 'times'"
+    if claim.ratio is not None and not claim.compares:
+        return "is a ratio, which needs the unit 'times'"
+    measure = MEASURES.get(claim.measure)
+    if measure is None:
+        return f"names the measure {claim.measure!r}, which does not exist"
+    if claim.ratio is not None and claim.backend is not None:
+        return "names both a backend and a ratio"
+    return measure.misuse(claim)

@@ -1,0 +1,147 @@
+"""`labrun claims`: the document's claims, judged by a run that is there or that is made now."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from rich.console import Console
+
+from harness.claims.measures import figure_of
+from harness.claims.records import Beside, Explored, Judged, Migrations
+from harness.claims.saved import as_json, judged, load_beside, save_judged
+from harness.cli.claims_options import ClaimsOptions
+from harness.cli.claims_table import print_judged
+from harness.cli.live import make_watcher
+from harness.errors import LabError
+from harness.experiment.cpus import plan_cpus
+from harness.experiment.moves import count_moves
+from harness.experiment.run import run_experiment
+from harness.observe.enqueue import measure_enqueue_us
+from harness.observe.moves import CannotCount
+from harness.observe.threads import measure_thread_costs
+from harness.record import Run, Settings
+from harness.store import RunFolder, cannot_write, load_run
+
+_MOVES_RPS = 1000.0
+Tell = Callable[[str], None]
+
+
+def claims_command(options: ClaimsOptions, settings: Settings) -> int:
+    """Judge, show, save; the exit status."""
+    json_path = json_target(options.json)
+    if options.run is not None:
+        run, folder = existing_run(options.run)
+        return _finish(options, json_path, run, folder, load_beside(folder) or Beside(), 0)
+    messages = Console(stderr=True)
+    made = make_run(settings, options.out, options.name, messages)
+    run, folder, interrupted = made
+    beside = Beside()
+    if not interrupted:
+        try:
+            beside = measure_beside(settings, lambda line: messages.print(line, highlight=False))
+        except KeyboardInterrupt:
+            interrupted = True
+    if interrupted:
+        messages.print(f"labrun: interrupted; what was measured is in {folder}", style="red")
+    status = 130 if interrupted else 0 if run.complete else 2
+    if status == 2:
+        print(f"labrun: {run.incomplete_reason}", file=sys.stderr)
+    return _finish(options, json_path, run, folder, beside, status)
+
+
+def existing_run(name: str) -> tuple[Run, Path]:
+    """A run and its folder. Raises `LabError`."""
+    path = Path(name)
+    return load_run(path), path if path.is_dir() else path.parent
+
+
+def make_run(settings: Settings, out: str, name: str, messages: Console) -> tuple[Run, Path, bool]:
+    """Run the experiment; the run, its folder, and whether Ctrl-C ended it."""
+    folder = RunFolder.create(Path(out), name)
+    command = shlex.join(["labrun", *sys.argv[1:]])
+    try:
+        with make_watcher(messages, settings) as watcher:
+            result = run_experiment(settings, folder, command, watcher)
+    except (LabError, KeyboardInterrupt):
+        folder.discard_if_empty()
+        raise
+    return result.run, folder.path, result.interrupted
+
+
+def measure_threads(settings: Settings) -> Beside:
+    """The cost of a thread under the settings' stacks."""
+    try:
+        costs = measure_thread_costs(
+            settings.stack_size_bytes, settings.lock_stacks, plan_cpus().server
+        )
+    except LabError as error:
+        return Beside(missing={"thread_costs": str(error)})
+    return Beside(thread_costs=costs)
+
+
+def measure_beside(settings: Settings, tell: Tell) -> Beside:
+    """What a run does not hold: costs of threads and of enqueuing, moves between CPUs."""
+    tell("measuring the cost of a thread")
+    beside = measure_threads(settings)
+    missing = dict(beside.missing)
+    cpus = plan_cpus().server
+    tell("measuring the cost of enqueuing")
+    enqueue_us = figure_of(measure_enqueue_us(cpus, settings.workers))
+    migrations: list[Migrations] = []
+    try:
+        migrations = count_moves(settings, _MOVES_RPS, settings.rounds, tell)
+    except (CannotCount, LabError) as error:
+        missing["migrations"] = str(error)
+    return Beside(
+        thread_costs=beside.thread_costs,
+        enqueue_us=enqueue_us,
+        migrations=migrations,
+        missing=missing,
+    )
+
+
+def json_target(name: str | None) -> Path | None:
+    """The file that --json names, if it names one. Raises `LabError` when it cannot be written."""
+    if name is None or name == "-":
+        return None
+    path = Path(name)
+    if not os.access(path.absolute().parent, os.W_OK):
+        raise LabError(f"--json {path}: the folder is not there or cannot be written")
+    return path
+
+
+def write_out(record: Judged | Explored, target: str | None, path: Path | None) -> None:
+    """The record as JSON, to a file or alone on standard output, where that was asked for."""
+    if path is not None:
+        try:
+            path.write_bytes(as_json(record))
+        except OSError as error:
+            raise cannot_write(path, error) from error
+    if target == "-":
+        sys.stdout.buffer.write(as_json(record))
+        sys.stdout.buffer.flush()
+
+
+def _finish(
+    options: ClaimsOptions,
+    json_path: Path | None,
+    run: Run,
+    folder: Path,
+    beside: Beside,
+    status: int,
+) -> int:
+    record = judged(run, beside)
+    try:
+        save_judged(folder, record)
+    except LabError as error:
+        if options.run is None:
+            raise
+        print(f"labrun: the verdicts are not saved: {error}", file=sys.stderr)  # but shown
+    write_out(record, options.json, json_path)
+    if options.json != "-":
+        print_judged(Console(), record, run, folder)
+    return status

@@ -1,0 +1,74 @@
+"""The options of `labrun claims`, checked before anything heavy is imported."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from harness.cli.settings import CompareOptions, make_settings
+from harness.errors import LabError
+from harness.record import Settings
+
+_LEVELS, _EXPLORED_LEVELS = "500,1000,2000,5000,10000", "2000,5000"
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimsOptions:
+    """The options as typed; None: not given."""
+
+    run: str | None
+    explore: bool
+    rps: str | None
+    rounds: int | None
+    duration_s: float | None
+    out: str
+    name: str
+    json: str | None
+
+
+def claims_settings(options: ClaimsOptions) -> Settings:
+    """The settings of the run that is to be made. Raises `LabError` for what cannot be."""
+    given = [
+        name
+        for name, value in (
+            ("--rps", options.rps),
+            ("--rounds", options.rounds),
+            ("--duration", options.duration_s),
+        )
+        if value is not None
+    ]
+    if options.run is not None and not options.explore and given:
+        raise LabError(
+            f"{' and '.join(given)} would need a new run, but {options.run} is judged as it is; "
+            "leave out one or the other"
+        )
+    levels = _EXPLORED_LEVELS if options.explore else _LEVELS
+    return make_settings(
+        CompareOptions(
+            rps=levels if options.rps is None else options.rps,
+            backends="thread-per-request,thread-pool",
+            rounds=5 if options.rounds is None else options.rounds,
+            duration_s=_duration_s(options),
+            warmup_s=0.3 if options.explore else 0.5,
+            clients=100,
+            timeout_s=1.0,
+            arrivals="poisson",
+            workload="ingest",
+            driver="open-loop",
+            workers=16,
+            queue_size=10_000,
+            stack_size="2MiB",
+            backlog=4096,
+            lock_stacks=False,
+            switch_interval_s=None,
+            seed=1,
+            out=options.out,
+            name=options.name,
+            json=options.json,
+        )
+    )
+
+
+def _duration_s(options: ClaimsOptions) -> float:
+    if options.duration_s is not None:
+        return options.duration_s
+    return 1.0 if options.explore else 1.5

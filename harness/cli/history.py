@@ -1,0 +1,71 @@
+"""`labrun history`: all runs of a folder over their commits, as graphs and one page."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from rich.console import Console
+
+from harness.errors import LabError
+from harness.record import Run
+from harness.regression.history import History, build_history, tell_steps
+from harness.store import RUN_FILE, cannot_write, load_run
+
+
+def history_command(folder: str, out: str | None) -> int:
+    """Read, draw, tell; the exit status. Raises `LabError` for a folder without a whole run."""
+    path = Path(folder)
+    found, left_out = read_runs(path)
+    for sentence in left_out:
+        print(f"labrun: left out: {sentence}", file=sys.stderr)
+    history = build_history(found, [f"left out: {sentence}" for sentence in left_out])
+    written = draw_history(history, path if out is None else Path(out))
+    console = Console()
+    for line in [*history.notes, *tell_steps(history)]:
+        console.print(f"{line}.", highlight=False)
+    if not tell_steps(history):
+        console.print(f"No step in {len(history.runs)} runs.", highlight=False)
+    for file in written:
+        console.print(str(file), highlight=False, soft_wrap=True)
+    return 0
+
+
+def read_runs(folder: Path) -> tuple[list[tuple[Path, Run]], list[str]]:
+    """The runs below a folder, and a sentence for each that cannot be read.
+
+    Reads only `run.json`. Raises `LabError` when there is none, or none that can be read.
+    """
+    if not folder.is_dir():
+        raise LabError(f"there is no folder {folder}; name one that holds runs")
+    files = sorted(folder.rglob(RUN_FILE))
+    if not files:
+        raise LabError(f"there is no run below {folder}; make some with labrun compare --out")
+    found, left_out = [], []
+    for file in files:
+        try:
+            found.append((file.parent, load_run(file)))
+        except LabError as error:
+            left_out.append(str(error))
+    if not found:
+        raise LabError(f"no run below {folder} can be read; the first: {left_out[0]}")
+    return found, left_out
+
+
+def draw_history(history: History, folder: Path) -> list[Path]:
+    """A PNG and an SVG a level and `history.html`; their paths."""
+    from harness.charts import history as chart
+    from harness.charts import style
+    from harness.charts.history_page import page
+
+    written = []
+    try:
+        with style.styled():
+            for rps in chart.levels(history):
+                figure = chart.draw(history, rps)
+                written += style.save(figure, folder, f"history-{rps:g}rps")
+        html = folder / "history.html"
+        html.write_text(page(history), encoding="utf-8")
+    except OSError as error:
+        raise cannot_write(folder, error) from error
+    return [*written, html]

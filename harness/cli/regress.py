@@ -1,0 +1,188 @@
+"""`labrun regress`: measure or read, judge, show; the exit status says what CI must know."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from harness.cli.live import make_watcher
+from harness.cli.settings import CompareOptions, make_settings
+from harness.errors import LabError
+from harness.experiment.against import (
+    against_planner,
+    paired_settings,
+    source_of_ref,
+    source_of_worktree,
+)
+from harness.experiment.plan import Planner
+from harness.experiment.run import RunResult, run_experiment
+from harness.record import Run, Settings
+from harness.regression.thresholds import Thresholds, parse_thresholds
+from harness.regression.verdict import Check, Outcome, Verdict, judge_interleaved, judge_runs
+from harness.regression.words import interval_text, levels, limit_text, sentence, value_text
+from harness.store import RunFolder, cannot_write, load_run
+from harness.units import rate
+
+_STYLES: dict[Outcome, str] = {"pass": "green", "fail": "red", "inconclusive": "dim"}
+
+
+@dataclass(frozen=True, slots=True)
+class RegressOptions:
+    """The options of `labrun regress`, as typed."""
+
+    baseline: str | None
+    candidate: str | None
+    against_ref: str | None
+    max_loss: list[str]
+    least: list[str]
+    strict: bool
+    format: str
+    measure: CompareOptions
+
+
+def regress_command(options: RegressOptions) -> int:
+    """0 passed or cannot tell, 1 failed (or, if strict, cannot tell), 130 interrupted."""
+    from harness.regression.exports import FORMATS, verdict_text
+
+    if options.format != "table" and options.format not in FORMATS:
+        raise LabError(
+            f"--format {options.format!r} is not known; take table, {', '.join(FORMATS)}"
+        )
+    thresholds = parse_thresholds(options.max_loss, options.least)
+    result, verdict = _judged(options, thresholds)
+    if result is not None:
+        _keep(result, verdict)
+    if options.format == "table":
+        print_verdict(Console(), verdict)
+        if result is not None:
+            Console().print(f"Record and charts: {result.folder.path}", highlight=False,
+                            soft_wrap=True)  # fmt: skip
+    else:
+        sys.stdout.write(verdict_text(verdict, options.format))
+        print(f"labrun: {sentence(verdict)}", file=sys.stderr)
+    if result is not None and result.interrupted:
+        print(f"labrun: interrupted; the rest is in {result.folder.path}", file=sys.stderr)
+        return 130
+    if result is not None and not result.run.complete:
+        print(f"labrun: {result.run.incomplete_reason}", file=sys.stderr)
+        return 2
+    failed = verdict.outcome == "fail" or (options.strict and verdict.outcome == "inconclusive")
+    return int(failed)
+
+
+def _judged(options: RegressOptions, thresholds: Thresholds) -> tuple[RunResult | None, Verdict]:
+    """The verdict, and the run where one had to be made for it."""
+    if options.against_ref is not None:
+        if options.baseline is not None:
+            raise LabError("--against-ref measures both sides itself; name no run beside it")
+        result = measure_against(options.against_ref, options.measure)
+        return result, judge_interleaved(result.run, thresholds)
+    if options.baseline is None:
+        raise LabError("name a BASELINE run (a folder or its run.json), or --against-ref GITREF")
+    baseline = load_run(Path(options.baseline))
+    if options.candidate is not None:
+        return None, judge_runs(baseline, load_run(Path(options.candidate)), thresholds)
+    if len({source.label for source in baseline.sources}) > 1:
+        return None, judge_interleaved(baseline, thresholds)
+    if not baseline.complete:
+        raise LabError(
+            f"the run {baseline.id} is partial ({baseline.incomplete_reason}); make it again"
+        )
+    result = _measure(baseline.settings, options.measure, None)
+    return result, judge_runs(baseline, result.run, thresholds)
+
+
+def measure_against(ref: str, measure: CompareOptions) -> RunResult:
+    """Old and new, alternately, in one run. Raises `LabError`."""
+    settings = paired_settings(make_settings(measure))
+    with source_of_ref(ref) as old, source_of_worktree() as new:
+        if old.packages or new.packages:
+            print(
+                f"labrun: {old.label} and this tree need different packages; installed beside: "
+                f"{', '.join(old.packages + new.packages)}",
+                file=sys.stderr,
+            )
+        if new.dirty:
+            print(f"labrun: {new.label}: the record says so", file=sys.stderr)
+        return _measure(settings, measure, against_planner(settings, old, new))
+
+
+def _measure(settings: Settings, measure: CompareOptions, planner: Planner | None) -> RunResult:
+    folder = RunFolder.create(Path(measure.out), measure.name)
+    command = shlex.join(["labrun", *sys.argv[1:]])
+    with _discarded_if_empty(folder), make_watcher(Console(stderr=True), settings) as watcher:
+        return run_experiment(settings, folder, command, watcher, planner)
+
+
+@contextmanager
+def _discarded_if_empty(folder: RunFolder) -> Iterator[None]:
+    try:
+        yield
+    except (LabError, KeyboardInterrupt):
+        folder.discard_if_empty()
+        raise
+
+
+def _keep(result: RunResult, verdict: Verdict) -> None:
+    """The verdict's sentence into the record, its picture and its Markdown beside it."""
+    from harness.charts import style, verdicts
+    from harness.regression.exports import verdict_text
+
+    run: Run = result.run
+    if run.sources:
+        run = msgspec.structs.replace(run, finding=sentence(verdict))
+        result.folder.save(run)
+    try:
+        with style.styled():
+            style.save(verdicts.draw(verdict), result.folder.path / "charts", "regress")
+        text = verdict_text(verdict, "markdown")
+        (result.folder.path / "regress.md").write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise cannot_write(result.folder.path, error) from error
+
+
+def print_verdict(console: Console, verdict: Verdict) -> None:
+    """A table for each level and backend, and what it comes to; fits 80 columns."""
+    for rps in levels(verdict.checks):
+        for backend in dict.fromkeys(c.backend for c in verdict.checks if c.rps == rps):
+            checks = [c for c in verdict.checks if (c.rps, c.backend) == (rps, backend)]
+            console.print(_table(f"{backend} at {rate(rps)}", checks))
+    for note in verdict.notes:
+        console.print(f"Note: {note}.", style="dim", highlight=False)
+    console.print(
+        f"Ratios are new/old, with {verdict.confidence:.2%} intervals: the {len(verdict.checks)} "
+        "figures together accuse unchanged code at most once in 20 checks.",
+        style="dim",
+        highlight=False,
+    )
+    console.print()
+    console.print(sentence(verdict), style="bold", highlight=False)
+
+
+def _table(title: str, checks: list[Check]) -> Table:
+    from harness.analysis.metrics import BY_PATH
+
+    table = Table(title=title, title_justify="left", title_style="bold", pad_edge=False)
+    table.add_column("", overflow="fold")
+    for column in ("ratio", "interval", "passes"):
+        table.add_column(column, no_wrap=True)
+    table.add_column("verdict", no_wrap=True)
+    for check in checks:
+        over = f" / {check.reference}" if check.reference else ""
+        table.add_row(
+            BY_PATH[check.metric].title + over,
+            value_text(check),
+            interval_text(check),
+            limit_text(check).replace("at most", "<=").replace("at least", ">="),
+            check.outcome,
+            style=_STYLES[check.outcome],
+        )
+    return table

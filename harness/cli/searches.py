@@ -1,0 +1,71 @@
+"""The settings of a search, from what a person typed. Light, like `harness.cli.settings`."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import msgspec
+
+from harness.analysis.slo import check_against_timeout, parse_slo
+from harness.cli import options as check
+from harness.cli.settings import CompareOptions, make_settings
+from harness.errors import LabError
+from harness.record import Condition, Settings, Vary
+
+# The highest rate that a search may try: the server's rate limit is set for it.
+CAPACITY_RPS = "40000"
+_SHORTEST_S, _LONGEST_S = 20.0, 86_400.0
+_LOADS: dict[str, str] = {
+    "io": "250,500,1000,2000,3000",
+    "cpu": "125,250,500,1000,2000",
+    "workers": "100,200,400,800,1600",
+}
+
+
+def capacity_options(
+    options: CompareOptions, slo: str, budget_s: float
+) -> tuple[Settings, list[Condition]]:
+    """The settings and the objective of a capacity search. Raises `LabError`."""
+    settings = make_settings(options)
+    conditions = parse_slo(slo)
+    check_against_timeout(conditions, settings.timeout_s)
+    check.between("--budget", budget_s, _SHORTEST_S, _LONGEST_S)
+    check_budget(settings, budget_s, len(settings.backends))
+    return settings, conditions
+
+
+def crossover_loads(vary: str) -> str:
+    """The loads at which a search is made unless others are named. Raises `LabError`."""
+    check.one_of("--vary", vary, Vary)
+    return _LOADS[vary]
+
+
+def crossover_options(options: CompareOptions, vary: str, budget_s: float) -> tuple[Settings, Vary]:
+    """The settings of a crossover search, and what is varied. Raises `LabError`."""
+    check.one_of("--vary", vary, Vary)
+    settings = make_settings(options)
+    if len(settings.backends) != 2 or len(set(settings.backends)) != 2:
+        raise LabError(
+            f"--backends {options.backends}: places are changed between two different backends; "
+            "name two"
+        )
+    if vary == "workers" and not settings.workload.startswith("io:"):
+        raise LabError(
+            f"--vary workers with --workload {settings.workload}: the number of workers decides "
+            "where a handler waits; take io:40ms or the like"
+        )
+    check.between("--budget", budget_s, _SHORTEST_S, _LONGEST_S)
+    check_budget(settings, budget_s, 2)
+    if vary != "workers":  # it is each trial's own
+        settings = msgspec.structs.replace(settings, workload="ingest")
+    return settings, cast(Vary, vary)
+
+
+def check_budget(settings: Settings, budget_s: float, trials: int) -> None:
+    """Raise `LabError` when not even a few trials of each backend fit in."""
+    least_s = 3 * trials * (settings.warmup_s + settings.duration_s + 1)
+    if budget_s < least_s:
+        raise LabError(
+            f"--budget {budget_s:g}: three trials of each backend take about {least_s:.0f} s; "
+            "raise it or shorten --duration"
+        )

@@ -1,0 +1,163 @@
+"""Intervals of ratios at any confidence, for paired rounds and for two separate runs.
+
+The lab's usual intervals (`harness.analysis.intervals`) are order statistics at 95 %. A check that
+looks at a dozen figures needs each at a higher confidence, and there they run out of rounds. Here:
+
+* Paired (old and new in the same round): Wilcoxon's signed-rank interval, from Walsh averages of
+  the log ratios (Tukey 1949; Hodges and Lehmann 1963, "Estimates of location based on rank
+  tests"). Under equal code, old and new are interchangeable within a round (their order
+  alternates), so the log ratios are symmetric about 0 whatever the machine does: no other
+  assumption is needed. The exact null distribution is used.
+* Unpaired (two separate runs): the Hodges-Lehmann shift of the logs with the exact Mann-Whitney
+  interval (Moses 1965; Hollander, Wolfe and Chicken 2014, sections 4.2 and 4.3).
+* Where there are too few values for the confidence (2^(1-n), or 2 / C(n+m, n), is above the error
+  rate): Student's t on the log ratios, and Welch's t (1947) for two samples. These lean on the
+  logs being near normal; a disturbed round makes them wide, not wrong.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import cache
+from statistics import median
+
+from harness.analysis.intervals import Estimate
+
+LEAST_PAIRS = 4
+LEAST_SAMPLE = 3
+
+
+def paired_ratio(
+    baseline: Sequence[float], contender: Sequence[float], confidence: float
+) -> Estimate | None:
+    """The typical ratio contender/baseline of paired values, with a two-sided interval.
+
+    A pair of two zeros says nothing and is left out; a zero on one side alone counts as a ratio
+    of 0 or of infinity. None if no pair is left; no interval where there are fewer than four.
+    """
+    logs = [_log_ratio(b, c) for b, c in zip(baseline, contender, strict=True) if b > 0 or c > 0]
+    if not logs:
+        return None
+    n = len(logs)
+    walsh = sorted(_middle(logs[i], logs[j]) for i in range(n) for j in range(i, n))
+    value = median(walsh)
+    if n < LEAST_PAIRS:
+        return _back(value, None, None, n)
+    depth = _depth(_signed_rank_counts(n), 2**n, confidence)
+    if depth is not None:
+        return _back(value, walsh[depth], walsh[-1 - depth], n)
+    if not all(map(math.isfinite, logs)):
+        return _back(value, None, None, n)
+    centre, half = _student(logs, confidence)
+    return _back(value, min(value, centre - half), max(value, centre + half), n)
+
+
+def unpaired_ratio(
+    baseline: Sequence[float], contender: Sequence[float], confidence: float
+) -> Estimate | None:
+    """The typical ratio contender/baseline of two samples, with a two-sided interval.
+
+    None where a side has no value above 0; no interval where one has fewer than three values.
+    """
+    if not baseline or not contender or (max(baseline) <= 0 and max(contender) <= 0):
+        return None
+    shifts = sorted(_log_ratio(b, c) for b in baseline for c in contender if b > 0 or c > 0)
+    value, n = median(shifts), min(len(baseline), len(contender))
+    if n < LEAST_SAMPLE:
+        return _back(value, None, None, n)
+    counts = _mann_whitney_counts(len(baseline), len(contender))
+    depth = _depth(counts, math.comb(len(baseline) + len(contender), len(baseline)), confidence)
+    if depth is not None and len(shifts) == len(baseline) * len(contender):
+        return _back(value, shifts[depth], shifts[-1 - depth], n)
+    if min(*baseline, *contender) <= 0:
+        return _back(value, None, None, n)
+    centre, half = _welch([math.log(v) for v in baseline], [math.log(v) for v in contender],
+                          confidence)  # fmt: skip
+    return _back(value, min(value, centre - half), max(value, centre + half), n)
+
+
+def _log_ratio(baseline: float, contender: float) -> float:
+    if baseline <= 0:
+        return math.inf
+    return -math.inf if contender <= 0 else math.log(contender / baseline)
+
+
+def _middle(a: float, b: float) -> float:
+    """The mean of two logs; of minus and plus infinity, 0: they say opposite things."""
+    return 0.0 if a == -b else (a + b) / 2
+
+
+def _back(value: float, low: float | None, high: float | None, n: int) -> Estimate:
+    def exp(log: float) -> float:
+        return math.exp(log) if log < 709 else math.inf
+
+    return Estimate(
+        exp(value), None if low is None else exp(low), None if high is None else exp(high), n
+    )
+
+
+def _depth(counts: Sequence[int], total: int, confidence: float) -> int | None:
+    """How many ordered values may be cut off at each end: the largest d with
+    2 P(statistic <= d - 1) <= 1 - confidence. None when not even one is allowed."""
+    allowed, below, depth = (1 - confidence) / 2 * total, 0, 0
+    for count in counts:
+        below += count
+        if below > allowed * (1 + 1e-12):
+            break
+        depth += 1
+    return depth - 1 if depth else None
+
+
+@cache
+def _signed_rank_counts(n: int) -> tuple[int, ...]:
+    """In how many of 2^n sign patterns the positive ranks add up to 0, 1, 2, ..."""
+    counts = [1]
+    for rank in range(1, n + 1):
+        longer = counts + [0] * rank
+        for place, count in enumerate(counts):
+            longer[place + rank] += count
+        counts = longer
+    return tuple(counts)
+
+
+@cache
+def _mann_whitney_counts(n: int, m: int) -> tuple[int, ...]:
+    """In how many of C(n+m, n) orders U is 0, 1, 2, ...: Gaussian binomial coefficients."""
+    counts = [1]
+    for step in range(1, n + 1):
+        longer = counts + [0] * (m + step)
+        for place in range(len(counts)):  # times (1 - q^(m+step))
+            longer[place + m + step] -= counts[place]
+        for place in range(step, len(longer)):  # divided by (1 - q^step)
+            longer[place] += longer[place - step]
+        while longer and longer[-1] == 0:
+            longer.pop()
+        counts = longer
+    return tuple(counts)
+
+
+def _student(logs: Sequence[float], confidence: float) -> tuple[float, float]:
+    """Mean and half-width of Student's interval."""
+    from scipy.stats import t
+
+    n = len(logs)
+    centre = math.fsum(logs) / n
+    variance = math.fsum((x - centre) ** 2 for x in logs) / (n - 1)
+    return centre, float(t.ppf((1 + confidence) / 2, n - 1)) * math.sqrt(variance / n)
+
+
+def _welch(a: Sequence[float], b: Sequence[float], confidence: float) -> tuple[float, float]:
+    """Difference of means b - a and half-width, degrees of freedom by Welch and Satterthwaite."""
+    from scipy.stats import t
+
+    means = [math.fsum(x) / len(x) for x in (a, b)]
+    errors = [
+        math.fsum((v - mean) ** 2 for v in x) / (len(x) - 1) / len(x)
+        for x, mean in zip((a, b), means, strict=True)
+    ]
+    total = sum(errors)
+    if total == 0:
+        return means[1] - means[0], 0.0
+    freedom = total**2 / sum(e**2 / (len(x) - 1) for e, x in zip(errors, (a, b), strict=True))
+    return means[1] - means[0], float(t.ppf((1 + confidence) / 2, freedom)) * math.sqrt(total)

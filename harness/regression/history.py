@@ -1,0 +1,212 @@
+"""Runs in the order of their commits, as series: each headline figure, each ratio. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.analysis.metrics import METRICS, Metric
+from harness.errors import LabError
+from harness.record import CellMetric, Environment, Run, Settings
+from harness.regression.comparability import machine_difference, settings_difference
+from harness.regression.steps import Step, find_steps
+
+HEADLINE = tuple(metric for metric in METRICS if metric.headline)
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One run in a series. `place` counts runs from 0; `machine` counts machines from 0."""
+
+    place: int
+    run: str
+    commit: str
+    created: str
+    machine: int
+    value: float
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """One figure over the runs. `reference`: a ratio of `backend` over it, from the same rounds.
+
+    Steps of an absolute figure are looked for within one machine only; a ratio's, across all.
+    `Step.index` counts the points of this series.
+    """
+
+    backend: str
+    reference: str | None
+    rps: float
+    metric: Metric
+    points: tuple[Point, ...]
+    steps: tuple[Step, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """All series of runs with equal settings. `machines`: place of the first run, what changed."""
+
+    runs: tuple[str, ...]
+    commits: tuple[str, ...]
+    machines: tuple[tuple[int, str], ...]
+    series: tuple[Series, ...]
+    notes: tuple[str, ...]
+
+
+def tell_steps(history: History) -> list[str]:
+    """A sentence for each step: the figure, how large, and the commit it came with."""
+    told = []
+    for series in history.series:
+        for step in series.steps:
+            point = series.points[step.index]
+            over = f" over {series.reference}" if series.reference else ""
+            size = f"to {step.ratio:.2f}×" if step.before else "from 0"
+            told.append(
+                f"{series.metric.title} of {series.backend}{over} at {series.rps:,.0f} RPS "
+                f"stepped {size} with {point.commit} ({point.run}, p = {step.p_value:.2g})"
+            )
+    return told
+
+
+def build_history(found: Sequence[tuple[Path, Run]], left_out: Sequence[str] = ()) -> History:
+    """The history of some runs, oldest first. Partial runs and runs with other settings than most
+    are left out, and said so. Raises `LabError`: none left, or two runs with one id."""
+    _must_be_distinct(found)
+    notes = list(left_out)
+    whole = [run for _, run in found if run.complete and run.cells]
+    if len(whole) < len(found):
+        partial = next(run for _, run in found if not (run.complete and run.cells))
+        notes.append(f"{len(found) - len(whole)} partial runs are left out, the first {partial.id}")
+    if not whole:
+        raise LabError("there is no whole run to draw: every one is partial; make one again")
+    largest = sorted(_by_settings(whole), key=len)[-1]
+    runs = sorted(largest, key=lambda run: (run.created, run.id))
+    if len(runs) < len(whole):
+        other = next(run for run in whole if run not in runs)
+        told = settings_difference(runs[0].settings, other.settings)
+        notes.append(
+            f"{len(whole) - len(runs)} runs with other settings are left out, the first "
+            f"{other.id}: {told}"
+        )
+    if len(runs) == 1:
+        notes.append("one run is no history: make more to see a change")
+    elif len(runs) < 10:
+        notes.append(f"{len(runs)} runs are too few to tell a step from chance (it takes 10)")
+    machines = _machines([run.environment for run in runs])
+    return History(
+        runs=tuple(run.id for run in runs),
+        commits=tuple(_commit(run) for run in runs),
+        machines=tuple(machines),
+        series=tuple(_all_series(runs, [place for place, _ in machines])),
+        notes=tuple(notes),
+    )
+
+
+def _must_be_distinct(found: Sequence[tuple[Path, Run]]) -> None:
+    seen: dict[str, Path] = {}
+    for path, run in found:
+        if run.id in seen:
+            raise LabError(
+                f"{seen[run.id]} and {path} hold runs with one id, {run.id}; "
+                "a run counted twice looks like two: remove one"
+            )
+        seen[run.id] = path
+
+
+def _by_settings(runs: Sequence[Run]) -> list[list[Run]]:
+    groups: list[tuple[Settings, list[Run]]] = []
+    for run in runs:
+        for settings, members in groups:
+            if settings is run.settings or settings_difference(settings, run.settings) is None:
+                members.append(run)
+                break
+        else:
+            groups.append((run.settings, [run]))
+    return [members for _, members in groups]
+
+
+def _commit(run: Run) -> str:
+    """Short hash of what was measured, `+` with changes; `?` where it is not known."""
+    if run.sources:
+        source = run.sources[-1]
+        commit, dirty = source.commit, source.dirty
+    else:
+        commit, dirty = run.environment.git_commit, bool(run.environment.git_dirty)
+    return (commit[:7] if commit else "?") + ("+" if dirty else "")
+
+
+def _machines(environments: Sequence[Environment]) -> list[tuple[int, str]]:
+    found = [(0, environments[0].cpu_model or "a machine without a name")]
+    for place in range(1, len(environments)):
+        told = machine_difference(environments[place - 1], environments[place])
+        if told is not None:
+            found.append((place, told))
+    return found
+
+
+def _all_series(runs: Sequence[Run], machine_starts: Sequence[int]) -> list[Series]:
+    levels = Counter(rps for run in runs for rps in run.settings.rps)
+    backends = list(dict.fromkeys(name for run in runs for name in run.settings.backends))
+    found = []
+    for rps in sorted(levels):
+        for metric in HEADLINE:
+            for name in backends:
+                found.append(_absolute(runs, machine_starts, name, rps, metric))
+            for name in backends[1:]:
+                found.append(_ratio(runs, machine_starts, backends[0], name, rps, metric))
+    return [series for series in found if series.points]
+
+
+def _machine_of(place: int, starts: Sequence[int]) -> int:
+    return sum(start <= place for start in starts) - 1
+
+
+def _absolute(
+    runs: Sequence[Run], starts: Sequence[int], name: str, rps: float, metric: Metric
+) -> Series:
+    points = []
+    for place, run in enumerate(runs):
+        # Of old beside new, the new one is what the run is about: the last slot of that name.
+        cells = [c for c in run.cells if (c.backend, c.rps) == (name, rps)]
+        figure = cells[-1].metrics.get(metric.path) if cells else None
+        if figure is not None and figure.median is not None:
+            points.append(_point(place, run, starts, figure))
+    steps: list[Step] = []
+    for machine in range(len(starts)):
+        here = [i for i, point in enumerate(points) if point.machine == machine]
+        if here:
+            part = find_steps([points[i].value for i in here])
+            steps += [Step(s.index + here[0], s.before, s.after, s.p_value) for s in part]
+    return Series(name, None, rps, metric, tuple(points), tuple(steps))
+
+
+def _point(place: int, run: Run, starts: Sequence[int], figure: CellMetric) -> Point:
+    assert figure.median is not None
+    machine = _machine_of(place, starts)
+    return Point(
+        place, run.id, _commit(run), run.created, machine, figure.median, figure.ci_low,
+        figure.ci_high,
+    )  # fmt: skip
+
+
+def _ratio(
+    runs: Sequence[Run], starts: Sequence[int], reference: str, name: str, rps: float,
+    metric: Metric,
+) -> Series:  # fmt: skip
+    wanted = (rps, metric.path, reference, name)
+    points = []
+    for place, run in enumerate(runs):
+        for c in run.comparisons:
+            if (c.rps, c.metric, c.baseline, c.contender) == wanted and c.ratio is not None:
+                machine = _machine_of(place, starts)
+                points.append(
+                    Point(place, run.id, _commit(run), run.created, machine, c.ratio, c.ci_low,
+                          c.ci_high)
+                )  # fmt: skip
+                break
+    steps = find_steps([point.value for point in points])
+    return Series(name, reference, rps, metric, tuple(points), tuple(steps))

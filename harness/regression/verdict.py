@@ -1,0 +1,304 @@
+"""The verdicts of a check: pass, fail or inconclusive, each with its interval. Pure.
+
+With m figures checked, each interval is two-sided at 1 - 2 x 0.05 / m (Bonferroni; Dunn 1961), so
+that an unchanged server is accused of anything at all at most one time in 20: a figure fails only
+when its interval lies wholly beyond its threshold, which for unchanged code happens on one side
+with a chance of 0.05 / m at most.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from harness.analysis.compare import comparable
+from harness.analysis.intervals import Direction, Estimate, location_estimate
+from harness.analysis.metrics import BY_PATH
+from harness.errors import LabError
+from harness.record import Run, Trial, metric_value
+from harness.regression.comparability import (
+    common_backends,
+    common_levels,
+    machine_difference,
+    must_be_comparable,
+)
+from harness.regression.estimates import paired_ratio, unpaired_ratio
+from harness.regression.thresholds import Thresholds
+
+Outcome = Literal["pass", "fail", "inconclusive"]
+Basis = Literal["interleaved", "absolute", "ratio", "value"]
+FALSE_ALARMS = 0.05  # of a whole check on unchanged code, at most
+_ROUNDING = 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One figure of one backend at one level, against its threshold.
+
+    `estimate` is of the ratio candidate/baseline, except where `basis` is `value` (of the
+    candidate's figure itself, for `--min`). `ratio` is a ratio of ratios: the backend's figure
+    over that of `reference` in the same round, then candidate over baseline. `limit` is a share
+    for a loss, a value for `--min`.
+    """
+
+    backend: str
+    rps: float
+    metric: str
+    basis: Basis
+    limit: float
+    baseline: float | None
+    candidate: float | None
+    estimate: Estimate | None
+    outcome: Outcome
+    reference: str | None = None
+    note: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A whole check. `confidence` is that of each interval; `notes` what a reader must know."""
+
+    baseline: str
+    candidate: str
+    confidence: float
+    checks: tuple[Check, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def outcome(self) -> Outcome:
+        """fail if a figure fails, pass if all pass, else inconclusive."""
+        found = {check.outcome for check in self.checks}
+        if "fail" in found:
+            return "fail"
+        return "pass" if found == {"pass"} else "inconclusive"
+
+    def count(self, outcome: Outcome) -> int:
+        """How many figures came out so."""
+        return sum(check.outcome == outcome for check in self.checks)
+
+
+@dataclass(frozen=True, slots=True)
+class _Sides:
+    """Values of one figure: of both sides, in pairs or not."""
+
+    backend: str
+    rps: float
+    metric: str
+    basis: Basis
+    baseline: list[float]
+    candidate: list[float]
+    reference: str | None = None
+
+
+def judge_interleaved(run: Run, thresholds: Thresholds) -> Verdict:
+    """The verdict on a run that measured old and new alternately (`--against-ref`).
+
+    Even slots are the baseline's, odd ones the candidate's, in pairs of one backend.
+    Raises `LabError` for a run that is none of those.
+    """
+    slots = run.settings.backends
+    labels = [source.label for source in run.sources]
+    if len(labels) != len(slots) or len(slots) % 2 or labels[0] == labels[-1]:
+        raise LabError(
+            f"{run.id} holds no old and new code side by side; name a second run, "
+            "or make one with --against-ref"
+        )
+    sides = []
+    for rps in run.settings.rps:
+        for slot in range(0, len(slots), 2):
+            rounds = _common_rounds(run.trials, rps, slot, slot + 1)
+            for metric in {**thresholds.max_loss, **thresholds.least}:
+                pairs = [_pair(a, b, metric) for a, b in rounds]
+                known = [(a, b) for a, b in pairs if a is not None and b is not None]
+                sides.append(
+                    _Sides(slots[slot], rps, metric, "interleaved",
+                           [a for a, _ in known], [b for _, b in known])
+                )  # fmt: skip
+    notes = [] if run.complete else [f"the run is partial: {run.incomplete_reason}"]
+    invalid = [t for t in run.trials if not comparable(t)]
+    if invalid:
+        notes.append(
+            f"{len(invalid)} of {len(run.trials)} trials are not compared, the first because "
+            f"{invalid[0].invalid_reason}"
+        )
+    dirty = [source.label for source in run.sources if source.dirty]
+    if dirty:
+        notes.append(f"{dirty[0]} has changes that no commit holds; the record says so")
+    installed = {p for source in run.sources for p in source.packages}
+    if installed:
+        notes.append(f"other versions were installed for one side: {', '.join(sorted(installed))}")
+    return _judge(labels[0], labels[1], sides, thresholds, notes)
+
+
+def judge_runs(baseline: Run, candidate: Run, thresholds: Thresholds) -> Verdict:
+    """The verdict on two separate runs.
+
+    Ratios between the backends of each run are compared always; absolute figures on the same
+    machine only. Raises `LabError` where nothing may be compared, naming the field.
+    """
+    must_be_comparable(baseline, candidate)
+    backends = common_backends(baseline, candidate)
+    machine = machine_difference(baseline.environment, candidate.environment)
+    if machine is not None and len(backends) < 2:
+        raise LabError(
+            f"{baseline.id} and {candidate.id} were made on different machines: {machine}; "
+            "absolute figures are not compared across machines, and with one backend in common "
+            "there is no ratio: use --against-ref on one machine"
+        )
+    metrics = [*thresholds.max_loss, *(m for m in thresholds.least if m not in thresholds.max_loss)]
+    sides: list[_Sides] = []
+    for rps in common_levels(baseline, candidate):
+        for metric in metrics:
+            for name in backends if machine is None else ():
+                before, after = (_values(run, name, rps, metric) for run in (baseline, candidate))
+                sides.append(_Sides(name, rps, metric, "absolute", before, after))
+            for name in backends[1:]:
+                before, after = (
+                    _ratios(run, backends[0], name, rps, metric) for run in (baseline, candidate)
+                )
+                sides.append(_Sides(name, rps, metric, "ratio", before, after, backends[0]))
+    notes = [
+        f"absolute figures are not compared, for the machine's {machine}"
+        if machine is not None
+        else "the runs were made at different times, and what the machine did meanwhile is in no "
+        "interval of an absolute figure; --against-ref measures both side by side"
+    ]
+    return _judge(baseline.id, candidate.id, sides, thresholds, notes, candidate_run=candidate)
+
+
+def _judge(
+    before: str,
+    after: str,
+    sides: Sequence[_Sides],
+    thresholds: Thresholds,
+    notes: list[str],
+    candidate_run: Run | None = None,
+) -> Verdict:
+    """Every figure at the confidence that their number calls for."""
+    losses = [s for s in sides if s.metric in thresholds.max_loss]
+    floors = [s for s in sides if s.metric in thresholds.least and s.basis != "ratio"]
+    if candidate_run is not None and not floors:  # other machine: a floor needs no baseline
+        floors = [
+            _Sides(name, rps, metric, "value", [], _values(candidate_run, name, rps, metric))
+            for rps in dict.fromkeys(s.rps for s in sides)
+            for name in dict.fromkeys(candidate_run.settings.backends)
+            for metric in thresholds.least
+        ]
+    confidence = 1 - 2 * FALSE_ALARMS / max(1, len(losses) + len(floors))
+    checks = [_check_loss(s, thresholds.max_loss[s.metric], confidence) for s in losses]
+    checks += [_check_least(s, thresholds.least[s.metric], confidence) for s in floors]
+    return Verdict(before, after, confidence, tuple(checks), tuple(notes))
+
+
+def _check_loss(sides: _Sides, limit: float, confidence: float) -> Check:
+    method = paired_ratio if sides.basis == "interleaved" else unpaired_ratio
+    estimate = method(sides.baseline, sides.candidate, confidence)
+    outcome, note = _loss_outcome(estimate, BY_PATH[sides.metric].direction, limit)
+    return Check(
+        backend=sides.backend,
+        rps=sides.rps,
+        metric=sides.metric,
+        basis=sides.basis,
+        limit=limit,
+        baseline=_typical(sides.baseline),
+        candidate=_typical(sides.candidate),
+        estimate=estimate,
+        outcome=outcome,
+        reference=sides.reference,
+        note=note,
+    )
+
+
+def _loss_outcome(
+    estimate: Estimate | None, direction: Direction, limit: float
+) -> tuple[Outcome, str | None]:
+    """A loss is how much larger a lower-is-better figure got, or how much smaller another."""
+    if estimate is None:
+        return "inconclusive", "no valid round has this figure on both sides"
+    if estimate.low is None or estimate.high is None:
+        return "inconclusive", f"{estimate.n} valid rounds are too few for an interval (--rounds)"
+    if direction is Direction.LOWER_IS_BETTER:
+        least, most, bound = estimate.low, estimate.high, 1 + limit
+    else:
+        least, most, bound = -estimate.high, -estimate.low, -(1 - limit)
+    if least > bound + _ROUNDING:
+        return "fail", None
+    if most <= bound + _ROUNDING:
+        return "pass", None
+    return "inconclusive", "the interval includes the threshold"
+
+
+def _check_least(sides: _Sides, limit: float, confidence: float) -> Check:
+    estimate = location_estimate(sides.candidate, confidence) if sides.candidate else None
+    outcome: Outcome = "inconclusive"
+    note: str | None = "no valid round has this figure"
+    if estimate is not None and (estimate.low is None or estimate.high is None):
+        note = f"{estimate.n} valid rounds are too few for an interval (--rounds)"
+        if min(sides.candidate) == max(sides.candidate) and estimate.n > 1:
+            # Every round said exactly the same: there is no spread to be unsure about.
+            estimate = Estimate(estimate.value, estimate.value, estimate.value, estimate.n)
+    if estimate is not None and estimate.low is not None and estimate.high is not None:
+        note = None
+        if estimate.high < limit - _ROUNDING:
+            outcome = "fail"
+        elif estimate.low >= limit - _ROUNDING:
+            outcome = "pass"
+        else:
+            note = "the interval includes the threshold"
+    return Check(
+        backend=sides.backend,
+        rps=sides.rps,
+        metric=sides.metric,
+        basis="value",
+        limit=limit,
+        baseline=_typical(sides.baseline),
+        candidate=_typical(sides.candidate),
+        estimate=estimate,
+        outcome=outcome,
+        note=note,
+    )
+
+
+def _typical(values: Sequence[float]) -> float | None:
+    from statistics import median
+
+    return median(values) if values else None
+
+
+def _common_rounds(
+    trials: Sequence[Trial], rps: float, first: int, second: int
+) -> list[tuple[Trial, Trial]]:
+    """Trials of two slots, round by round, where both are valid."""
+    one, other = (
+        {t.round: t for t in trials if (t.rps, t.slot) == (rps, slot) and comparable(t)}
+        for slot in (first, second)
+    )
+    return [(one[number], other[number]) for number in sorted(one.keys() & other.keys())]
+
+
+def _pair(before: Trial, after: Trial, metric: str) -> tuple[float | None, float | None]:
+    return metric_value(before, metric), metric_value(after, metric)
+
+
+def _slot(run: Run, backend: str) -> int:
+    return run.settings.backends.index(backend)
+
+
+def _values(run: Run, backend: str, rps: float, metric: str) -> list[float]:
+    slot = _slot(run, backend)
+    found = (
+        metric_value(t, metric)
+        for t in run.trials
+        if (t.rps, t.slot) == (rps, slot) and comparable(t)
+    )
+    return [value for value in found if value is not None]
+
+
+def _ratios(run: Run, reference: str, backend: str, rps: float, metric: str) -> list[float]:
+    """Within-round ratios backend / reference; rounds without one are left out."""
+    rounds = _common_rounds(run.trials, rps, _slot(run, reference), _slot(run, backend))
+    pairs = [_pair(a, b, metric) for a, b in rounds]
+    ratios = [b / a for a, b in pairs if a is not None and b is not None and a > 0]
+    return [ratio for ratio in ratios if math.isfinite(ratio)]

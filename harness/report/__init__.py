@@ -1,0 +1,40 @@
+"""The report of a run: one page that works offline, and the same as Markdown. Never measures."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.store import cannot_write
+
+if TYPE_CHECKING:
+    from harness.report.source import Source
+
+HTML_FILE, MARKDOWN_FILE = "report.html", "report.md"
+
+
+def write_report(source: Source, folder: Path) -> list[Path]:
+    """`report.html` and `report.md` of a run into `folder`; their paths.
+
+    Equal sources give equal bytes. Raises `LabError` when the folder cannot be written.
+    """
+    from harness.report.build import build
+    from harness.report.html import to_html
+    from harness.report.markdown import to_markdown
+
+    report = build(source)
+    paths = []
+    for name, text in ((HTML_FILE, to_html(report)), (MARKDOWN_FILE, to_markdown(report))):
+        path = folder / name
+        temporary = path.with_name(name + ".tmp")
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            temporary.write_text(text, encoding="utf-8")
+            os.replace(temporary, path)
+        except OSError as error:
+            if folder.is_dir():
+                temporary.unlink(missing_ok=True)
+            raise cannot_write(path, error) from error
+        paths.append(path)
+    return paths

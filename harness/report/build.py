@@ -1,0 +1,116 @@
+"""From a run to its report: which section says what."""
+
+from __future__ import annotations
+
+from harness.analysis.finding import finding
+from harness.charts import style
+from harness.record import Run
+from harness.report import latency, surroundings, threads
+from harness.report.anatomy import anatomy_section
+from harness.report.capacity import capacity_section, crossover_section
+from harness.report.claims import claims_section
+from harness.report.comparison import level_table, trials_table
+from harness.report.ladder import ladder_section
+from harness.report.model import Block, Folded, Paragraph, Report, Section
+from harness.report.searched import searched_report
+from harness.report.source import Source
+from harness.units import rate
+
+
+def build(source: Source) -> Report:
+    """The report of a run, awkward ones too: a section without data says so."""
+    run = source.run
+    if run.capacity is not None or run.crossover is not None:
+        return searched_report(run, _warning(run))
+    main = style.nearest_level(run)
+    return Report(
+        title=f"MetricStream lab: {run.id}",
+        finding=_findings(run, main),
+        warning=_warning(run),
+        facts=_facts(run),
+        sections=(
+            _comparison(run, main),
+            ladder_section(run),
+            anatomy_section(run),
+            threads.storm_section(source),
+            latency.latency_section(source),
+            latency.waterfall_section(source),
+            capacity_section(run, source.capacity),
+            claims_section(run, source.beside),
+            surroundings.trust_section(run),
+            surroundings.environment_section(run),
+            surroundings.repeat_section(run),
+        ),
+    )
+
+
+def _search(run: Run) -> Report:
+    """A capacity or a crossover: its levels are many, so it has a chart of its own."""
+    main = crossover_section(run) if run.capacity is None else capacity_section(run, None)
+    return Report(
+        title=f"MetricStream lab: {run.id}",
+        finding=(run.finding or "The search found nothing.",),
+        warning=_warning(run),
+        facts=f"{run.created.replace('T', ' ')}. A search of {len(run.trials)} trials.",
+        sections=(
+            main,
+            Section("trials", "Every trial", (trials_table(run),)),
+            surroundings.trust_section(run),
+            surroundings.environment_section(run),
+            surroundings.repeat_section(run),
+        ),
+    )
+
+
+def _findings(run: Run, main: float) -> tuple[str, ...]:
+    """A sentence a level: that of the main level first."""
+    if not run.trials:
+        return ("Nothing can be said: no trial was finished.",)
+    levels = [main, *(rps for rps in run.settings.rps if rps != main)]
+    return tuple(finding(rps, run.comparisons, run.cells, run.trials) for rps in levels)
+
+
+def _warning(run: Run) -> str:
+    said = []
+    if not run.complete:
+        said.append(f"This run is PARTIAL: {run.incomplete_reason or 'it did not end'}.")
+    invalid = sum(not t.valid for t in run.trials)
+    if run.trials and invalid == len(run.trials):
+        said.append("No trial was valid, so nothing is compared.")
+    if run.trials and not any(t.client.outcomes.ok for t in run.trials):
+        said.append("No request succeeded, so there are no response times.")
+    if len(run.settings.backends) < 2:
+        said.append("One backend was run, so nothing is compared.")
+    return " ".join(said)
+
+
+def _facts(run: Run) -> str:
+    settings = run.settings
+    scheduled = sum(t.client.scheduled for t in run.trials)
+    levels = ", ".join(style.level_label(rps) for rps in settings.rps)
+    return (
+        f"{run.created.replace('T', ' ')}. {levels} RPS; {settings.rounds} rounds of "
+        f"{settings.duration_s:g} s; {settings.clients} clients, {settings.arrivals} arrivals, "
+        f"{settings.driver}; {len(run.trials)} trials, {scheduled:,} requests. Medians over the "
+        "valid rounds; ranges are 95 % intervals."
+    )
+
+
+def _comparison(run: Run, main: float) -> Section:
+    blocks: list[Block] = []
+    if not run.trials:
+        return Section("comparison", "Comparison", (Paragraph("No trial was finished."),))
+    blocks.append(
+        Paragraph(
+            "Ratios are to the first backend, taken within rounds. A difference is told only "
+            "where its interval excludes 1."
+            if len(run.settings.backends) > 1
+            else "One backend was run, so there are no ratios."
+        )
+    )
+    blocks.append(level_table(run, main))
+    for rps in run.settings.rps:
+        if rps != main:
+            blocks.append(Folded(f"The same at {rate(rps)}", level_table(run, rps)))
+    blocks.append(Folded("Every trial", trials_table(run)))
+    return Section("comparison", "Comparison", tuple(blocks))

@@ -1,0 +1,155 @@
+"""Figures in the project's own texts, from a run: `labrun report RUN --docs` writes them.
+
+A text has blocks between `<!-- result:NAME FOLDER -->` and `<!-- /result -->`, on lines of their
+own or within a sentence. What is between them is never written by hand, so that no figure can
+drift from its data. Names:
+
+finding              the finding at the level nearest to 2,000 RPS
+terminal             what `labrun compare` prints
+picture:CHART        a chart of the folder as an image
+verdicts             how many of the document's claims hold, in a sentence
+section:ID           a section of the report, as Markdown, without its heading
+table:ID             only the tables of it that are not folded
+median:PATH@RPS/BACKEND   the median of one figure, with its unit
+ratio:PATH@RPS       the ratio of one figure, contender to baseline, with its interval
+setting:NAME         a setting, or `trials`, `requests`, `cpu`, `python`
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from harness.charts import style
+from harness.errors import LabError
+from harness.report.build import build
+from harness.report.comparison import ROWS, plain_ratio
+from harness.report.markdown import block_text, table
+from harness.report.model import Section, Table
+from harness.report.source import Source, load_source
+
+FILES = ("README.md", "docs/results.md")
+_BLOCK = re.compile(
+    r"<!-- result:(?P<name>\S+) (?P<folder>\S+) -->(?P<text>.*?)<!-- /result -->", re.DOTALL
+)
+
+Writer = Callable[[Source, str], str]  # of a run, and the folder that a block names
+
+
+def rewrite(
+    root: Path, extra: Mapping[str, Writer], folder: str | None = None
+) -> dict[Path, tuple[str, str]]:
+    """Each text of `FILES` below `root`: as it is, and as it should be.
+
+    With `folder`, blocks are taken from that run from now on, else from the one that each names.
+    `extra` writes blocks that only the command line can. Raises `LabError` for a name that is
+    unknown and for a run that cannot be read.
+    """
+    sources: dict[str, Source] = {}
+
+    def source_of(name: str) -> Source:
+        if name not in sources:
+            sources[name] = load_source(root / name)
+        return sources[name]
+
+    texts = {}
+    for file in (root / name for name in FILES):
+        try:
+            before = file.read_text("utf-8")
+        except OSError as error:
+            raise LabError(
+                f"cannot read {file}: {error.strerror}; run this in the project's folder"
+            ) from error
+
+        def renewed(found: re.Match[str], file: Path = file) -> str:
+            name, run = found["name"], folder or found["folder"]
+            text = _written(name, run, source_of(run), extra, file.parent.relative_to(root))
+            edge = "\n" if "\n" in found["text"] else ""
+            return f"<!-- result:{name} {run} -->{edge}{text}{edge}<!-- /result -->"
+
+        texts[file] = (before, _BLOCK.sub(renewed, before))
+    return texts
+
+
+def _written(
+    name: str, folder: str, source: Source, extra: Mapping[str, Writer], beside: Path
+) -> str:
+    kind, _, rest = name.partition(":")
+    if kind in extra:
+        return extra[kind](source, folder)
+    if kind == "picture":
+        address = os.path.relpath(Path(folder) / "charts" / f"{rest}.png", beside)
+        return f"![{_title(source, rest)}]({address})"
+    writers: dict[str, Callable[[Source, str], str]] = {
+        "finding": lambda found, _: build(found).finding[0],
+        "verdicts": lambda found, _: block_text(_section(found, "claims").blocks[0]),
+        "section": lambda found, which: "\n\n".join(map(block_text, _section(found, which).blocks)),
+        "table": lambda found, which: "\n\n".join(
+            table(block) for block in _section(found, which).blocks if isinstance(block, Table)
+        ),
+        "median": _median,
+        "ratio": _ratio,
+        "setting": _setting,
+    }
+    if kind not in writers:
+        raise LabError(f"there is no result {name!r}; see the names in harness/report/docs.py")
+    return writers[kind](source, rest)
+
+
+def _title(source: Source, chart: str) -> str:
+    from harness.charts import figure
+
+    drawn = figure(chart, source.run, source.requests, source.timeline)
+    return style.words(drawn).title
+
+
+def _section(source: Source, name: str) -> Section:
+    for section in build(source).sections:
+        if section.id == name:
+            return section
+    raise LabError(f"a report has no section {name!r}")
+
+
+def _median(source: Source, place: str) -> str:
+    path, _, rest = place.partition("@")
+    rps, _, backend = rest.partition("/")
+    for cell in source.run.cells:
+        if f"{cell.rps:g}" == rps and cell.backend == backend and path in cell.metrics:
+            return _format(path)(cell.metrics[path].median)
+    raise LabError(f"{source.run.id} has no figure {place!r}")
+
+
+def _ratio(source: Source, place: str) -> str:
+    path, _, rps = place.partition("@")
+    for found in source.run.comparisons:
+        if found.metric == path and f"{found.rps:g}" == rps and found.ratio is not None:
+            text = f"{plain_ratio(found.ratio)}×"
+            if found.ci_low is None or found.ci_high is None:
+                return f"{text} (too few rounds for an interval)"
+            return f"{text} ({plain_ratio(found.ci_low)} to {plain_ratio(found.ci_high)})"
+    raise LabError(f"{source.run.id} has no ratio {place!r}")
+
+
+def _setting(source: Source, name: str) -> str:
+    run = source.run
+    known: dict[str, object] = {
+        "trials": len(run.trials),
+        "requests": f"{sum(t.client.scheduled for t in run.trials):,}",
+        "cpu": f"{run.environment.cpu_count} x {run.environment.cpu_model or 'unknown'}",
+        "python": run.environment.python_version,
+        "command": f"`{run.command}`",
+        "rps": ", ".join(style.level_label(rps) for rps in run.settings.rps),
+    }
+    value = known.get(name, getattr(run.settings, name, None))
+    if value is None:
+        raise LabError(f"there is no setting {name!r}")
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _format(path: str) -> Callable[[float | None], str]:
+    for _, known, write in ROWS:
+        if known == path:
+            return write
+    raise LabError(f"{path!r} is no figure of the comparison table")

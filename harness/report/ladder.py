@@ -1,0 +1,71 @@
+"""The level ladder: success at each level against what the document expects."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from harness.charts import ladder
+from harness.claims.ledger import load_ledger
+from harness.record import Run
+from harness.report.comparison import interval, labels
+from harness.report.model import Block, Cell, Column, Missing, Paragraph, Section, Table
+from harness.report.svg import chart
+from harness.units import number, rate, share
+
+
+def expected_success() -> dict[str, dict[float, float]]:
+    """What the document expects of each backend at each level, from the ledger of claims."""
+    found: dict[str, dict[float, float]] = {}
+    for claim in load_ledger():
+        stated = claim.measure == "success" and claim.ratio is None
+        if stated and claim.backend and claim.rps and claim.value is not None:
+            found.setdefault(claim.backend, {})[float(claim.rps)] = claim.value
+    return found
+
+
+def ladder_section(run: Run) -> Section:
+    """A row a level: success measured and expected, and the rate that was answered."""
+    title = "The level ladder: success against the document"
+    if not run.trials:
+        return Section("ladder", title, (Missing("No trial was finished."),))
+    expected = expected_success()
+    drawn = chart("ladder", partial(ladder.draw, run, expected))
+    blocks: list[Block] = [
+        Paragraph(
+            "Success is an answer 202 within the timeout, over all scheduled requests. The "
+            "document's figures are those that it expects before and after the change."
+        ),
+        drawn,
+        _table(run, expected),
+    ]
+    stated = {rps for levels in expected.values() for rps in levels}
+    if missing := sorted(stated - set(run.settings.rps)):
+        levels = ", ".join(rate(rps) for rps in missing)
+        blocks.append(
+            Missing(f"Not measured in this run: {levels}. All levels are measured by:",
+                    "labrun compare --sweep")
+        )  # fmt: skip
+    return Section("ladder", title, tuple(blocks))
+
+
+def _table(run: Run, expected: dict[str, dict[float, float]]) -> Table:
+    names = labels(run)
+    rows = []
+    for cell in run.cells:
+        success = cell.metrics["client.success_rate"]
+        hoped = expected.get(cell.backend, {}).get(cell.rps)
+        achieved = cell.metrics["client.achieved_rps"].median
+        rows.append(
+            (
+                Cell(rate(cell.rps).removesuffix(" RPS"), cell.rps),
+                Cell(names[cell.slot]),
+                Cell(share(hoped), hoped),
+                Cell(share(success.median), success.median, interval(success, share)),
+                Cell(number(achieved), achieved),
+            )
+        )
+    columns = (
+        Column("RPS"), Column("Backend", numeric=False), Column("The document"),
+        Column("Measured"), Column("Answered a second"),
+    )  # fmt: skip
+    return Table("Success by level", columns, tuple(rows))

@@ -1,0 +1,118 @@
+"""Response times as whole distributions, what a closed loop leaves out of them, and their parts."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from harness.analysis.waterfall import PARTS, quantiles
+from harness.charts import distribution, omission, style, waterfall
+from harness.charts.omission import Measured
+from harness.report.comparison import by_level, labels
+from harness.report.model import (
+    Block,
+    Cell,
+    Column,
+    Gallery,
+    Missing,
+    Paragraph,
+    Section,
+    Table,
+)
+from harness.report.restrict import only
+from harness.report.source import Source
+from harness.report.svg import chart
+from harness.units import microseconds, rate
+
+_FIGURES = (
+    ("Median", "client.response_us.p50", microseconds),
+    ("p90", "client.response_us.p90", microseconds),
+    ("p99", "client.response_us.p99", microseconds),
+    ("p99.9", "client.response_us.p999", microseconds),
+)
+
+
+def latency_section(source: Source) -> Section:
+    """One distribution a level, the figures, and the gap of coordinated omission."""
+    run, title = source.run, "Response times"
+    if not any(t.client.outcomes.ok for t in run.trials):
+        words = "No request succeeded, so there is no response time to show."
+        return Section("latency", title, (Missing(words),))
+    main = style.nearest_level(run)
+    charts = []
+    for rps in [main, *(rps for rps in run.settings.rps if rps != main)]:
+        rows = source.requests[source.requests["level"] == rps]
+        if len(rows):
+            name = f"latency-{rps:g}".replace(".", "-")
+            charts.append(chart(name, partial(distribution.draw, only(run, rps), rows)))
+    words = (
+        "Counted from the intended time of each request, so waiting is never left out. What did "
+        "not end ok counts as infinitely slow: a line stops where the successes do."
+    )
+    table = by_level(run, "Response times by level", _FIGURES)
+    return Section(
+        "latency", title, (Paragraph(words), Gallery(tuple(charts)), table, *_omission(source))
+    )
+
+
+def _omission(source: Source) -> tuple[Block, ...]:
+    """The closed loop beside this run, where there is one."""
+    run, closed = source.run, source.closed_loop
+    if closed is None and run.settings.driver == "closed-loop":
+        closed = Measured(run, source.requests)
+    if closed is None:
+        levels = ",".join(f"{rps:g}" for rps in run.settings.rps)
+        return (
+            Missing(
+                "What a closed loop would have left out (coordinated omission) was not measured. "
+                "Measure the same with it, then give this report that run's folder:",
+                f"labrun compare --driver closed-loop --rps {levels} --name closed-loop\n"
+                f"labrun report results/{run.id} --closed-loop results/FOLDER",
+            ),
+        )
+    shared = [rps for rps in run.settings.rps if rps in closed.run.settings.rps]
+    if not shared:
+        return (Missing(f"The closed-loop run {closed.run.id} has no level of this run."),)
+    rps = max(shared)  # where there is most waiting to leave out
+    drawn = chart("omission", partial(omission.draw, run, source.requests, closed, rps))
+    words = (
+        f"Coordinated omission, at {rate(rps)}: a client of a closed loop sends its next request "
+        "only once the last one has come back, so its service times leave out whoever would have "
+        f"waited meanwhile. Closed loop: {closed.run.id}. The gap between the lines is what most "
+        "tools do not show; without overload there is next to none."
+    )
+    return Paragraph(words), drawn
+
+
+def waterfall_section(source: Source) -> Section:
+    """Planned, sent, connected, answered: what each part takes."""
+    run, title = source.run, "A request from the client's side"
+    names, rows = labels(run), []
+    for rps in run.settings.rps:
+        for slot, name in enumerate(names):
+            parts = waterfall.parts_of(run, source.requests, slot, rps)
+            found = [quantiles(parts, part) for part in (*PARTS, "response_us")]
+            if all(quantile is not None for quantile in found):
+                cells = [
+                    Cell(microseconds(q.p50_us), q.p50_us, f"p99 {microseconds(q.p99_us)}")
+                    for q in found
+                    if q is not None
+                ]
+                rows.append((Cell(rate(rps).removesuffix(" RPS"), rps), Cell(name), *cells))
+    if not rows:
+        words = "No valid trial has a request that succeeded, so there is nothing to take apart."
+        return Section("waterfall", title, (Missing(words, "labrun compare --rps 2000"),))
+    main = style.nearest_level(run)
+    drawn = chart("waterfall", partial(waterfall.draw, run, source.requests, main))
+    columns = (
+        Column("RPS"), Column("Backend", numeric=False), Column("Planned to sent"),
+        Column("Sent to connected"), Column("Connected to answered"), Column("All"),
+    )  # fmt: skip
+    words = (
+        "From the planned moment to the send is the generator's own lag (in a closed loop also the "
+        "wait for the client's last request); from the send to the connection is the kernel's "
+        "handshake; the rest, backlog included, is the server."
+    )
+    caption = "Each part by itself: median, and p99 below (they do not add up)"
+    return Section(
+        "waterfall", title, (Paragraph(words), drawn, Table(caption, columns, tuple(rows)))
+    )

@@ -1,0 +1,70 @@
+"""A report as Markdown, for a pull request: what the page says, without the drawings."""
+
+from __future__ import annotations
+
+from harness.report.model import (
+    Block,
+    Cell,
+    Chart,
+    Command,
+    Folded,
+    Gallery,
+    Listing,
+    Missing,
+    Paragraph,
+    Report,
+    Table,
+)
+
+
+def to_markdown(report: Report) -> str:
+    """The text, with tables as GitHub and others show them."""
+    parts = [f"# {report.title}"]
+    if report.warning:
+        parts.append(f"> **{_text(report.warning)}**")
+    parts += [f"**{_text(report.finding[0])}**", *map(_text, report.finding[1:])]
+    parts.append(_text(report.facts))
+    for section in report.sections:
+        parts.append(f"## {section.title}")
+        parts += [block_text(block) for block in section.blocks]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def block_text(block: Block) -> str:
+    """One block."""
+    match block:
+        case Paragraph(text):
+            return _text(text)
+        case Table():
+            return table(block)
+        case Chart():
+            return f"**{_text(block.title)}.** {_text(block.subtitle)}."
+        case Gallery(charts):
+            return "\n\n".join(block_text(chart) for chart in charts)
+        case Missing(text, command):
+            return _text(text) + (f"\n\n```\n{command}\n```" if command else "")
+        case Command(text):
+            return f"```\n{text}\n```"
+        case Listing(items):
+            return "\n".join(f"- {_text(item)}" for item in items)
+        case Folded(summary, inner):
+            inside = block_text(inner)
+            return f"<details><summary>{_text(summary)}</summary>\n\n{inside}\n\n</details>"
+
+
+def table(found: Table) -> str:
+    """A pipe table under its caption."""
+    heads = " | ".join(_text(column.title) for column in found.columns)
+    rules = " | ".join("---:" if column.numeric else "---" for column in found.columns)
+    lines = [f"| {heads} |", f"| {rules} |"]
+    lines += [f"| {' | '.join(_cell(cell) for cell in row)} |" for row in found.rows]
+    return f"{_text(found.caption)}:\n\n" + "\n".join(lines)
+
+
+def _cell(cell: Cell) -> str:
+    small = f" ({cell.small})" if cell.small else ""
+    return _text(cell.text + small).replace("|", "\\|").replace("\n", " ")
+
+
+def _text(text: str) -> str:
+    return text.replace("<", "&lt;").replace("*", "\\*")

@@ -1,0 +1,48 @@
+"""The storm: threads and queue over time."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import pandas as pd
+
+from harness.charts import storm, style
+from harness.report.comparison import by_level
+from harness.report.model import Gallery, Missing, Paragraph, Section
+from harness.report.restrict import only
+from harness.report.source import Source
+from harness.report.svg import chart
+from harness.units import number
+
+
+def storm_section(source: Source) -> Section:
+    """Threads created and alive, and queue depth, per 100 ms, backends above one another."""
+    run, title = source.run, "The storm: threads and queue"
+    if source.timeline.empty:
+        return Section("storm", title, (Missing("No step of any trial was observed.",
+                                                "labrun compare --rps 2000"),))  # fmt: skip
+    main = style.nearest_level(run)
+    levels = [main, *(rps for rps in storm.chosen_levels(run) if rps != main)]
+    charts = tuple(
+        chart(f"storm-{rps:g}".replace(".", "-"),
+              partial(storm.draw, only(run, rps), at_level(source, rps)))
+        for rps in levels
+        if not at_level(source, rps).empty
+    )  # fmt: skip
+    figures = (
+        ("Created a second", "server.threads_created_per_s", number),
+        ("Active, mean", "server.threads_active_mean", number),
+        ("Peak", "server.threads_peak", number),
+        ("Queue, peak", "server.queue_depth_max", number),
+    )
+    words = (
+        "Steps of 100 ms, as in the document, which draws 200 threads created and 40 to 60 active "
+        "in each at 2,000 RPS. Active threads are counted inside the server."
+    )
+    table = by_level(run, "Threads and queue by level", figures)
+    return Section("storm", title, (Paragraph(words), Gallery(charts), table))
+
+
+def at_level(source: Source, rps: float) -> pd.DataFrame:
+    """The steps of one level."""
+    return source.timeline[source.timeline["level"] == rps]

@@ -1,0 +1,219 @@
+"""`labrun claims` on a real run, and on what is no run."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import psutil
+import pytest
+from claim_trials import POOL, both, make_run, make_trial
+
+from harness.claims.ledger import load_ledger
+from harness.claims.records import VERDICTS, Explored, Judged
+from harness.record import Run
+from harness.store import load_run
+
+Labrun = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def copied(real_run: Path, tmp_path: Path) -> Path:
+    """The real run, to be spoilt."""
+    folder = tmp_path / "run"
+    shutil.copytree(real_run, folder)
+    return folder
+
+
+def one_sentence(done: subprocess.CompletedProcess[str], *words: str) -> None:
+    assert done.returncode == 2, done.stderr
+    assert done.stdout == ""
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+    for word in words:
+        assert word in done.stderr
+
+
+def test_a_real_run_is_judged_claim_by_claim(labrun: Labrun, copied: Path) -> None:
+    done = labrun("claims", str(copied))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert max(map(len, done.stdout.splitlines()[:-1])) <= 80  # the last names the folder
+    for words in ("500 µs", "40 to 100", "352,000", "The document against itself", "2.2 ms"):
+        assert words in done.stdout
+    for verdict in VERDICTS:
+        assert f" {verdict}" in done.stdout
+    record = msgspec.json.decode((copied / "claims.json").read_bytes(), type=Judged)
+    assert [j.claim for j in record.judgements] == load_ledger()
+    assert record.checks
+
+
+def test_the_record_is_typed_json_alone_on_standard_output(labrun: Labrun, copied: Path) -> None:
+    done = labrun("claims", str(copied), "--json", "-")
+    assert done.returncode == 0
+    record = msgspec.json.decode(done.stdout.encode(), type=Judged)
+    assert record.run == load_run(copied).id
+    path = copied / "verdicts.json"
+    assert labrun("claims", str(copied / "run.json"), "--json", str(path)).returncode == 0
+    again = msgspec.json.decode(path.read_bytes(), type=Judged)
+    assert again.judgements == record.judgements
+
+
+def test_figures_are_those_of_the_run(labrun: Labrun, copied: Path) -> None:
+    run = load_run(copied)
+    done = labrun("claims", str(copied), "--json", "-")
+    found = {j["claim"]["id"]: j for j in json.loads(done.stdout)["judgements"]}
+    valid = [t for t in run.trials if t.backend == POOL and t.valid]
+    if valid:  # on a busy machine the generator can be late in both
+        best = max(t.client.achieved_rps for t in valid if t.rps == max(t.rps for t in valid))
+        assert found["max-pool"]["measured"]["most"] >= best
+    assert found["success-2000-pool"]["verdict"] == "not testable here"
+    assert "no level of 2,000 RPS" in found["success-2000-pool"]["reason"]
+
+
+def save(run: Run, folder: Path) -> Path:
+    folder.mkdir()
+    (folder / "run.json").write_bytes(msgspec.json.encode(run))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("name", "run", "words"),
+    [
+        ("partial", lambda: msgspec.structs.replace(
+            make_run([make_trial(backend=POOL, slot=1)]), complete=False,
+            incomplete_reason="interrupted in trial 2 of 10"), "PARTIAL: interrupted in trial 2"),
+        ("no-trial", lambda: make_run([]), "was finished"),
+        ("invalid", lambda: make_run(both(valid=False)), "10 of 10 trials were not sound"),
+        ("one-backend", lambda: make_run([make_trial(backend=POOL)], backends=[POOL]),
+         "This run has no thread-per-request"),
+        ("no-success", lambda: make_run(both(ok=0)), "answered nothing ok"),
+        ("other", lambda: make_run(both(), workload="io:40ms", workers=8),
+         "Other conditions than the document's: 8 workers"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)  # fmt: skip
+def test_a_poor_run_is_judged_all_the_same(
+    labrun: Labrun, tmp_path: Path, name: str, run: Callable[[], Run], words: str
+) -> None:
+    done = labrun("claims", str(save(run(), tmp_path / name)))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert words in " ".join(done.stdout.split())
+    assert f"{len(load_ledger())} claims:" in done.stdout
+
+
+def test_a_folder_that_is_missing_or_no_run(labrun: Labrun, tmp_path: Path) -> None:
+    one_sentence(labrun("claims", str(tmp_path / "nowhere")), "no such folder", "results/")
+    one_sentence(labrun("claims", str(tmp_path)), "is no run's folder")
+
+
+def test_a_run_that_ended_before_its_first_trial(labrun: Labrun, tmp_path: Path) -> None:
+    (tmp_path / ".parts").mkdir()
+    one_sentence(labrun("claims", str(tmp_path)), "incomplete", "before its first trial")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda data: data[: len(data) // 2], "it is cut short"),
+        (lambda data: b"", "it is empty"),
+        (lambda data: b"\x00\xff" + data[2:], "it is corrupt"),
+        (lambda data: data.replace(b'"schema": 1', b'"schema": 7', 1), "has schema 7"),
+        (lambda data: b'{"name": "left-pad", "version": "1.0"}', "another program's"),
+        (lambda data: b"[1, 2]", "another program's"),
+        (lambda data: data.replace(b'"clients"', b'"customers"', 1), "`clients`"),
+    ],
+    ids=["cut", "empty", "corrupt", "schema", "foreign", "list", "field"],
+)
+def test_a_run_that_cannot_be_read_is_one_sentence(
+    labrun: Labrun, copied: Path, spoil: Callable[[bytes], bytes], words: str
+) -> None:
+    file = copied / "run.json"
+    whole = file.read_bytes()
+    spoilt = spoil(whole)
+    assert spoilt != whole
+    file.write_bytes(spoilt)
+    one_sentence(labrun("claims", str(copied)), words, "run.json")
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [(b"{", "no whole record of claims"), (b"[]", "no whole record of claims")],
+)
+def test_an_old_judgement_that_is_broken_is_told(
+    labrun: Labrun, copied: Path, data: bytes, words: str
+) -> None:
+    (copied / "claims.json").write_bytes(data)
+    one_sentence(labrun("claims", str(copied)), words, "delete it")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["some-run", "--rounds", "3"], ["--rounds would need a new run"]),
+        (["--rps", "fast"], ["'fast' is no rate"]),
+        (["--rounds", "0"], ["--rounds must be from 1"]),
+        (["--duration", "0.1"], ["--duration"]),
+        (["--json", "/nowhere/claims.json"], ["--json /nowhere/claims.json"]),
+        (["--out", "/proc/nowhere"], ["cannot write", "--out"]),
+        (["a", "b"], ["b"]),
+    ],
+    ids=" ".join,
+)
+def test_bad_usage_is_one_sentence(
+    labrun: Labrun, tmp_path: Path, arguments: list[str], words: list[str]
+) -> None:
+    one_sentence(labrun("claims", *arguments, cwd=tmp_path), *words)
+
+
+@pytest.mark.slow
+def test_without_a_run_one_is_made_and_judged_with_what_is_measured_beside(
+    labrun: Labrun, tmp_path: Path
+) -> None:
+    options = ["--rps", "200", "--rounds", "1", "--duration", "0.5", "--out", str(tmp_path)]
+    done = labrun("claims", *options, "--json", "-")
+    assert done.returncode == 0, done.stderr
+    record = msgspec.json.decode(done.stdout.encode(), type=Judged)
+    (folder,) = tmp_path.iterdir()
+    found = {j.claim.id: j for j in record.judgements}
+    for name in ("thread-create", "thread-destroy", "create-cpu", "enqueue-pool"):
+        assert found[name].measured is not None, found[name].reason
+    counted = found["cache-locality"]
+    assert counted.measured is not None or record.beside.missing["migrations"] in counted.reason
+    # Judged again, the folder still has what was measured beside its trials.
+    again = labrun("claims", str(folder), "--json", "-")
+    assert msgspec.json.decode(again.stdout.encode(), type=Judged).judgements == record.judgements
+
+
+@pytest.mark.slow
+def test_ctrl_c_in_a_search_saves_what_was_tried_and_leaves_no_process(tmp_path: Path) -> None:
+    command = [sys.executable, "-P", "-m", "harness.cli", "claims", "--explore", "--rps", "200"]
+    command += ["--rounds", "1", "--duration", "0.5", "--out", str(tmp_path)]
+    lab = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert lab.stderr is not None
+    seen: list[str] = []
+    for line in lab.stderr:  # until the second condition has begun
+        seen.append(line)
+        if line.startswith("2/"):
+            break
+    else:
+        pytest.fail("".join(seen))
+    children = psutil.Process(lab.pid).children(recursive=True)
+    lab.send_signal(signal.SIGINT)
+    out, rest = lab.communicate(timeout=60)
+    assert lab.returncode == 130, rest
+    assert "Traceback" not in rest
+    _, alive = psutil.wait_procs(children, timeout=10)
+    assert alive == []
+    (folder,) = tmp_path.iterdir()
+    record = msgspec.json.decode((folder / "explore.json").read_bytes(), type=Explored)
+    assert not record.complete
+    assert record.conditions[0].name == "as the document has it"
+    assert "The search is PARTIAL" in out
+    assert os.path.exists(folder / str(record.conditions[0].folder) / "run.json")

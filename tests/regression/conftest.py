@@ -1,0 +1,39 @@
+"""Fixtures of the checks: the lab's own reference run, and the command."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from harness.record import Run
+from harness.store import load_run
+
+ROOT = Path(__file__).parents[2]
+Labrun = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture(scope="session")
+def reference() -> Run:
+    """A real run of both backends, five rounds at one level."""
+    return load_run(ROOT / "results" / "readme")
+
+
+@pytest.fixture
+def labrun(tmp_path: Path) -> Labrun:
+    """Run `labrun` with these arguments, in an empty folder if no other is named."""
+
+    def run(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-P", "-m", "harness.cli", *arguments],
+            cwd=tmp_path if cwd is None else cwd,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    return run

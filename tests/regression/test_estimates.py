@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import math
+import random
+
+import pytest
+from scipy import stats
+
+from harness.regression.estimates import paired_ratio, unpaired_ratio
+from harness.regression.steps import ALPHA, find_steps
+
+
+def test_the_paired_interval_is_that_of_the_signed_rank_test() -> None:
+    rng = random.Random(4)
+    before = [math.exp(rng.gauss(0, 1)) for _ in range(9)]
+    after = [value * math.exp(rng.gauss(0.2, 0.1)) for value in before]
+    found = paired_ratio(before, after, 0.95)
+    assert found is not None
+    assert found.low is not None
+    assert found.high is not None
+    logs = [math.log(b / a) for a, b in zip(before, after, strict=True)]
+    for end, inside in ((math.log(found.low), 1), (math.log(found.high), -1)):
+        # Just inside the interval the exact test does not reject; just outside it does.
+        for shift, rejected in ((inside * 1e-9, False), (-inside * 1e-9, True)):
+            p = stats.wilcoxon([x - end - shift for x in logs], method="exact").pvalue
+            assert (p <= 0.05) == rejected
+
+
+@pytest.mark.parametrize("rounds", [5, 8, 12])
+@pytest.mark.parametrize("confidence", [0.95, 0.99])
+def test_unchanged_code_is_outside_the_interval_as_often_as_promised(
+    rounds: int, confidence: float
+) -> None:
+    rng = random.Random(rounds)
+    misses = {"paired": 0, "unpaired": 0}
+    for _ in range(2000):
+        # A machine in two states, one round in five disturbed: alike for both sides.
+        machine = [rng.choice((0.0, 0.3)) for _ in range(rounds)]
+        a, b = (
+            [math.exp(m + rng.gauss(0, 0.05) + (rng.random() < 0.2)) for m in machine]
+            for _ in range(2)
+        )
+        for name, method in (("paired", paired_ratio), ("unpaired", unpaired_ratio)):
+            found = method(a, b, confidence)
+            assert found is not None
+            assert found.low is not None
+            assert found.high is not None
+            misses[name] += not found.low <= 1 <= found.high
+    for count in misses.values():
+        assert count / 2000 <= (1 - confidence) * 1.5 + 0.004
+
+
+def test_zeros_and_few_values_give_no_false_precision() -> None:
+    assert paired_ratio([0.0, 0.0], [0.0, 0.0], 0.95) is None
+    three = paired_ratio([1.0] * 3, [2.0] * 3, 0.95)
+    assert three is not None
+    assert three.low is None
+    gone = paired_ratio([1.0] * 8, [0.0] * 8, 0.95)
+    assert gone is not None
+    assert gone.value == gone.high == 0.0
+    assert unpaired_ratio([], [1.0], 0.95) is None
+
+
+@pytest.mark.parametrize("length", [9, 12, 30, 100])
+def test_a_level_series_is_hardly_ever_accused_of_a_step(length: int) -> None:
+    rng = random.Random(length)
+    accused = 0
+    for _ in range(300):
+        heavy = [rng.gauss(0, 1) / max(0.2, rng.random()) for _ in range(length)]
+        accused += bool(find_steps(heavy))
+    assert accused / 300 <= 2 * ALPHA + 0.01
+
+
+@pytest.mark.parametrize("length", [20, 60])
+def test_a_step_is_found_where_it_is(length: int) -> None:
+    rng = random.Random(length)
+    found = 0
+    for _ in range(100):
+        place = length // 2
+        values = [100 + rng.gauss(0, 2) + (10 if i >= place else 0) for i in range(length)]
+        steps = find_steps(values)
+        found += any(abs(step.index - place) <= 1 for step in steps)
+    assert found >= 95
+
+
+def test_two_steps_are_told_with_their_sizes() -> None:
+    rng = random.Random(1)
+    levels = [100] * 15 + [120] * 15 + [96] * 15
+    steps = find_steps([level + rng.gauss(0, 1) for level in levels])
+    assert [step.index for step in steps] == [15, 30]
+    assert [round(step.ratio, 1) for step in steps] == [1.2, 0.8]
+
+
+def test_one_wild_run_is_no_step() -> None:
+    values = [100.0 + i % 3 for i in range(20)]
+    values[10] = 1000.0
+    assert find_steps(values) == []

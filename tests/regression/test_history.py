@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import msgspec
+import pytest
+from changed_runs import assert_one_sentence, changed, saved, scaled
+
+from harness.record import Run
+from harness.regression.history import build_history, tell_steps
+
+Labrun = Callable[..., "subprocess.CompletedProcess[str]"]
+CPU = "server.cpu_us_per_request.total"
+
+
+def a_history(run: Run, length: int, step_at: int | None = None) -> list[tuple[Path, Run]]:
+    """Runs of as many commits; from `step_at` on the pool takes twice the CPU."""
+    found = []
+    for number in range(length):
+        factor = (1 + number % 5 / 100) * (2 if step_at is not None and number >= step_at else 1)
+        made = scaled(run, f"run-{number:03}", CPU, factor, slot=1)
+        made = changed(
+            made,
+            made.id,
+            git_commit=f"{number:07x}".ljust(40, "0"),
+            created=f"2026-01-01T00:{number // 60:02}:{number % 60:02}+00:00",
+        )
+        found.append((Path(made.id), made))
+    return found
+
+
+def test_a_step_is_put_down_to_its_commit(reference: Run) -> None:
+    told = tell_steps(build_history(a_history(reference, 20, step_at=12)))
+    assert told
+    assert all("with 000000c" in sentence for sentence in told)
+    assert all("thread-pool" in sentence and "CPU per request" in sentence for sentence in told)
+
+
+def test_no_step_where_there_is_none(reference: Run) -> None:
+    history = build_history(a_history(reference, 20))
+    assert tell_steps(history) == []
+    assert history.notes == ()
+
+
+def test_another_machine_is_marked_and_its_absolute_step_is_none(reference: Run) -> None:
+    found = a_history(reference, 12)
+    found += [
+        (path, changed(scaled(run, f"m-{run.id}", CPU, 3.0), f"m-{run.id}", kernel="9.9",
+                       created=run.created.replace("2026", "2027")))
+        for path, run in a_history(reference, 12)
+    ]  # fmt: skip
+    history = build_history(found)
+    assert [place for place, _ in history.machines] == [0, 12]
+    assert "'9.9'" in history.machines[1][1]
+    assert tell_steps(history) == []  # three times the CPU, but on another machine, and on both
+
+
+def test_runs_that_do_not_belong_are_left_out_and_said(reference: Run) -> None:
+    found = a_history(reference, 3)
+    found.append((Path("w"), changed(reference, "other", workers=7)))
+    found.append((Path("p"), changed(reference, "cut", complete=False)))
+    history = build_history(found, ["x is no whole run.json"])
+    assert len(history.runs) == 3
+    notes = " ".join(history.notes)
+    for words in ("x is no whole", "partial runs", "cut", "workers is 16", "too few"):
+        assert words in notes
+
+
+class Reader(HTMLParser):
+    """What the page loads, and how many points speak on hover."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.points = 0
+        self.titles = 0
+        self.addresses: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.points += tag == "circle" and ("tabindex", "0") in attrs
+        self.titles += tag == "title"
+        self.addresses += [value or "" for name, value in attrs if name in ("src", "href")]
+
+
+def test_the_graphs_and_the_page(reference: Run, labrun: Labrun, tmp_path: Path) -> None:
+    for path, run in a_history(reference, 12, step_at=6):
+        saved(run, tmp_path / "runs" / path)
+    done = labrun("history", "runs", "--out", "graphs")
+    assert done.returncode == 0, done.stderr
+    assert "0000006" in done.stdout
+    files = {file.name for file in (tmp_path / "graphs").iterdir()}
+    assert files == {"history-2000rps.png", "history-2000rps.svg", "history.html"}
+    ET.parse(tmp_path / "graphs" / "history-2000rps.svg")
+    reader = Reader()
+    reader.feed((tmp_path / "graphs" / "history.html").read_text(encoding="utf-8"))
+    assert reader.addresses == []  # nothing is loaded from anywhere
+    assert reader.points == 12 * 6 * 3  # runs, headline figures, two backends and their ratio
+    assert reader.titles >= reader.points
+
+
+def test_bad_folders(reference: Run, labrun: Labrun, tmp_path: Path) -> None:
+    assert_one_sentence(labrun("history", "nowhere"), "no folder nowhere")
+    (tmp_path / "empty").mkdir()
+    assert_one_sentence(labrun("history", "empty"), "no run below empty", "labrun compare")
+    saved(reference, tmp_path / "twice" / "a")
+    shutil.copytree(tmp_path / "twice" / "a", tmp_path / "twice" / "b")
+    assert_one_sentence(labrun("history", "twice"), "one id", reference.id, "remove one")
+    (tmp_path / "cut" / "a").mkdir(parents=True)
+    (tmp_path / "cut" / "a" / "run.json").write_text("{")
+    assert_one_sentence(labrun("history", "cut"), "no run below cut can be read", "whole run.json")
+    saved(changed(reference, "p", complete=False), tmp_path / "partial" / "a")
+    assert_one_sentence(labrun("history", "partial"), "every one is partial")
+
+
+@pytest.mark.parametrize("corrupt", [False, True])
+def test_a_history_of_one(reference: Run, labrun: Labrun, tmp_path: Path, corrupt: bool) -> None:
+    saved(msgspec.structs.replace(reference, id="one"), tmp_path / "one" / "a")
+    if corrupt:
+        (tmp_path / "one" / "b").mkdir()
+        (tmp_path / "one" / "b" / "run.json").write_text("[]")
+    done = labrun("history", "one")
+    assert done.returncode == 0
+    assert "one run is no history" in done.stdout
+    assert ("left out" in done.stderr) == corrupt

@@ -1,0 +1,157 @@
+"""The page in a real browser: headless Chromium, the system's own."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from harness.report import write_report
+from harness.report.source import Source
+
+CHROMIUM = next(
+    (path for name in ("chromium", "chromium-browser", "google-chrome")
+     if (path := shutil.which(name))), None,
+)  # fmt: skip
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None, reason="no Chromium on this machine: apt-get install chromium"
+)
+Scheme = Literal["light", "dark"]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """One headless Chromium for all tests here."""
+    with sync_playwright() as playwright:
+        # As root, as in a container, Chromium starts only without its sandbox.
+        found = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield found
+        found.close()
+
+
+@pytest.fixture(scope="module")
+def report(source: Source, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The report of the README's run."""
+    return write_report(source, tmp_path_factory.mktemp("report"))[0]
+
+
+def opened(browser: Browser, report: Path, width: int = 1200, scheme: Scheme = "light") -> Page:
+    """The report, loaded whole. Anything that it asks the network for, or that goes wrong in it,
+    is in `page.complaints`."""
+    page = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)
+    page.set_default_timeout(120_000)  # a browser on a busy machine is slow, not wrong
+    complaints: list[str] = []
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("request", lambda request: complaints.append(request.url)
+            if request.url.split(":")[0] not in ("file", "data") else None)  # fmt: skip
+    page.goto(report.as_uri(), wait_until="load")
+    assert complaints == []
+    return page
+
+
+def first_column(page: Page) -> list[str]:
+    heads = page.locator("#comparison ~ .wide tbody th").all_inner_texts()
+    return [text.strip() for text in heads]
+
+
+def ratios(page: Page) -> list[float]:
+    return [
+        float(value)
+        for cell in page.locator("#comparison ~ .wide tbody tr td:nth-child(4)").all()
+        if (value := cell.get_attribute("data-sort")) is not None
+    ]
+
+
+def test_it_loads_without_a_request_or_an_error(browser: Browser, report: Path) -> None:
+    page = opened(browser, report)
+    assert page.locator("h1").inner_text().startswith("At 2,000 RPS")
+    assert page.locator("svg[role=img]").count() >= 4
+    page.close()
+
+
+def test_a_click_sorts_and_another_reverses(browser: Browser, report: Path) -> None:
+    page = opened(browser, report)
+    before = ratios(page)
+    head = page.locator("#comparison ~ .wide thead th:nth-child(4)")
+    head.get_by_role("button").click()
+    assert head.get_attribute("aria-sort") == "ascending"
+    assert ratios(page) == sorted(before) != before
+    head.get_by_role("button").click()
+    assert head.get_attribute("aria-sort") == "descending"
+    assert ratios(page) == sorted(before, reverse=True)
+    assert "descending" in page.get_by_role("status").inner_text()
+    page.close()
+
+
+def test_the_keyboard_sorts_by_words_too(browser: Browser, report: Path) -> None:
+    page = opened(browser, report)
+    before = first_column(page)
+    page.locator("#comparison ~ .wide thead th:nth-child(1) button").focus()
+    page.keyboard.press("Enter")
+    after = first_column(page)
+    assert after == sorted(before, key=str.lower)
+    assert page.evaluate("document.activeElement.textContent") == "Figure"
+    page.keyboard.press("Tab")
+    page.keyboard.press("Space")
+    heads = page.locator("#comparison ~ .wide thead th")
+    assert [head.get_attribute("aria-sort") for head in heads.all()] == [
+        None, "ascending", None, None,
+    ]  # fmt: skip
+    page.close()
+
+
+def test_a_telephone_needs_no_horizontal_scroll(browser: Browser, report: Path) -> None:
+    page = opened(browser, report, width=380)
+    for folded in page.locator("details").all():
+        folded.evaluate("element => { element.open = true; }")
+    wide = page.evaluate(
+        "[...document.querySelectorAll('html, .wide, pre, svg')]"
+        ".filter(e => e.scrollWidth > Math.min(e.clientWidth, 380))"
+        ".map(e => e.outerHTML.slice(0, 80))"
+    )
+    assert wide == []
+    page.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_to_complain_of(browser: Browser, report: Path, scheme: Scheme) -> None:
+    page = opened(browser, report, scheme=scheme)
+    for folded in page.locator("details").all():
+        folded.evaluate("element => { element.open = true; }")
+    results = Axe().run(page)
+    assert results.violations_count == 0, results.generate_report()
+    page.close()
+
+
+def test_axe_finds_nothing_in_awkward_reports_either(
+    browser: Browser, awkward: Source, tmp_path: Path
+) -> None:
+    page = opened(browser, write_report(awkward, tmp_path)[0])
+    results = Axe().run(page)
+    assert results.violations_count == 0, results.generate_report()
+    page.close()
+
+
+def test_dark_changes_the_charts_with_the_page(browser: Browser, report: Path) -> None:
+    inks = []
+    for scheme in ("light", "dark"):
+        page = opened(browser, report, scheme=scheme)
+        inks.append(page.evaluate("getComputedStyle(document.querySelector('svg text')).fill"))
+        page.close()
+    assert inks[0] != inks[1]
+
+
+def test_it_prints_with_everything_unfolded(browser: Browser, report: Path, tmp_path: Path) -> None:
+    page = opened(browser, report, scheme="dark")
+    page.emulate_media(media="print", color_scheme="dark")
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    printed = page.pdf(path=tmp_path / "report.pdf", format="A4")
+    assert printed.startswith(b"%PDF")
+    assert all(folded.evaluate("e => e.open") for folded in page.locator("details").all())
+    page.close()

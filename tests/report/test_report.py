@@ -1,0 +1,132 @@
+"""What a report says, of sound runs and of awkward ones."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import html5lib
+import msgspec
+import pytest
+
+from harness.report import write_report
+from harness.report.build import build
+from harness.report.html import to_html
+from harness.report.markdown import to_markdown
+from harness.report.model import Missing, Section, Table
+from harness.report.source import Source
+
+SECTIONS = (
+    "comparison", "ladder", "anatomy", "storm", "latency", "waterfall", "capacity", "claims",
+    "trust", "environment", "repeat",
+)  # fmt: skip
+
+
+def section(source: Source, name: str) -> Section:
+    (found,) = (s for s in build(source).sections if s.id == name)
+    return found
+
+
+def test_the_sections_come_in_order_and_the_finding_first(source: Source) -> None:
+    report = build(source)
+    assert tuple(s.id for s in report.sections) == SECTIONS
+    page = to_html(report)
+    assert source.run.finding is not None
+    assert report.finding[0] in source.run.finding
+    assert page.index("<h1>") < page.index("<h2")
+    assert source.run.command in page
+
+
+def test_the_page_is_valid_html(source: Source) -> None:
+    html5lib.HTMLParser(strict=True).parse(to_html(build(source)))
+
+
+def test_awkward_runs_give_valid_pages_that_say_what_is_odd(awkward: Source) -> None:
+    report = build(awkward)
+    page = to_html(report)
+    html5lib.HTMLParser(strict=True).parse(page)
+    assert to_markdown(report)
+    assert "None" not in re.sub(r"<svg.*?</svg>", "", page, flags=re.DOTALL).replace("None of", "")
+    assert "nan" not in re.sub(r"<(style|script|svg).*?</\1>|[a-z]nan|nan[a-z]", "", page,
+                               flags=re.DOTALL).lower().split()  # fmt: skip
+    odd = (
+        len(awkward.run.settings.backends) < 2
+        or not awkward.run.complete
+        or not any(t.valid and t.client.outcomes.ok for t in awkward.run.trials)
+    )
+    assert bool(report.warning) == odd
+
+
+def test_equal_runs_give_equal_bytes(source: Source, tmp_path: Path) -> None:
+    first, second = (write_report(source, tmp_path / name) for name in ("a", "b"))
+    assert [p.read_bytes() for p in first] == [p.read_bytes() for p in second]
+
+
+def test_the_page_refers_to_nothing_outside_itself(source: Source) -> None:
+    page = to_html(build(source))
+    for address in re.findall(r'(?:src|href|url)\s*[=(]\s*["\']?([^"\')\s>]+)', page):
+        assert address.startswith(("#", "data:")), address
+    assert "@import" not in page
+
+
+def test_ids_are_unique_and_every_reference_has_its_target(source: Source) -> None:
+    page = to_html(build(source))
+    ids = re.findall(r'\bid="([^"]+)"', page)
+    assert len(ids) == len(set(ids))
+    referred = set(re.findall(r'href="#([^"]+)"', page)) | set(re.findall(r"url\(#([^)]+)\)", page))
+    for names in re.findall(r'aria-labelledby="([^"]+)"', page):
+        referred |= set(names.split())
+    assert referred <= set(ids)
+
+
+def test_every_chart_has_words_of_its_own(source: Source) -> None:
+    page = to_html(build(source))
+    charts = re.findall(r'<svg[^>]*role="img".*?</svg>', page, flags=re.DOTALL)
+    assert len(charts) >= 4
+    for chart in charts:
+        assert re.search(r"<title[^>]*>.{20,}</title><desc[^>]*>.{20,}</desc>", chart)
+        assert "<metadata" not in chart
+        assert "<style" not in chart
+
+
+def test_the_tables_follow_the_record(source: Source) -> None:
+    tables = [b for b in section(source, "comparison").blocks if isinstance(b, Table)]
+    rows = {row[0].text: row for row in tables[0].rows}
+    for cell, place in zip(source.run.cells, (1, 2), strict=True):
+        median = cell.metrics["client.response_us.p50"].median
+        assert rows["Response time, median"][place].sort == median
+    (compared,) = (c for c in source.run.comparisons if c.metric == "server.efficiency")
+    assert rows["Efficiency"][3].sort == compared.ratio
+
+
+def test_what_was_not_measured_is_said_with_the_command(source: Source) -> None:
+    (missing,) = (b for b in section(source, "latency").blocks if isinstance(b, Missing))
+    assert "--driver closed-loop" in missing.command
+    (missing,) = (b for b in section(source, "capacity").blocks if isinstance(b, Missing))
+    assert missing.command == "labrun capacity"
+
+
+def test_markdown_says_the_same_as_the_page(source: Source) -> None:
+    report = build(source)
+    text = to_markdown(report)
+    assert text.startswith(f"# {report.title}\n")
+    for found in report.sections:
+        assert f"## {found.title}" in text
+        for block in found.blocks:
+            if isinstance(block, Table):
+                assert all(row[0].text in text for row in block.rows)
+
+
+def test_what_a_run_is_called_cannot_break_out_of_the_page(source: Source) -> None:
+    run = msgspec.structs.replace(source.run, id="<script>alert(1)</script>", command="a && <b>")
+    page = to_html(build(Source(run, source.requests, source.timeline)))
+    assert "<script>alert" not in page
+    assert "a &amp;&amp; &lt;b&gt;" in page
+
+
+@pytest.mark.parametrize("rounds", [5])
+def test_the_closed_loop_of_the_run_itself_is_shown(source: Source, rounds: int) -> None:
+    settings = msgspec.structs.replace(source.run.settings, driver="closed-loop", rounds=rounds)
+    run = msgspec.structs.replace(source.run, settings=settings)
+    page = to_html(build(Source(run, source.requests, source.timeline)))
+    assert "omission-title" in page
