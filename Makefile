@@ -21,7 +21,8 @@ types: $(VENV)/.lab
 
 # The installed wheel is what the tests import: `servers` and `harness` are common names.
 tests: $(VENV)/.lab
-	$(BIN)/pytest
+	$(BIN)/pytest -n 4 --dist loadfile -m 'not alone'
+	$(BIN)/pytest -m alone
 
 bench: $(VENV)/.lab
 	$(BIN)/python -m benchmarks

@@ -18,7 +18,7 @@ from harness.analysis.threshold import Answer, Belief, ratio_interval
 
 Truth = Callable[[float], str]
 TRIALS = 22  # what the default budget allows a backend
-RUNS = 2000
+RUNS = 500
 
 
 def simulated(
@@ -56,7 +56,6 @@ def any_capacity(random: np.random.Generator) -> float:
     return math.exp(random.uniform(math.log(300), math.log(12_000)))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("blur", "spoiled", "hiccups", "least"),
     [(0.01, 0.0, 0.0, 0.95), (0.03, 0.05, 0.1, 0.95), (0.1, 0.03, 0.0, 0.93)],
@@ -74,8 +73,8 @@ def test_the_interval_covers_the_known_capacity(
         said += found.bound == "interval"
         covered += (found.low or 0) <= capacity <= (found.high or math.inf)
     # Sharp edges are covered more often than 95 %: how blurred an edge is, is not known before.
-    # Three standard errors of 2,000 runs are 1.5 %.
-    assert covered / RUNS >= least - 0.015
+    # Three standard errors of 500 runs are 3 %.
+    assert covered / RUNS >= least - 0.03
     assert said / RUNS > 0.9
 
 

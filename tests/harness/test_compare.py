@@ -235,7 +235,9 @@ def test_a_backend_against_itself_is_a_control(start: Start, tmp_path: Path) -> 
     assert process.returncode == 0
     _, record = the_run(tmp_path)
     assert [t["slot"] for t in record["trials"]] == [0, 1]
-    assert "was run against itself" in out
+    # A machine too busy for the generator leaves nothing to compare, and that is said.
+    valid = all(t["valid"] for t in record["trials"])
+    assert ("was run against itself" if valid else "no trial was valid") in " ".join(out.split())
 
 
 def test_one_backend_alone_is_measured_without_a_comparison(start: Start, tmp_path: Path) -> None:

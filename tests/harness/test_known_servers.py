@@ -47,6 +47,8 @@ from harness.load.schedule import Schedule, make_schedule
 from harness.load.worker import Order
 from harness.record import Client
 
+pytestmark = pytest.mark.alone
+
 Floats = npt.NDArray[np.float64]
 
 SERVICE_S, RATE, LENGTH_S, SEED = 0.005, 100.0, 12.0, 1

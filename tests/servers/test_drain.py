@@ -133,9 +133,9 @@ def test_no_accepted_request_is_lost_at_5000_rps(backend: str, start_server: Sta
     warm = sum(code % L.DETAIL == L.OK for code in warmup.column(L.CODE))
     for ledger in (warmup, measured):
         ledger.close()
-    # Everything has a name: served, or refused by a server that was no longer there.
+    # Everything has a name: served, or turned away by a server that was no longer there.
     assert set(outcomes) <= {"ok", "refused", "reset", "unsent"}, outcomes
-    assert outcomes["refused"] > 0
+    assert 5000 <= outcomes["ok"] + warm < len(schedule) + warm, outcomes
     accepted, answered, timed_out, reset, abandoned = server.last_account()
     assert answered == outcomes["ok"] + warm
     assert (accepted, timed_out, reset, abandoned) == (answered, 0, 0, 0)
