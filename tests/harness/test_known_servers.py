@@ -81,7 +81,7 @@ class Measured:
     @property
     def late_us(self) -> float:
         """Mean lateness of generator, kernel and server together: how far the responses are from
-        those of the same services, begun on time, to requests that arrive when they are meant to."""
+        those of the same services, begun on time, to requests that arrive when meant to."""
         order = np.argsort(self.rows.intended, kind="stable")
         arrivals = self.rows.intended[order]
         ideal = lindley(arrivals.tolist(), self.truth.service_ns, stalls=False)
