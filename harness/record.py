@@ -428,6 +428,30 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     lock_stacks: bool
     switch_interval_s: float | None
     seed: int
+    max_threads: int | None = None
+    python: str | None = None
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing about the machine, as `labrun doctor` judges it for the rate asked for.
+
+    `spoils`: a run would not be sound; `doubtful`: its figures may be noisier or off. `mend`: how.
+    """
+
+    check: str
+    level: Literal["good", "doubtful", "spoils"]
+    found: str
+    mend: str | None
+
+
+class Interpreter(msgspec.Struct, frozen=True, kw_only=True):
+    """The Python that ran the servers, when it was not the lab's own (`--python`)."""
+
+    version: str
+    build: str
+    free_threaded_build: bool
+    gil_enabled: bool
+    packages: dict[str, str]
 
 
 class Environment(msgspec.Struct, frozen=True, kw_only=True):
@@ -458,6 +482,8 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
     load_average_at_start: list[float]
     git_commit: str | None
     git_dirty: bool | None
+    server_python: Interpreter | None = None
+    findings: list[Finding] = []
 
 
 class Source(msgspec.Struct, frozen=True, kw_only=True):

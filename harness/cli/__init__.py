@@ -80,6 +80,14 @@ def compare(
     switch_interval: Annotated[
         float | None, typer.Option(help="Seconds a thread may keep the GIL (Python: 0.005).")
     ] = None,
+    max_threads: Annotated[
+        int | None,
+        typer.Option(help="Bound thread-per-request: is it the pool that helps, or the bound?"),
+    ] = None,
+    python: Annotated[
+        str | None,
+        typer.Option(help="Run the servers under this Python: 3.13, or a build without the GIL."),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Equal seeds give equal schedules.")] = 1,
     out: Annotated[str, typer.Option(help="Where the run's folder goes.")] = "results",
     name: Annotated[str, typer.Option(help="The end of the folder's name.")] = "compare",
@@ -118,6 +126,8 @@ def compare(
         name=name,
         json=json,
         plot=plot,
+        max_threads=max_threads,
+        python=python,
     )
     settings = make_settings(options)
     from harness.cli.compare import compare_command
@@ -452,6 +462,25 @@ def export(
     from harness.cli.export import export_command
 
     raise typer.Exit(export_command(run, form))
+
+
+@app.command()
+def doctor(
+    rps: Annotated[float, typer.Option(help="The rate that a run is to be sound at.")] = 10_000.0,
+    duration: Annotated[
+        float, typer.Option(help="Seconds of a trial at that rate; 0: look, and load nothing.")
+    ] = 1.0,
+    json: Annotated[bool, typer.Option("--json", help="Findings as JSON, alone.")] = False,
+) -> None:
+    """Say what on this machine would spoil a measurement, and how to mend it.
+
+    Exit status 1 when a run at that rate would not be sound.
+
+    example: labrun doctor --rps 2000
+    """
+    from harness.cli.doctor import doctor_command
+
+    raise typer.Exit(doctor_command(rps, duration, json))
 
 
 @app.command(

@@ -36,6 +36,8 @@ class CompareOptions:
     name: str
     json: str | None
     plot: bool = False
+    max_threads: int | None = None
+    python: str | None = None
 
 
 def make_settings(options: CompareOptions) -> Settings:
@@ -50,6 +52,8 @@ def make_settings(options: CompareOptions) -> Settings:
     check.between("--queue-size", options.queue_size, 1, 10_000_000)
     check.between("--backlog", options.backlog, 1, 65_535)
     check.between("--seed", options.seed, 0, 2**31)
+    if options.max_threads is not None:
+        check.between("--max-threads", options.max_threads, 1, 1_000_000)
     if options.switch_interval_s is not None:
         check.between("--switch-interval", options.switch_interval_s, 1e-6, 10)
     check.one_of("--arrivals", options.arrivals, Arrivals)
@@ -78,6 +82,8 @@ def make_settings(options: CompareOptions) -> Settings:
         lock_stacks=options.lock_stacks,
         switch_interval_s=options.switch_interval_s,
         seed=options.seed,
+        max_threads=options.max_threads,
+        python=options.python,
     )
 
 

@@ -140,6 +140,15 @@ def notes(run: Run) -> list[str]:
             "Closed loop: a client whose last request is slow sends the next one late, so service "
             "times leave out that waiting; response times count from the intended time."
         )
+    if run.settings.max_threads is not None:
+        lines.append(
+            f"--max-threads {run.settings.max_threads}: thread-per-request was bounded, which the "
+            "document's server is not; what it turned away is named in the outcomes."
+        )
+    interpreter = run.environment.server_python
+    if interpreter is not None:
+        gil = "with the GIL" if interpreter.gil_enabled else "without the GIL"
+        lines.append(f"The servers ran under {interpreter.version}, {gil}.")
     if not run.complete:
         lines.append(f"This run is PARTIAL: {run.incomplete_reason}.")
     return lines

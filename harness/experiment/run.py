@@ -6,7 +6,7 @@ import os
 import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -16,14 +16,18 @@ import pandas as pd
 from harness.analysis.control import find_control, read_controls
 from harness.errors import LabError
 from harness.experiment.cpus import CpuPlan, plan_cpus
+from harness.experiment.interpreter import examine_python, servers_under
 from harness.experiment.plan import ComparePlanner, PlannedTrial, Planner
+from harness.experiment.source import ServerSource
 from harness.experiment.trial import Progress, run_trial
+from harness.observe.doctor import examine, warning
 from harness.observe.environment import read_environment
-from harness.record import SCHEMA_VERSION, Environment, Run, Settings, Trial
+from harness.observe.probe import probe
+from harness.record import SCHEMA_VERSION, Environment, Interpreter, Run, Settings, Trial
 from harness.store import RunFolder
 
 _LEAST_DESCRIPTORS = 512
-_BUSY_LOAD = 0.5
+HIGHEST_LEVEL_RPS = 10_000.0  # of the document's
 
 
 class Watcher(Protocol):
@@ -59,8 +63,26 @@ def run_experiment(
 
     Raises `LabError` when not even one trial could be run.
     """
+    planner = ComparePlanner(settings) if planner is None else planner
+    if settings.python is None:
+        return _run(settings, folder, command, watcher, planner)
+    interpreter = examine_python(settings.python)
+    with servers_under(settings.python, interpreter) as source:
+        return _run(settings, folder, command, watcher, planner, source, interpreter)
+
+
+def _run(
+    settings: Settings,
+    folder: RunFolder,
+    command: str,
+    watcher: Watcher,
+    planner: Planner,
+    source: ServerSource | None = None,
+    interpreter: Interpreter | None = None,
+) -> RunResult:
+    """The run; `source`: whose servers, where the planner does not say."""
     cpus = plan_cpus()
-    environment = read_environment(cpus)
+    environment = examined(read_environment(cpus), settings, cpus, interpreter)
     created = datetime.now(UTC).isoformat(timespec="seconds")
     descriptors = raise_descriptor_limit()
     trials: list[Trial] = []
@@ -79,15 +101,16 @@ def run_experiment(
             cells=[],
             comparisons=[],
             incomplete_reason=reason or "the run is not over",
-            warnings=environment_warnings(environment, cpus),
+            warnings=[warning(f) for f in environment.findings if f.level != "good"],
         )
 
-    planner = ComparePlanner(settings) if planner is None else planner
     try:
         while reason is None and (planned := planner.next_trial(trials)) is not None:
+            if planned.source is None:
+                planned = replace(planned, source=source)
             number, total = len(trials) + 1, planner.total(trials)
             watcher.trial_begins(planned, number, total)
-            with _out_of_the_way(cpus):
+            with out_of_the_way(cpus):
                 result = run_trial(planned, settings, cpus, descriptors, watcher.progress)
             trials.append(result.trial)
             folder.add_trial(result.requests, result.timeline)
@@ -113,7 +136,7 @@ def run_experiment(
 
 
 @contextmanager
-def _out_of_the_way(cpus: CpuPlan) -> Iterator[None]:
+def out_of_the_way(cpus: CpuPlan) -> Iterator[None]:
     """Keep this process off the generator's CPU while a trial runs.
 
     Its children set their own CPUs.
@@ -144,23 +167,19 @@ def raise_descriptor_limit() -> int:
     return hard
 
 
-def environment_warnings(environment: Environment, cpus: CpuPlan) -> list[str]:
-    """What about this machine may spoil the figures: cause, and what to do."""
-    warnings = []
-    if not cpus.pinned:
-        warnings.append(
-            "server and generator share one CPU, so each slows the other down; "
-            "use a machine with two or more"
-        )
-    load = environment.load_average_at_start[0]
-    if load > _BUSY_LOAD:
-        warnings.append(
-            f"the load average at the start was {load:.1f}: something else is using this "
-            "machine; stop it, or take more rounds"
-        )
-    if environment.somaxconn is not None and environment.somaxconn < 4096:
-        warnings.append(
-            f"net.core.somaxconn is {environment.somaxconn}, which caps the backlog; bursts may "
-            "overflow it (sysctl -w net.core.somaxconn=4096)"
-        )
-    return warnings
+def examined(
+    environment: Environment,
+    settings: Settings,
+    cpus: CpuPlan,
+    interpreter: Interpreter | None = None,
+) -> Environment:
+    """The environment with what `labrun doctor` would say of it at the highest rate asked for."""
+    found = examine(
+        environment,
+        probe(cpus),
+        cpus,
+        max(settings.rps, default=HIGHEST_LEVEL_RPS),
+        settings.clients,
+        settings.timeout_s,
+    )
+    return msgspec.structs.replace(environment, findings=found, server_python=interpreter)

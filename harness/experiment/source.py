@@ -44,6 +44,7 @@ class ServerSource:
     python: str = sys.executable
     options: frozenset[str] = frozenset()
     packages: tuple[str, ...] = ()
+    advice: str = "name a later ref"  # what to do when its server cannot be run
 
     def record(self, slot: int) -> Source:
         """What the record says of it, for one slot."""
@@ -91,6 +92,14 @@ def prepare(source: ServerSource, scratch: Path) -> ServerSource:
     if wanted:
         python = _make_venv(source, scratch / "venv", wanted)
         source = replace(source, python=python, packages=tuple(wanted))
+    return known_options(source)
+
+
+def known_options(source: ServerSource) -> ServerSource:
+    """The source with the options that its server knows, started once to see that it can be driven.
+
+    Raises `LabError` when it cannot.
+    """
     command = [source.python, "-P", "-m", "servers", "--help"]
     try:
         done = subprocess.run(
@@ -107,13 +116,13 @@ def prepare(source: ServerSource, scratch: Path) -> ServerSource:
         raise LabError(f"the server of {source.label} did not answer --help in time") from error
     if done.returncode != 0:
         last = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
-        raise LabError(f"the server of {source.label} cannot be run: {last}; name a later ref")
+        raise LabError(f"the server of {source.label} cannot be run: {last}; {source.advice}")
     options = frozenset(re.findall(r"--[a-z][a-z-]*", done.stdout))
     for needed in ("--port", "--exit-with-parent"):
         if needed not in options:
             raise LabError(
                 f"the server of {source.label} has no {needed}, without which the lab cannot "
-                "drive it; name a later ref"
+                f"drive it; {source.advice}"
             )
     source = replace(source, options=options)
     _must_report(source)
@@ -136,7 +145,7 @@ def _must_report(source: ServerSource) -> None:
             server.drain()
     except (LabError, ControlLost, ProcessDied, msgspec.MsgspecError) as error:
         raise LabError(
-            f"the server of {source.label} cannot be driven by this lab ({error}); name a later ref"
+            f"the server of {source.label} cannot be driven by this lab ({error}); {source.advice}"
         ) from error
 
 

@@ -86,6 +86,8 @@ def server_arguments(planned: PlannedTrial, settings: Settings, cpus: CpuPlan) -
         arguments.append(f"--switch-interval={settings.switch_interval_s}")
     if settings.lock_stacks:
         arguments.append("--lock-stacks")
+    if settings.max_threads is not None:
+        arguments.append(f"--max-threads={settings.max_threads}")
     return arguments
 
 

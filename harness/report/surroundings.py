@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from harness.analysis.control import control_sentences
 from harness.record import Environment, Run
 from harness.report.model import (
     Block,
@@ -41,6 +42,7 @@ def trust_section(run: Run) -> Section:
             f"Round {' and '.join(map(str, repeated))} repeats what the generator was late for."
         )
     items += [f"Warning: {warning}." for warning in run.warnings]
+    items += control_sentences(run)
     blocks: list[Block] = [Listing(tuple(items))]
     single = [
         f"{t.backend}, {rate(t.rps)}, round {t.round}: {what}."
@@ -66,8 +68,22 @@ def environment_section(run: Run) -> Section:
         "Packages", (Column("Package", False), Column("Version", False)),
         tuple((Cell(n), Cell(v)) for n, v in sorted(run.environment.packages.items())),
     )  # fmt: skip
-    blocks: tuple[Block, ...] = (machine, Folded("Every setting", settings))
-    return Section("environment", "Environment", (*blocks, Folded("Packages", packages)))
+    blocks: list[Block] = [machine]
+    if run.environment.findings:
+        blocks.append(Folded("What labrun doctor says of it", _findings(run.environment)))
+    blocks += [Folded("Every setting", settings), Folded("Packages", packages)]
+    return Section("environment", "Environment", tuple(blocks))
+
+
+def _findings(environment: Environment) -> Table:
+    return Table(
+        "Findings",
+        tuple(Column(name, False) for name in ("What", "Judgement", "Found", "To mend it")),
+        tuple(
+            (Cell(f.check), Cell(f.level), Cell(f.found), Cell(f.mend or ""))
+            for f in environment.findings
+        ),
+    )
 
 
 def _machine(e: Environment) -> tuple[tuple[Cell, ...], ...]:
@@ -80,6 +96,7 @@ def _machine(e: Environment) -> tuple[tuple[Cell, ...], ...]:
         ("Memory", size(e.memory_bytes)),
         ("Kernel", e.kernel),
         ("Python", f"{e.python_version} ({e.python_build})"),
+        *_server_python(e),
         ("Interpreter lock (GIL)", "on" if e.gil_enabled else "off"),
         ("Switch interval", f"{e.switch_interval_s:g} s"),
         ("somaxconn", _plain(e.somaxconn)),
@@ -94,6 +111,15 @@ def _machine(e: Environment) -> tuple[tuple[Cell, ...], ...]:
         ("Git commit", _plain(e.git_commit) + (" and changes" if e.git_dirty else "")),
     )
     return tuple((Cell(name), Cell(value)) for name, value in facts)
+
+
+def _server_python(e: Environment) -> tuple[tuple[str, str], ...]:
+    """The interpreter of the servers, where it was another."""
+    if e.server_python is None:
+        return ()
+    gil = "on" if e.server_python.gil_enabled else "off"
+    return (("Python of the servers", f"{e.server_python.version} ({e.server_python.build})"),
+            ("GIL of the servers", gil))  # fmt: skip
 
 
 def _plain(value: object) -> str:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import resource
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from time import monotonic_ns
 
 import numpy as np
@@ -19,6 +23,7 @@ REQUEST = b"POST /metrics HTTP/1.1\r\nHost: lab\r\nContent-Length: 2\r\n\r\n{}"
 
 Serve = Callable[[socket.socket], None]
 Drive = Callable[..., Rows]
+Labrun = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 @pytest.fixture
@@ -94,5 +99,27 @@ def drive() -> Drive:
         Engine(ledger, target, rules, watch_fd=None).run(monotonic_ns() + 1_000_000)
         ledger.close()
         return copy_rows(ledger)
+
+    return run
+
+
+@pytest.fixture
+def labrun(tmp_path: Path) -> Labrun:
+    """Run `labrun` with these arguments in an empty folder."""
+
+    def run(*arguments: str, limit_files: int | None = None) -> subprocess.CompletedProcess[str]:
+        def lower_limit() -> None:
+            if limit_files is not None:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (limit_files, limit_files))
+
+        return subprocess.run(
+            [sys.executable, "-P", "-m", "harness.cli", *arguments],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+            preexec_fn=lower_limit,
+        )
 
     return run

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import socket
 import subprocess
 import sys
@@ -13,28 +12,6 @@ from pathlib import Path
 import pytest
 
 Labrun = Callable[..., "subprocess.CompletedProcess[str]"]
-
-
-@pytest.fixture
-def labrun(tmp_path: Path) -> Labrun:
-    """Run `labrun` with these arguments in an empty folder."""
-
-    def run(*arguments: str, limit_files: int | None = None) -> subprocess.CompletedProcess[str]:
-        def lower_limit() -> None:
-            if limit_files is not None:
-                resource.setrlimit(resource.RLIMIT_NOFILE, (limit_files, limit_files))
-
-        return subprocess.run(
-            [sys.executable, "-P", "-m", "harness.cli", *arguments],
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-            preexec_fn=lower_limit,
-        )
-
-    return run
 
 
 def assert_one_sentence(done: subprocess.CompletedProcess[str], *words: str) -> None:
