@@ -54,9 +54,21 @@ def compare(
         int, typer.Option(help="Each backend once, in alternating order; 5 give an interval.")
     ] = 5,
     duration: Annotated[float, typer.Option(help="Seconds measured in each trial.")] = 5.0,
-    warmup: Annotated[float, typer.Option(help="Seconds of load before, thrown away.")] = 1.0,
-    clients: Annotated[int, typer.Option(help="Clients that share the rate.")] = 100,
-    timeout: Annotated[float, typer.Option(help="Seconds after which a client gives up.")] = 1.0,
+    warmup: Annotated[
+        float, typer.Option(help="Seconds of load before, thrown away: first requests are slow.")
+    ] = 1.0,
+    clients: Annotated[
+        int,
+        typer.Option(
+            help="Clients that share the rate, each with a rate limit and ports of its own."
+        ),
+    ] = 100,
+    timeout: Annotated[
+        float,
+        typer.Option(
+            help="Seconds until a client gives up; longer shows a queue that shorter calls failure."
+        ),
+    ] = 1.0,
     arrivals: Annotated[
         str, typer.Option(help="poisson: independent clients; constant: equal gaps.")
     ] = "poisson",
@@ -66,19 +78,33 @@ def compare(
     driver: Annotated[
         str, typer.Option(help="open-loop; closed-loop shows what most tools leave out.")
     ] = "open-loop",
-    workers: Annotated[int, typer.Option(help="Threads of the pool.")] = 16,
-    queue_size: Annotated[int, typer.Option(help="What may wait for them; beyond: 503.")] = 10_000,
+    workers: Annotated[
+        int, typer.Option(help="Threads of the pool; handlers that wait need more.")
+    ] = 16,
+    queue_size: Annotated[
+        int, typer.Option(help="What may wait for them, else 503; smaller bounds the wait.")
+    ] = 10_000,
     stack_size: Annotated[
-        str, typer.Option(help="Address space for each thread's stack.")
+        str,
+        typer.Option(help="Address space for each thread's stack; less, where it limits threads."),
     ] = "2MiB",
     backlog: Annotated[
-        int, typer.Option(help="Connections that the kernel holds until accept.")
+        int,
+        typer.Option(
+            help="Connections that the kernel holds until accept; less shows bursts overflow."
+        ),
     ] = 4096,
     lock_stacks: Annotated[
-        bool, typer.Option("--lock-stacks", help="Make stacks resident when a thread starts.")
+        bool,
+        typer.Option(
+            "--lock-stacks", help="Stacks resident from the start, as the document counts memory."
+        ),
     ] = False,
     switch_interval: Annotated[
-        float | None, typer.Option(help="Seconds a thread may keep the GIL (Python: 0.005).")
+        float | None,
+        typer.Option(
+            help="Seconds a thread may keep the GIL (Python: 0.005): its part in switches."
+        ),
     ] = None,
     max_threads: Annotated[
         int | None,

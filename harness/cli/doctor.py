@@ -81,8 +81,9 @@ def tried(settings: Settings, cpus: CpuPlan) -> list[Finding]:
 def _generator(trial: Trial) -> Finding:
     lag = trial.client.lag_us
     late = "" if lag.p99 is None else f", 99 % of sends within {lag.p99:,.0f} us"
+    client = trial.client
     found = (
-        f"{trial.client.scheduled - trial.client.outcomes.unsent:,} of {trial.client.scheduled:,} requests sent at "
+        f"{client.scheduled - client.outcomes.unsent:,} of {client.scheduled:,} requests sent at "
         f"{trial.rps:,.0f} RPS{late}"
     )
     if trial.valid:
