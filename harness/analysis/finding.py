@@ -62,6 +62,11 @@ def _control(head: str, level: Sequence[Comparison]) -> str:
     """An A/A run: how many figures differ though nothing does."""
     headline = [c for c in level if BY_PATH[c.metric].headline]
     judged = [c for c in headline if c.verdict in ("better", "worse", "cannot-tell")]
+    if not judged:
+        why = next((c.note for c in level if c.note), "too few rounds for an interval")
+        return (
+            f"{head} {level[0].baseline} was run against itself, and nothing can be said ({why})."
+        )
     false = [c for c in judged if c.verdict != "cannot-tell"]
     largest = max((c.ruled_out or 0.0 for c in judged), default=0.0)
     return (

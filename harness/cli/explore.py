@@ -44,20 +44,19 @@ def explore_command(options: ClaimsOptions, settings: Settings) -> int:
     messages.print(f"{len(planned)} conditions, about {minutes:.0f} minutes", highlight=False)
     interrupted = False
     until_s = monotonic() + max(_LIMIT_S, 1.2 * expected_s(settings) * len(planned))
-    for number, condition in enumerate(planned, start=1):
-        if monotonic() > until_s:
-            tried.append(_not_tried(condition.name, "not tried, the time was up"))
-            continue
-        messages.print(f"{number}/{len(planned)}: {condition.name}", highlight=False)
-        try:
+    try:
+        for number, condition in enumerate(planned, start=1):
+            if monotonic() > until_s:
+                tried.append(_not_tried(condition.name, "not tried, the time was up"))
+                continue
+            messages.print(f"{number}/{len(planned)}: {condition.name}", highlight=False)
             found, interrupted = _try(condition, folder, messages)
-        except KeyboardInterrupt:  # outside of a trial
-            interrupted = True
-        else:
             tried.append(found)
-        save_explored(folder, _explored(tried, complete=False))
-        if interrupted:
-            break
+            save_explored(folder, _explored(tried, complete=False))
+            if interrupted:
+                break
+    except KeyboardInterrupt:  # outside of a trial
+        interrupted = True
     whole = not interrupted and all(condition.folder for condition in tried)
     record = _explored(tried, complete=whole)
     save_explored(folder, record)

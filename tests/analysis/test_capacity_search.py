@@ -18,7 +18,7 @@ from harness.analysis.threshold import Answer, Belief, ratio_interval
 
 Truth = Callable[[float], str]
 TRIALS = 22  # what the default budget allows a backend
-RUNS = 500
+RUNS = 300
 
 
 def simulated(
@@ -73,8 +73,8 @@ def test_the_interval_covers_the_known_capacity(
         said += found.bound == "interval"
         covered += (found.low or 0) <= capacity <= (found.high or math.inf)
     # Sharp edges are covered more often than 95 %: how blurred an edge is, is not known before.
-    # Three standard errors of 500 runs are 3 %.
-    assert covered / RUNS >= least - 0.03
+    # Three standard errors of 300 runs are 4 %.
+    assert covered / RUNS >= least - 0.04
     assert said / RUNS > 0.9
 
 
@@ -95,7 +95,7 @@ def test_the_interval_narrows_with_trials_and_is_not_wider_than_it_need_be() -> 
 
 def test_the_ratio_covers_the_known_ratio_and_is_a_bound_where_a_side_is_one() -> None:
     random = np.random.default_rng(5)
-    covered, bounds, runs = 0, set[str](), 300
+    covered, bounds, runs = 0, set[str](), 150
     for _ in range(runs):
         base, contender = any_capacity(random), any_capacity(random)
         first = search(simulated(random, base, generator=8000))
@@ -109,7 +109,7 @@ def test_the_ratio_covers_the_known_ratio_and_is_a_bound_where_a_side_is_one() -
             assert (ratio.ratio, ratio.ci_high) == (None, None)
         covered += (ratio.ci_low or 0) <= contender / base <= (ratio.ci_high or math.inf)
     assert bounds == {"interval", "at-least", "at-most", "unknown"}
-    assert covered / runs >= 0.93
+    assert covered / runs >= 0.91
 
 
 def test_what_the_generator_cannot_send_is_never_a_capacity() -> None:

@@ -235,8 +235,8 @@ def test_a_backend_against_itself_is_a_control(start: Start, tmp_path: Path) -> 
     assert process.returncode == 0
     _, record = the_run(tmp_path)
     assert [t["slot"] for t in record["trials"]] == [0, 1]
-    # A machine too busy for the generator leaves nothing to compare, and that is said.
-    valid = all(t["valid"] for t in record["trials"])
+    # A machine too busy for the generator can leave nothing to say anything of, and that is said.
+    valid = any(t["valid"] for t in record["trials"])
     assert ("was run against itself" if valid else "no trial was valid") in " ".join(out.split())
 
 
