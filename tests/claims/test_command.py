@@ -144,7 +144,7 @@ def test_a_run_that_cannot_be_read_is_one_sentence(
 
 @pytest.mark.parametrize(
     ("data", "words"),
-    [(b"{", "no whole record of claims"), (b"[]", "no whole record of claims")],
+    [(b"{", "no whole record"), (b"[]", "no whole record")],
 )
 def test_an_old_judgement_that_is_broken_is_told(
     labrun: Labrun, copied: Path, data: bytes, words: str

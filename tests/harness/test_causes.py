@@ -242,7 +242,14 @@ def cpu_taken_from(pid: int) -> Iterator[None]:
 
 
 def generators() -> set[int]:
-    return {c.pid for c in psutil.Process().children() if "harness.load.worker" in c.cmdline()}
+    return {child.pid for child in psutil.Process().children() if _is_generator(child)}
+
+
+def _is_generator(process: psutil.Process) -> bool:
+    try:
+        return "harness.load.worker" in process.cmdline()
+    except psutil.NoSuchProcess:
+        return False  # it has ended, and nobody has waited for it yet
 
 
 def test_a_generator_without_its_cpu_is_found_and_nothing_is_compared() -> None:

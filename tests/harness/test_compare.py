@@ -215,11 +215,14 @@ def test_the_folder_holds_the_charts_and_no_left_overs(
 def test_the_table_fits_80_columns_and_says_too_few_rounds(
     two_levels: tuple[Path, dict[str, Any], str],
 ) -> None:
-    run, _, out = two_levels
+    run, record, out = two_levels
     lines = [line for line in out.splitlines() if run.name not in line]
     assert max(map(len, lines)) <= 80
-    for words in ("Overhead CPU/request", "Latency, p99", "too few rounds", "accounted for"):
+    for words in ("Overhead CPU/request", "Latency, p99", "accounted for"):
         assert words in out
+    # On a machine that is too busy for the generator there may be no pair to make a ratio of.
+    paired = any(c["ratio"] is not None for c in record["comparisons"])
+    assert ("too few rounds" if paired else "not compared") in out
 
 
 def test_json_on_standard_output_is_the_record_alone(start: Start) -> None:
