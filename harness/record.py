@@ -405,6 +405,7 @@ class ThreadCosts(msgspec.Struct, frozen=True, kw_only=True):
     create_cpu_us: ThreadCost
     life_cpu_us: ThreadCost
     fresh_start_us: ThreadCost
+    end_p99_us: ThreadCost | None = None  # None: measured by an earlier lab
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):

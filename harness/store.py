@@ -6,6 +6,7 @@ import os
 import re
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 import pandas as pd
@@ -15,6 +16,7 @@ from harness.record import SCHEMA_VERSION, Run
 
 RUN_FILE, REQUESTS_FILE, TIMELINE_FILE = "run.json", "requests.parquet", "timeline.parquet"
 _PARTS = ".parts"
+Record = TypeVar("Record")
 
 
 class RunFolder:
@@ -134,6 +136,28 @@ def cannot_write(path: Path, error: OSError) -> LabError:
 def write_json(path: Path, data: bytes) -> None:
     """Write a small file atomically. Raises `LabError` when it cannot be."""
     _write(path, data)
+
+
+def load_beside_run(file: Path, kind: type[Record], schema: int, again: str) -> Record | None:
+    """A record that stands beside a run's own; None where there is none. `again`: what to do about
+    one that cannot be used. Raises `LabError`."""
+    try:
+        data = file.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise LabError(f"cannot read {file}: {error.strerror}") from error
+    try:
+        found = msgspec.json.decode(data, type=_Versioned).schema
+        if found != schema:
+            raise LabError(f"{file} has schema {found}; this lab reads {schema}: {again}")
+        return msgspec.json.decode(data, type=kind)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise LabError(f"{file} is no whole record: {error}; {again}") from error
+
+
+class _Versioned(msgspec.Struct):
+    schema: int
 
 
 def load_run(path: Path) -> Run:

@@ -145,7 +145,7 @@ def head(figure: Figure, title: str, subtitle: str) -> None:
     used = top + 0.17 * lines[1] + 0.08
     engine = figure.get_layout_engine()
     assert engine is not None
-    engine.set(rect=(0, 0, 1, 1 - used / height))  # type: ignore[call-arg]
+    engine.set(rect=(0.006, 0, 0.988, 1 - used / height))  # type: ignore[call-arg]
 
 
 def settle(figure: Figure) -> None:

@@ -11,9 +11,8 @@ from harness.claims.itself import checks
 from harness.claims.judge import judge_run
 from harness.claims.records import CLAIMS_SCHEMA, Beside, Explored, Judged
 from harness.claims.scenario import departures
-from harness.errors import LabError
 from harness.record import Run
-from harness.store import write_json
+from harness.store import load_beside_run, write_json
 
 CLAIMS_FILE, EXPLORED_FILE = "claims.json", "explore.json"
 
@@ -34,23 +33,10 @@ def judged(run: Run, beside: Beside) -> Judged:
 def load_beside(folder: Path) -> Beside | None:
     """What was measured beside the trials when the run in `folder` was last judged; None where it
     never was. Raises `LabError` when `claims.json` is there and cannot be read."""
-    file = folder / CLAIMS_FILE
-    try:
-        found = msgspec.json.decode(file.read_bytes(), type=Judged)
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise LabError(f"cannot read {file}: {error.strerror}") from error
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise LabError(
-            f"{file} is no whole record of claims: {error}; delete it and judge the run again"
-        ) from error
-    if found.schema != CLAIMS_SCHEMA:
-        raise LabError(
-            f"{file} has schema {found.schema}; this lab reads {CLAIMS_SCHEMA}: "
-            "delete it and judge the run again"
-        )
-    return found.beside
+    found = load_beside_run(
+        folder / CLAIMS_FILE, Judged, CLAIMS_SCHEMA, "delete it and judge the run again"
+    )
+    return None if found is None else found.beside
 
 
 def as_json(record: Judged | Explored) -> bytes:

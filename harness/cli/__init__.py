@@ -239,6 +239,43 @@ def capacity(
 
 
 @app.command()
+def anatomy(
+    run: Annotated[
+        str | None, typer.Argument(help="A run's folder to read; without one, a run is made.")
+    ] = None,
+    rps: Annotated[
+        str | None, typer.Option(help="The rate (2000); of a run with several, which level.")
+    ] = None,
+    backends: Annotated[
+        str | None, typer.Option(help="Whose requests (both built-in backends).")
+    ] = None,
+    rounds: Annotated[int | None, typer.Option(help="Rounds (5, which give an interval).")] = None,
+    duration: Annotated[
+        float | None, typer.Option(help="Seconds measured in each trial (2).")
+    ] = None,
+    lock_stacks: Annotated[
+        bool, typer.Option("--lock-stacks", help="Make stacks resident when a thread starts.")
+    ] = False,
+    out: Annotated[str, typer.Option(help="Where the run's folder goes.")] = "results",
+    name: Annotated[str, typer.Option(help="The end of the folder's name.")] = "anatomy",
+    json: Annotated[
+        str | None, typer.Option(help="Write anatomy.json there too; - is standard output, alone.")
+    ] = None,
+) -> None:
+    """Show the life of one request, step by step, beside what the document says of it.
+
+    example: labrun anatomy --rps 500
+    """
+    from harness.cli.anatomy_options import AnatomyOptions, anatomy_settings
+
+    options = AnatomyOptions(run, rps, rounds, duration, backends, lock_stacks, out, name, json)
+    settings = anatomy_settings(options)
+    from harness.cli.anatomy import anatomy_command
+
+    raise typer.Exit(anatomy_command(options, settings))
+
+
+@app.command()
 def crossover(
     vary: Annotated[
         str, typer.Option(help="io: how long the handler waits; cpu: computes; workers: how many.")

@@ -13,28 +13,28 @@ from harness.record import Arrivals, Driver, Settings
 
 @dataclass(frozen=True, slots=True)
 class CompareOptions:
-    """The options of `labrun compare`, as typed."""
+    """The options of `labrun compare`, as typed; the defaults are the command line's."""
 
-    rps: str
-    backends: str
-    rounds: int
-    duration_s: float
-    warmup_s: float
-    clients: int
-    timeout_s: float
-    arrivals: str
-    workload: str
-    driver: str
-    workers: int
-    queue_size: int
-    stack_size: str
-    backlog: int
-    lock_stacks: bool
-    switch_interval_s: float | None
-    seed: int
-    out: str
-    name: str
-    json: str | None
+    rps: str = "2000"
+    backends: str = "thread-per-request,thread-pool"
+    rounds: int = 5
+    duration_s: float = 5.0
+    warmup_s: float = 1.0
+    clients: int = 100
+    timeout_s: float = 1.0
+    arrivals: str = "poisson"
+    workload: str = "ingest"
+    driver: str = "open-loop"
+    workers: int = 16
+    queue_size: int = 10_000
+    stack_size: str = "2MiB"
+    backlog: int = 4096
+    lock_stacks: bool = False
+    switch_interval_s: float | None = None
+    seed: int = 1
+    out: str = "results"
+    name: str = "compare"
+    json: str | None = None
     plot: bool = False
     max_threads: int | None = None
     python: str | None = None

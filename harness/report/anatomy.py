@@ -1,50 +1,70 @@
-"""The request anatomy: what each step costs inside the server."""
+"""The request anatomy: what each step costs inside the server, beside the document's figures."""
 
 from __future__ import annotations
 
+from functools import partial
+
+from harness.analysis.anatomy import Anatomy, Life, Step, anatomy_finding, dissect, notes
+from harness.charts import anatomy as drawing
 from harness.charts import style
-from harness.record import Run
-from harness.report.comparison import from_trials, labels
-from harness.report.model import Cell, Column, Missing, Paragraph, Section, Table
-from harness.units import microseconds, rate
-
-# step, and the document's microseconds for it (thread per request, pool)
-STEPS = ("dispatch", "read", "parse", "rate_limit", "decode", "validate", "write", "close")
+from harness.report.comparison import labels
+from harness.report.model import Cell, Column, Listing, Missing, Paragraph, Section, Table
+from harness.report.source import Source
+from harness.report.svg import chart
+from harness.units import microseconds, rate, share
 
 
-def anatomy_section(run: Run) -> Section:
-    """A row a step, as the server's own stamps have it."""
-    title, rps = "Anatomy of a request", style.nearest_level(run)
-    names = labels(run)
-    rows = []
-    for step in STEPS:
-        found = [from_stage(run, slot, rps, step) for slot in range(len(names))]
-        if any(p50 is not None for p50, _ in found):
-            rows.append(
-                (
-                    Cell(step.replace("_", " ")),
-                    *(Cell(microseconds(p50), p50, f"mean {microseconds(mean)}")
-                      for p50, mean in found),
-                )
-            )  # fmt: skip
-    if not rows:
+def anatomy_section(source: Source) -> Section:
+    """The lives of `anatomy.json`, or what the stamps of the run alone can tell."""
+    run, title = source.run, "Anatomy of a request"
+    anatomy = source.anatomy
+    if anatomy is None:
+        anatomy = dissect(run, style.nearest_level(run))
+    if not any(life.typical_us for life in anatomy.lives):
         words = "No valid trial at this level has stamps of its steps. They are measured by:"
-        return Section("anatomy", title, (Missing(words, "labrun compare --rps 2000"),))
-    words = (
-        f"The steps of the request path at {rate(rps)}, stamped inside the server: median over "
-        "requests, mean below; each the median over the valid rounds. Dispatch is from accept() "
-        "to the first instruction of the handler. In the document: read 10, parse 1, rate limit "
-        "5, decode 2, validate 1, write 10, close 5 µs."
-    )
-    columns = (Column("Step", numeric=False), *(Column(name) for name in names))
-    table = Table(f"Steps at {rate(rps)}", columns, tuple(rows))
-    return Section("anatomy", title, (Paragraph(words), table))
+        return Section("anatomy", title, (Missing(words, "labrun anatomy"),))
+    drawn = chart("anatomy", partial(drawing.draw, run, anatomy))
+    blocks = (Paragraph(anatomy_finding(anatomy)), drawn, _table(anatomy, labels(run)))
+    return Section("anatomy", title, (*blocks, Listing(tuple(notes(anatomy)))))
 
 
-def from_stage(run: Run, slot: int, rps: float, step: str) -> tuple[float | None, float | None]:
-    """Median over the valid trials of a step's p50 and of its mean, in microseconds."""
-    path = f"server.stages_us.{step}"
+def _table(anatomy: Anatomy, names: list[str]) -> Table:
+    columns = [Column("Step", numeric=False)]
+    for life in anatomy.lives:
+        columns += [Column(names[life.slot]), Column("the document's")]
+    steps: list[str] = []
+    for life in anatomy.lives:
+        steps += [step.name for step in life.steps if step.name not in steps]
+    rows = []
+    for name in steps:
+        cells = [Cell(name.replace("_", " "))]
+        for life in anatomy.lives:
+            cells += _step(next((s for s in life.steps if s.name == name), None))
+        rows.append(tuple(cells))
+    rows.append((Cell("all"), *(c for life in anatomy.lives for c in _whole(life))))
+    rows.append((Cell("useful work"), *(c for life in anatomy.lives for c in _useful(life))))
+    return Table(f"Steps at {rate(anatomy.rps)}: medians", tuple(columns), tuple(rows))
+
+
+def _step(step: Step | None) -> tuple[Cell, Cell]:
+    if step is None:
+        return Cell("-"), Cell("-")
+    small = "" if step.p99_us is None else f"p99 {microseconds(step.p99_us)}"
     return (
-        from_trials(run, slot, rps, f"{path}.p50"),
-        from_trials(run, slot, rps, f"{path}.mean"),
+        Cell(microseconds(step.p50_us), step.p50_us, small),
+        Cell(microseconds(step.document_us), step.document_us),
+    )
+
+
+def _whole(life: Life) -> tuple[Cell, Cell]:
+    return (
+        Cell(microseconds(life.typical_us), life.typical_us),
+        Cell(microseconds(life.document_us), life.document_us),
+    )
+
+
+def _useful(life: Life) -> tuple[Cell, Cell]:
+    return (
+        Cell(share(life.useful_share), life.useful_share),
+        Cell(share(life.document_useful_share), life.document_useful_share),
     )

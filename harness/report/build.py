@@ -7,7 +7,7 @@ from harness.charts import style
 from harness.record import Run
 from harness.report import latency, surroundings, threads
 from harness.report.anatomy import anatomy_section
-from harness.report.capacity import capacity_section, crossover_section
+from harness.report.capacity import capacity_section
 from harness.report.claims import claims_section
 from harness.report.comparison import level_table, trials_table
 from harness.report.ladder import ladder_section
@@ -31,30 +31,12 @@ def build(source: Source) -> Report:
         sections=(
             _comparison(run, main),
             ladder_section(run),
-            anatomy_section(run),
+            anatomy_section(source),
             threads.storm_section(source),
             latency.latency_section(source),
             latency.waterfall_section(source),
             capacity_section(run, source.capacity),
             claims_section(run, source.beside),
-            surroundings.trust_section(run),
-            surroundings.environment_section(run),
-            surroundings.repeat_section(run),
-        ),
-    )
-
-
-def _search(run: Run) -> Report:
-    """A capacity or a crossover: its levels are many, so it has a chart of its own."""
-    main = crossover_section(run) if run.capacity is None else capacity_section(run, None)
-    return Report(
-        title=f"MetricStream lab: {run.id}",
-        finding=(run.finding or "The search found nothing.",),
-        warning=_warning(run),
-        facts=f"{run.created.replace('T', ' ')}. A search of {len(run.trials)} trials.",
-        sections=(
-            main,
-            Section("trials", "Every trial", (trials_table(run),)),
             surroundings.trust_section(run),
             surroundings.environment_section(run),
             surroundings.repeat_section(run),

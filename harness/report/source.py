@@ -12,13 +12,14 @@ import msgspec
 import pandas as pd
 import pyarrow as pa
 
+from harness.analysis.anatomy import ANATOMY_FILE, ANATOMY_SCHEMA, Anatomy
 from harness.analysis.compare import build_cells, build_comparisons
 from harness.analysis.finding import finding
 from harness.claims.records import Beside
 from harness.claims.saved import load_beside
 from harness.errors import LabError
 from harness.record import Run
-from harness.store import REQUESTS_FILE, RUN_FILE, TIMELINE_FILE, load_run
+from harness.store import REQUESTS_FILE, RUN_FILE, TIMELINE_FILE, load_beside_run, load_run
 
 if TYPE_CHECKING:
     from harness.charts.omission import Measured
@@ -39,7 +40,8 @@ _TIMELINE = (
 @dataclass(frozen=True, slots=True)
 class Source:
     """The record of a run and its raw rows; `closed_loop`: the same run driven otherwise;
-    `capacity`: a run of `labrun capacity`; `beside`: what `labrun claims` measured besides."""
+    `capacity`: a run of `labrun capacity`; `beside`: what `labrun claims` measured besides;
+    `anatomy`: what `labrun anatomy` did."""
 
     run: Run
     requests: pd.DataFrame
@@ -47,6 +49,7 @@ class Source:
     closed_loop: Measured | None = None
     capacity: Run | None = None
     beside: Beside | None = None
+    anatomy: Anatomy | None = None
 
 
 def newest_run(results: Path) -> Path:
@@ -76,6 +79,17 @@ def load_source(
         None if closed is None else _closed_loop(closed),
         None if limit is None else _capacity(limit),
         load_beside(_folder(path)),
+        saved_anatomy(_folder(path)),
+    )
+
+
+def saved_anatomy(folder: Path) -> Anatomy | None:
+    """What `labrun anatomy` left in a run's folder. Raises `LabError` when it cannot be read."""
+    return load_beside_run(
+        folder / ANATOMY_FILE,
+        Anatomy,
+        ANATOMY_SCHEMA,
+        "delete it, and make a new one with labrun anatomy",
     )
 
 

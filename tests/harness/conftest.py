@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from time import monotonic_ns
 
@@ -106,20 +107,24 @@ def drive() -> Drive:
 @pytest.fixture
 def labrun(tmp_path: Path) -> Labrun:
     """Run `labrun` with these arguments in an empty folder."""
+    return partial(run_lab, tmp_path)
 
-    def run(*arguments: str, limit_files: int | None = None) -> subprocess.CompletedProcess[str]:
-        def lower_limit() -> None:
-            if limit_files is not None:
-                resource.setrlimit(resource.RLIMIT_NOFILE, (limit_files, limit_files))
 
-        return subprocess.run(
-            [sys.executable, "-P", "-m", "harness.cli", *arguments],
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-            preexec_fn=lower_limit,
-        )
+def run_lab(
+    folder: Path, *arguments: str, limit_files: int | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run `labrun` in a folder; `limit_files`: with that many descriptors."""
 
-    return run
+    def lower_limit() -> None:
+        if limit_files is not None:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (limit_files, limit_files))
+
+    return subprocess.run(
+        [sys.executable, "-P", "-m", "harness.cli", *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        preexec_fn=lower_limit,
+    )

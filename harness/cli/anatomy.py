@@ -1,0 +1,210 @@
+"""`labrun anatomy`: the life of one request in each backend, step by step."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from harness.analysis.anatomy import (
+    ANATOMY_FILE,
+    Anatomy,
+    Apart,
+    Life,
+    anatomy_finding,
+    dissect,
+    spread,
+)
+from harness.analysis.anatomy import notes as anatomy_notes
+from harness.charts.style import nearest_level
+from harness.cli.anatomy_options import AnatomyOptions
+from harness.cli.claims import existing_run, json_target, make_run
+from harness.cli.options import parse_rates
+from harness.errors import LabError
+from harness.experiment.cpus import plan_cpus
+from harness.observe.enqueue import measure_enqueue_us, measure_return_us
+from harness.observe.threads import measure_thread_costs
+from harness.record import Run, Settings
+from harness.store import cannot_write, write_json
+from harness.units import microseconds, rate
+
+_BAR = 24  # characters of a timeline
+_NAMES = {"rate_limit": "rate limit", "decode": "decode JSON"}
+
+
+def anatomy_command(options: AnatomyOptions, settings: Settings) -> int:
+    """Measure, or read a run that is there; show, save; the exit status."""
+    json_path = json_target(options.json)
+    if options.run is not None:
+        return _existing(options, options.run, json_path)
+    messages = Console(stderr=True)
+    run, folder, interrupted = make_run(settings, options.out, options.name, messages)
+    apart = Apart()
+    if not interrupted:
+        try:
+            apart = measure_apart(settings, lambda line: messages.print(line, highlight=False))
+        except KeyboardInterrupt:
+            interrupted = True
+    anatomy = dissect(run, settings.rps[0], apart)
+    if interrupted:
+        anatomy = msgspec.structs.replace(anatomy, complete=False)
+        messages.print(f"labrun: interrupted; what was measured is in {folder}", style="red")
+    elif not run.complete:
+        print(f"labrun: {run.incomplete_reason}", file=sys.stderr)
+    save_anatomy(folder, anatomy)
+    draw_anatomy(run, anatomy, folder)
+    _show(options, json_path, anatomy, run, folder)
+    return 130 if interrupted else 0 if run.complete else 2
+
+
+def _existing(options: AnatomyOptions, name: str, json_path: Path | None) -> int:
+    """A run that was made before: what stands in its folder, and nothing new is measured."""
+    from harness.report.source import saved_anatomy
+
+    run, folder = existing_run(name)
+    rps = _level(run, options.rps)
+    saved = saved_anatomy(folder)
+    if saved is None or saved.rps != rps:
+        saved = dissect(run, rps, None if saved is None else saved.apart)
+    _show(options, json_path, saved, run, folder)
+    return 0
+
+
+def _level(run: Run, wanted: str | None) -> float:
+    """The level of a run that was asked for, or the one nearest to the document's."""
+    if wanted is None:
+        return nearest_level(run)
+    (rps,) = parse_rates(wanted)[:1]
+    if rps not in run.settings.rps:
+        levels = ", ".join(f"{level:g}" for level in run.settings.rps)
+        raise LabError(f"--rps {wanted}: run {run.id} has {levels}; name one of these")
+    return rps
+
+
+def measure_apart(settings: Settings, tell: Callable[[str], None]) -> Apart:
+    """What no trial can stamp: the end of a thread, the way to the queue and back."""
+    missing: dict[str, str] = {}
+    cpus = plan_cpus().server
+    costs = None
+    tell("measuring the cost of a thread")
+    try:
+        costs = measure_thread_costs(settings.stack_size_bytes, settings.lock_stacks, cpus)
+    except LabError as error:
+        missing["thread_costs"] = str(error)
+    tell("measuring the queue")
+    enqueue = spread(measure_enqueue_us(cpus, settings.workers))
+    returning = spread(*measure_return_us(cpus))
+    return Apart(thread_costs=costs, enqueue=enqueue, returning=returning, missing=missing)
+
+
+def save_anatomy(folder: Path, anatomy: Anatomy) -> None:
+    """`anatomy.json`, into the run's folder. Raises `LabError` when it cannot be written."""
+    write_json(folder / ANATOMY_FILE, _as_json(anatomy))
+
+
+def draw_anatomy(run: Run, anatomy: Anatomy, folder: Path) -> None:
+    """The chart and the report, into the run's folder. Raises `LabError` when it is full."""
+    from harness.charts import anatomy as chart
+    from harness.charts import style
+    from harness.report import write_report
+    from harness.report.source import load_source
+
+    if not run.trials:
+        return
+    try:
+        with style.styled():
+            style.save(chart.draw(run, anatomy), folder / "charts", "anatomy")
+        write_report(load_source(folder), folder)
+    except OSError as error:
+        raise cannot_write(folder / "charts", error) from error
+
+
+def _as_json(anatomy: Anatomy) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(anatomy), indent=1) + b"\n"
+
+
+def _show(
+    options: AnatomyOptions, json_path: Path | None, anatomy: Anatomy, run: Run, folder: Path
+) -> None:
+    if json_path is not None:
+        try:
+            json_path.write_bytes(_as_json(anatomy))
+        except OSError as error:
+            raise cannot_write(json_path, error) from error
+    if options.json == "-":
+        sys.stdout.buffer.write(_as_json(anatomy))
+        sys.stdout.buffer.flush()
+    else:
+        print_anatomy(Console(), anatomy, run, folder)
+
+
+def print_anatomy(console: Console, anatomy: Anatomy, run: Run, folder: Path) -> None:
+    """A timeline for each backend, on one scale; the finding; how the figures came about."""
+    longest = max((life.typical_us or 0.0 for life in anatomy.lives), default=0.0)
+    for life in anatomy.lives:
+        console.print(_table(life, anatomy.rps, longest))
+    console.print(anatomy_finding(anatomy), highlight=False, style="bold")
+    console.print()
+    invalid = sum(not t.valid for t in run.trials if t.rps == anatomy.rps)
+    if invalid:
+        first = next(t for t in run.trials if not t.valid and t.rps == anatomy.rps)
+        console.print(
+            f"{invalid} trials are left out. The first: {first.backend}, round {first.round}: "
+            f"{first.invalid_reason}.",
+            highlight=False,
+        )
+    for line in anatomy_notes(anatomy):
+        console.print(line, highlight=False)
+    console.print(f"Record, raw rows and charts: {folder}", highlight=False, soft_wrap=True)
+
+
+def _table(life: Life, rps: float, longest_us: float) -> Table:
+    table = Table(
+        title=f"{life.backend}: one request at {rate(rps)}, {life.rounds} valid rounds",
+        title_justify="left",
+        title_style="bold",
+        box=box.SIMPLE_HEAD,
+        show_edge=False,
+        pad_edge=False,
+    )
+    table.add_column("step", no_wrap=True)
+    table.add_column(f"0 to {microseconds(longest_us or None)}", no_wrap=True, width=_BAR)
+    for name in ("median", "p99", "document"):
+        table.add_column(name, justify="right", no_wrap=True)
+    begun_us = 0.0
+    for step in life.steps:
+        table.add_row(
+            _NAMES.get(step.name, step.name),
+            _bar(begun_us, step.p50_us or 0.0, longest_us, step.kind == "work"),
+            microseconds(step.p50_us),
+            microseconds(step.p99_us),
+            microseconds(step.document_us),
+        )
+        begun_us += step.p50_us or 0.0
+    table.add_section()
+    table.add_row(
+        "all", "", microseconds(life.typical_us), "", microseconds(life.document_us), style="bold"
+    )
+    table.add_row("useful work", "", _share(life.useful_share), "",
+                  _share(life.document_useful_share))  # fmt: skip
+    return table
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{value:.0%}"
+
+
+def _bar(begun_us: float, lasts_us: float, longest_us: float, useful: bool) -> Text:
+    """A bar at its place on the timeline; at least a sliver of what was measured."""
+    if not longest_us or not lasts_us:
+        return Text("")
+    begin = min(_BAR - 1, int(begun_us / longest_us * _BAR))
+    end = round((begun_us + lasts_us) / longest_us * _BAR)
+    bar = ("█" if useful else "░") * (end - begin) or "▏"
+    return Text(" " * begin).append(bar, style="green" if useful else "yellow")

@@ -1,0 +1,63 @@
+"""The options of `labrun anatomy`, checked before anything heavy is imported."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from harness.cli.settings import CompareOptions, make_settings
+from harness.errors import LabError
+from harness.record import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class AnatomyOptions:
+    """The options as typed; None: not given."""
+
+    run: str | None
+    rps: str | None
+    rounds: int | None
+    duration_s: float | None
+    backends: str | None
+    lock_stacks: bool
+    out: str
+    name: str
+    json: str | None
+
+
+def anatomy_settings(options: AnatomyOptions) -> Settings:
+    """The settings of the run that is to be made. Raises `LabError` for what cannot be."""
+    given = [
+        name
+        for name, value in (
+            ("--rounds", options.rounds),
+            ("--duration", options.duration_s),
+            ("--backends", options.backends),
+            ("--lock-stacks", options.lock_stacks or None),
+        )
+        if value is not None
+    ]
+    if options.run is not None and given:
+        raise LabError(
+            f"{' and '.join(given)} would need a new run, but {options.run} is read as it is; "
+            "leave out one or the other"
+        )
+    default = CompareOptions()
+    settings = make_settings(
+        CompareOptions(
+            rps=default.rps if options.rps is None else options.rps,
+            backends=default.backends if options.backends is None else options.backends,
+            rounds=default.rounds if options.rounds is None else options.rounds,
+            duration_s=2.0 if options.duration_s is None else options.duration_s,
+            warmup_s=0.5,
+            lock_stacks=options.lock_stacks,
+            out=options.out,
+            name=options.name,
+            json=options.json,
+        )
+    )
+    if len(settings.rps) != 1:
+        raise LabError(
+            f"--rps {options.rps}: an anatomy is of one rate; name one, or make a run "
+            "(labrun compare) and name its folder"
+        )
+    return settings
