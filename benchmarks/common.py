@@ -17,28 +17,7 @@ from harness.experiment.run import raise_descriptor_limit
 from harness.experiment.trial import run_trial
 from harness.record import Settings, Trial
 
-DEFAULTS = CompareOptions(
-    rps="2000",
-    backends="thread-per-request,thread-pool",
-    rounds=5,
-    duration_s=5.0,
-    warmup_s=1.0,
-    clients=100,
-    timeout_s=1.0,
-    arrivals="poisson",
-    workload="ingest",
-    driver="open-loop",
-    workers=16,
-    queue_size=10_000,
-    stack_size="2MiB",
-    backlog=4096,
-    lock_stacks=False,
-    switch_interval_s=None,
-    seed=1,
-    out="results",
-    name="benchmark",
-    json=None,
-)
+DEFAULTS = CompareOptions(name="benchmark")
 
 
 def lab_settings(**changes: Any) -> Settings:

@@ -470,21 +470,11 @@ def regress(
         rounds=rounds,
         duration_s=duration,
         warmup_s=warmup,
-        clients=100,
-        timeout_s=1.0,
-        arrivals="poisson",
         workload=workload,
-        driver="open-loop",
         workers=workers,
-        queue_size=10_000,
-        stack_size="2MiB",
-        backlog=4096,
-        lock_stacks=False,
-        switch_interval_s=None,
         seed=seed,
         out=out,
         name=name,
-        json=None,
     )
     from harness.cli.regress import RegressOptions, regress_command
 

@@ -42,14 +42,16 @@ def renewed_texts(root: Path, run: str | None = None) -> dict[Path, tuple[str, s
 
 
 def terminal(source: Source, folder: str) -> str:
-    """What `labrun compare` printed of a run, in a pipe of 80 columns."""
+    """What `labrun compare` printed of a run's main level, in a pipe of 80 columns."""
     from io import StringIO
 
+    from harness.charts.style import nearest_level
     from harness.cli.table import print_run
+    from harness.report.restrict import only
 
     out = StringIO()
     console = Console(file=out, width=80, color_system=None)
-    print_run(console, source.run, Path(folder))
+    print_run(console, only(source.run, nearest_level(source.run)), Path(folder))
     lines = [line.rstrip() for line in out.getvalue().splitlines()]
     return "\n".join(["```", *lines, "```"])
 

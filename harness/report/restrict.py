@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from harness.analysis.finding import finding
 from harness.record import Run
 
 
@@ -15,4 +16,5 @@ def only(run: Run, rps: float) -> Run:
         trials=[t for t in run.trials if t.rps == rps],
         cells=[c for c in run.cells if c.rps == rps],
         comparisons=[c for c in run.comparisons if c.rps == rps],
+        finding=finding(rps, run.comparisons, run.cells, run.trials),
     )

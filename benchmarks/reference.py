@@ -1,0 +1,92 @@
+"""The reference run, whole: `python -m benchmarks.reference` (about 15 minutes, nothing beside it).
+
+Makes, one after the other, what `results/reference` consists of: the sweep over the document's
+levels; the same backends at 2,000 RPS driven by a closed loop (`closed-loop/`); the highest rate
+that each sustains (`capacity/`, without its raw rows); what no trial can stamp (`anatomy.json`) and
+what claims need besides (`claims.json`), both measured after the sweep; then the charts and the
+report. Each part is kept in `build/reference` until the whole is there, so that a run that was
+interrupted goes on where it stopped. `labrun report --docs` then renews the texts.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from harness.analysis.anatomy import ANATOMY_FILE, dissect
+from harness.charts.style import nearest_level
+from harness.claims.saved import CLAIMS_FILE, judged, save_judged
+from harness.cli.anatomy import draw_anatomy, measure_apart, save_anatomy
+from harness.cli.claims import measure_beside
+from harness.errors import LabError
+from harness.report.source import CAPACITY, CLOSED_LOOP, saved_anatomy
+from harness.store import REQUESTS_FILE, TIMELINE_FILE, load_run
+
+BUILD, TARGET = Path("build/reference"), Path("results/reference")
+PARTS = {
+    "sweep": ("compare", "--sweep"),
+    CLOSED_LOOP: ("compare", "--rps", "2000", "--driver", "closed-loop"),
+    CAPACITY: ("capacity",),
+}
+
+
+def tell(line: str) -> None:
+    """Progress, to standard error."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def make(part: str, arguments: tuple[str, ...]) -> Path:
+    """One run by the command line, unless it is there already; its folder. Raises `LabError`."""
+    found = sorted(BUILD.glob(f"*-{part}"))
+    if found and load_run(found[-1]).complete:
+        return found[-1]
+    tell(f"labrun {' '.join(arguments)}")
+    command = [sys.executable, "-P", "-m", "harness.cli", *arguments]
+    done = subprocess.run(
+        [*command, "--out", str(BUILD), "--name", part], stdout=subprocess.DEVNULL, check=False
+    )
+    if done.returncode != 0:
+        raise LabError(f"labrun {' '.join(arguments)} ended with status {done.returncode}")
+    return sorted(BUILD.glob(f"*-{part}"))[-1]
+
+
+def put_together(folders: dict[str, Path]) -> None:
+    """The parts as one folder, in place of what was there. The capacity's rows are left out: a
+    report needs its record alone."""
+    shutil.rmtree(TARGET, ignore_errors=True)
+    shutil.copytree(folders["sweep"], TARGET)
+    shutil.copytree(folders[CLOSED_LOOP], TARGET / CLOSED_LOOP)
+    rows = shutil.ignore_patterns(REQUESTS_FILE, TIMELINE_FILE)
+    shutil.copytree(folders[CAPACITY], TARGET / CAPACITY, ignore=rows)
+
+
+def main() -> int:
+    """Make what is missing; 1 where a part could not be made, 130 after Ctrl-C."""
+    try:
+        folders = {part: make(part, arguments) for part, arguments in PARTS.items()}
+        sweep = folders["sweep"]
+        run = load_run(sweep)
+        if not (sweep / ANATOMY_FILE).exists():
+            apart = measure_apart(run.settings, tell)
+            save_anatomy(sweep, dissect(run, nearest_level(run), apart))
+        if not (sweep / CLAIMS_FILE).exists():
+            save_judged(sweep, judged(run, measure_beside(run.settings, tell)))
+        put_together(folders)
+        anatomy = saved_anatomy(TARGET)
+        assert anatomy is not None
+        draw_anatomy(run, anatomy, TARGET)
+    except LabError as error:
+        print(f"benchmarks.reference: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("benchmarks.reference: interrupted; what is done is in build/reference",
+              file=sys.stderr)  # fmt: skip
+        return 130
+    print(f"{TARGET}: whole. To renew the texts: labrun report {TARGET} --docs")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
