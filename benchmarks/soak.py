@@ -38,8 +38,8 @@ WARM_UP_S = 2.0
 # A good request may have to wait for workers that slow clients hold, 5 s at most.
 TIMEOUT_S = 15.0
 RETURN_S = 10.0  # for lingering connections to be closed, 2 s, on a busy machine
-# Stage times of the newest half million requests (17 MB), the table of clients (4 MB), and what
-# the allocator keeps of the arenas of threads that have ended.
+# Stage times of the newest quarter of a million requests (8 MB), the table of clients (4 MB), and
+# what the allocator keeps of the arenas of threads that have ended.
 MEMORY_TOLERANCE_BYTES = 48 * 1024 * 1024
 
 

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 ROW_WIDTH = len(STAGES)
 _ROWS_IN_CHUNK = 256
-# Newest half million requests are kept (17 MB of float32), so that a server left running does
-# not grow. A window longer than that says how many rows it dropped.
-_MAX_CHUNKS = 2048
+# The newest quarter of a million requests are kept (8 MB of float32), so that a server left running
+# does not grow. A window longer than that says how many rows it dropped.
+_MAX_CHUNKS = 1024
 
 
 class Recorder:
@@ -120,7 +120,7 @@ class Telemetry:
     def stage_rows(self) -> list[array[float]]:
         """Any thread: every kept row, in arrays of whole rows, in nanoseconds.
 
-        Not in one array: half a million rows copied would double what the server holds, and the
+        Not in one array: that many rows copied would double what the server holds, and the
         allocator gives little of that back.
         """
         held = [recorder.rows for recorder in self.recorders()]

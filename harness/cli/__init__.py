@@ -11,6 +11,25 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
+from harness.cli.typed import (
+    Arrivals,
+    Backlog,
+    Clients,
+    Json,
+    LockStacks,
+    MaxThreads,
+    Name,
+    Out,
+    PythonPath,
+    QueueSize,
+    Seed,
+    StackSize,
+    SwitchInterval,
+    Timeout,
+    Warmup,
+    Workers,
+    Workload,
+)
 from harness.errors import LabError
 
 app = typer.Typer(
@@ -54,72 +73,26 @@ def compare(
         int, typer.Option(help="Each backend once, in alternating order; 5 give an interval.")
     ] = 5,
     duration: Annotated[float, typer.Option(help="Seconds measured in each trial.")] = 5.0,
-    warmup: Annotated[
-        float, typer.Option(help="Seconds of load before, thrown away: first requests are slow.")
-    ] = 1.0,
-    clients: Annotated[
-        int,
-        typer.Option(
-            help="Clients that share the rate, each with a rate limit and ports of its own."
-        ),
-    ] = 100,
-    timeout: Annotated[
-        float,
-        typer.Option(
-            help="Seconds until a client gives up; longer shows a queue that shorter calls failure."
-        ),
-    ] = 1.0,
-    arrivals: Annotated[
-        str, typer.Option(help="poisson: independent clients; constant: equal gaps.")
-    ] = "poisson",
-    workload: Annotated[
-        str, typer.Option(help="ingest; io:40ms, a handler that waits; cpu:2ms, one that computes.")
-    ] = "ingest",
+    warmup: Warmup = 1.0,
+    clients: Clients = 100,
+    timeout: Timeout = 1.0,
+    arrivals: Arrivals = "poisson",
+    workload: Workload = "ingest",
     driver: Annotated[
         str, typer.Option(help="open-loop; closed-loop shows what most tools leave out.")
     ] = "open-loop",
-    workers: Annotated[
-        int, typer.Option(help="Threads of the pool; handlers that wait need more.")
-    ] = 16,
-    queue_size: Annotated[
-        int, typer.Option(help="What may wait for them, else 503; smaller bounds the wait.")
-    ] = 10_000,
-    stack_size: Annotated[
-        str,
-        typer.Option(help="Address space for each thread's stack; less, where it limits threads."),
-    ] = "2MiB",
-    backlog: Annotated[
-        int,
-        typer.Option(
-            help="Connections that the kernel holds until accept; less shows bursts overflow."
-        ),
-    ] = 4096,
-    lock_stacks: Annotated[
-        bool,
-        typer.Option(
-            "--lock-stacks", help="Stacks resident from the start, as the document counts memory."
-        ),
-    ] = False,
-    switch_interval: Annotated[
-        float | None,
-        typer.Option(
-            help="Seconds a thread may keep the GIL (Python: 0.005): its part in switches."
-        ),
-    ] = None,
-    max_threads: Annotated[
-        int | None,
-        typer.Option(help="Bound thread-per-request: is it the pool that helps, or the bound?"),
-    ] = None,
-    python: Annotated[
-        str | None,
-        typer.Option(help="Run the servers under this Python: 3.13, or a build without the GIL."),
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Equal seeds give equal schedules.")] = 1,
-    out: Annotated[str, typer.Option(help="Where the run's folder goes.")] = "results",
-    name: Annotated[str, typer.Option(help="The end of the folder's name.")] = "compare",
-    json: Annotated[
-        str | None, typer.Option(help="Write the record there too; - is standard output, alone.")
-    ] = None,
+    workers: Workers = 16,
+    queue_size: QueueSize = 10_000,
+    stack_size: StackSize = "2MiB",
+    backlog: Backlog = 4096,
+    lock_stacks: LockStacks = False,
+    switch_interval: SwitchInterval = None,
+    max_threads: MaxThreads = None,
+    python: PythonPath = None,
+    seed: Seed = 1,
+    out: Out = "results",
+    name: Name = "compare",
+    json: Json = None,
     plot: Annotated[
         bool, typer.Option("--plot", help="Draw the response times in the terminal too.")
     ] = False,
@@ -173,35 +146,23 @@ def capacity(
     duration: Annotated[
         float, typer.Option(help="Seconds measured in each trial; longer sees smaller overloads.")
     ] = 3.0,
-    warmup: Annotated[float, typer.Option(help="Seconds of load before, thrown away.")] = 0.5,
-    clients: Annotated[int, typer.Option(help="Clients that share the rate.")] = 100,
-    timeout: Annotated[float, typer.Option(help="Seconds after which a client gives up.")] = 1.0,
-    arrivals: Annotated[
-        str, typer.Option(help="poisson: independent clients; constant: equal gaps.")
-    ] = "poisson",
-    workload: Annotated[
-        str, typer.Option(help="ingest; io:40ms, a handler that waits; cpu:2ms, one that computes.")
-    ] = "ingest",
-    workers: Annotated[int, typer.Option(help="Threads of the pool.")] = 16,
-    queue_size: Annotated[int, typer.Option(help="What may wait for them; beyond: 503.")] = 10_000,
-    stack_size: Annotated[
-        str, typer.Option(help="Address space for each thread's stack.")
-    ] = "2MiB",
-    backlog: Annotated[
-        int, typer.Option(help="Connections that the kernel holds until accept.")
-    ] = 4096,
-    lock_stacks: Annotated[
-        bool, typer.Option("--lock-stacks", help="Make stacks resident when a thread starts.")
-    ] = False,
-    switch_interval: Annotated[
-        float | None, typer.Option(help="Seconds a thread may keep the GIL (Python: 0.005).")
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Equal seeds give equal schedules.")] = 1,
-    out: Annotated[str, typer.Option(help="Where the run's folder goes.")] = "results",
-    name: Annotated[str, typer.Option(help="The end of the folder's name.")] = "capacity",
-    json: Annotated[
-        str | None, typer.Option(help="Write the record there too; - is standard output, alone.")
-    ] = None,
+    warmup: Warmup = 0.5,
+    clients: Clients = 100,
+    timeout: Timeout = 1.0,
+    arrivals: Arrivals = "poisson",
+    workload: Workload = "ingest",
+    workers: Workers = 16,
+    queue_size: QueueSize = 10_000,
+    stack_size: StackSize = "2MiB",
+    backlog: Backlog = 4096,
+    lock_stacks: LockStacks = False,
+    switch_interval: SwitchInterval = None,
+    max_threads: MaxThreads = None,
+    python: PythonPath = None,
+    seed: Seed = 1,
+    out: Out = "results",
+    name: Name = "capacity",
+    json: Json = None,
 ) -> None:
     """Find the highest rate that each backend sustains within an objective.
 
@@ -231,6 +192,8 @@ def capacity(
         out=out,
         name=name,
         json=json,
+        max_threads=max_threads,
+        python=python,
     )
     settings, conditions = capacity_options(options, slo, budget)
     from harness.cli.capacity import capacity_command
@@ -253,11 +216,9 @@ def anatomy(
     duration: Annotated[
         float | None, typer.Option(help="Seconds measured in each trial (2).")
     ] = None,
-    lock_stacks: Annotated[
-        bool, typer.Option("--lock-stacks", help="Make stacks resident when a thread starts.")
-    ] = False,
-    out: Annotated[str, typer.Option(help="Where the run's folder goes.")] = "results",
-    name: Annotated[str, typer.Option(help="The end of the folder's name.")] = "anatomy",
+    lock_stacks: LockStacks = False,
+    out: Out = "results",
+    name: Name = "anatomy",
     json: Annotated[
         str | None, typer.Option(help="Write anatomy.json there too; - is standard output, alone.")
     ] = None,
@@ -288,35 +249,25 @@ def crossover(
     ] = "thread-per-request,thread-pool",
     budget: Annotated[float, typer.Option(help="Seconds that the whole may take.")] = 330.0,
     duration: Annotated[float, typer.Option(help="Seconds measured in each trial.")] = 2.0,
-    warmup: Annotated[float, typer.Option(help="Seconds of load before, thrown away.")] = 0.3,
-    clients: Annotated[int, typer.Option(help="Clients that share the rate.")] = 100,
-    timeout: Annotated[float, typer.Option(help="Seconds after which a client gives up.")] = 1.0,
-    arrivals: Annotated[
-        str, typer.Option(help="poisson: independent clients; constant: equal gaps.")
-    ] = "poisson",
+    warmup: Warmup = 0.3,
+    clients: Clients = 100,
+    timeout: Timeout = 1.0,
+    arrivals: Arrivals = "poisson",
     workload: Annotated[
         str, typer.Option(help="With --vary workers: what a handler does meanwhile.")
     ] = "io:40ms",
-    workers: Annotated[int, typer.Option(help="Threads of the pool (unless varied).")] = 16,
-    queue_size: Annotated[int, typer.Option(help="What may wait for them; beyond: 503.")] = 10_000,
-    stack_size: Annotated[
-        str, typer.Option(help="Address space for each thread's stack.")
-    ] = "2MiB",
-    backlog: Annotated[
-        int, typer.Option(help="Connections that the kernel holds until accept.")
-    ] = 4096,
-    lock_stacks: Annotated[
-        bool, typer.Option("--lock-stacks", help="Make stacks resident when a thread starts.")
-    ] = False,
-    switch_interval: Annotated[
-        float | None, typer.Option(help="Seconds a thread may keep the GIL (Python: 0.005).")
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Equal seeds give equal schedules.")] = 1,
-    out: Annotated[str, typer.Option(help="Where the run's folder goes.")] = "results",
-    name: Annotated[str, typer.Option(help="The end of the folder's name.")] = "crossover",
-    json: Annotated[
-        str | None, typer.Option(help="Write the record there too; - is standard output, alone.")
-    ] = None,
+    workers: Workers = 16,
+    queue_size: QueueSize = 10_000,
+    stack_size: StackSize = "2MiB",
+    backlog: Backlog = 4096,
+    lock_stacks: LockStacks = False,
+    switch_interval: SwitchInterval = None,
+    max_threads: MaxThreads = None,
+    python: PythonPath = None,
+    seed: Seed = 1,
+    out: Out = "results",
+    name: Name = "crossover",
+    json: Json = None,
 ) -> None:
     """Find where the two architectures change places, and compare it with Little's law.
 
@@ -346,6 +297,8 @@ def crossover(
         out=out,
         name=name,
         json=json,
+        max_threads=max_threads,
+        python=python,
     )
     settings, varied = crossover_options(options, vary, budget)
     from harness.cli.crossover import crossover_command
@@ -395,8 +348,8 @@ def claims(
     duration: Annotated[
         float | None, typer.Option(help="Seconds measured in each trial (1.5; --explore: 1).")
     ] = None,
-    out: Annotated[str, typer.Option(help="Where the run's folder goes.")] = "results",
-    name: Annotated[str, typer.Option(help="The end of the folder's name.")] = "claims",
+    out: Out = "results",
+    name: Name = "claims",
     json: Annotated[
         str | None, typer.Option(help="Write the verdicts there; - is standard output, alone.")
     ] = None,
@@ -451,10 +404,10 @@ def regress(
     ] = "thread-per-request,thread-pool",
     rounds: Annotated[int, typer.Option(help="Old and new once each; 12 are enough.")] = 12,
     duration: Annotated[float, typer.Option(help="Seconds measured in each trial.")] = 1.5,
-    warmup: Annotated[float, typer.Option(help="Seconds of load before, thrown away.")] = 0.5,
-    workload: Annotated[str, typer.Option(help="ingest; io:40ms; cpu:2ms.")] = "ingest",
-    workers: Annotated[int, typer.Option(help="Threads of the pool.")] = 16,
-    seed: Annotated[int, typer.Option(help="Equal seeds give equal schedules.")] = 1,
+    warmup: Warmup = 0.5,
+    workload: Workload = "ingest",
+    workers: Workers = 16,
+    seed: Seed = 1,
     out: Annotated[str, typer.Option(help="Where a measured run's folder goes.")] = "results",
     name: Annotated[str, typer.Option(help="The end of that folder's name.")] = "regress",
 ) -> None:
