@@ -19,7 +19,8 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.common import lab_settings, met, print_table
-from harness.analysis.summarise import build_trial, copy_rows, requests_frame
+from harness.analysis.rows import copy_rows, requests_frame
+from harness.analysis.summarise import build_trial
 from harness.experiment.cpus import plan_cpus
 from harness.experiment.plan import PlannedTrial, plan_trials
 from harness.experiment.trial import new_ledger

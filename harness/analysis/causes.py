@@ -6,15 +6,11 @@ the status, and the kernel's counters. Each sentence names the cause first, then
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
+from harness.analysis.rows import Rows
 from harness.load import ledger as L
 from harness.record import Client, Kernel
-
-if TYPE_CHECKING:
-    from harness.analysis.summarise import Rows
 
 # Linux sends a SYN that was dropped again after 1 s, then 3 s, 7 s after the first.
 SYN_AGAIN_NS = 950_000_000

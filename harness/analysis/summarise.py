@@ -1,38 +1,25 @@
-"""From what was measured in one trial to its record and its raw rows. Pure: no I/O."""
+"""From what was measured in one trial to its record. Pure: no I/O."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import pairwise
-
 import numpy as np
-import numpy.typing as npt
-import pandas as pd
 
 from harness.analysis.causes import failure_causes
+from harness.analysis.rows import Floats, Rows
+from harness.analysis.window import ServerWindow, server_figures
 from harness.experiment.plan import PlannedTrial
 from harness.load import ledger as L
 from harness.load.worker import Summary
-from harness.observe.sampler import Observation
 from harness.record import (
     Client,
-    ContextSwitches,
-    CpuPerRequest,
     Kernel,
     Lag,
-    Memory,
     Outcomes,
     Quantiles,
-    Requests,
-    Sampling,
     Server,
-    Stage,
-    Stages,
     Trial,
     TrialClass,
 )
-from servers.report import Report
 
 # A generator that is this late at p99, or did not get this share off at all, was the limit.
 LAG_LIMIT_US = 1000.0
@@ -41,64 +28,6 @@ UNSENT_LIMIT = 0.001
 SATURATED_BELOW = 0.99
 # Little's law holds exactly for complete accounts; a gap beyond this is an error in them.
 LITTLE_TOLERANCE = 0.05
-
-Ints = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True)
-class Rows:
-    """The ledger's columns, copied: int64 nanoseconds from the window's start, -1 where never."""
-
-    start_ns: int
-    intended: Ints
-    client: Ints
-    allowed: Ints
-    sent: Ints
-    connected: Ints
-    ended: Ints
-    code: Ints
-    in_flight_max: int
-
-    @property
-    def outcome(self) -> Ints:
-        """0 open, else the outcome's number in the ledger."""
-        return self.code % L.DETAIL
-
-    @property
-    def detail(self) -> Ints:
-        """HTTP status, or the cause of an unsent request."""
-        return self.code // L.DETAIL
-
-
-@dataclass(frozen=True, slots=True)
-class ServerWindow:
-    """The server's reports: when the window opened, when the generator was done, and when the
-    server had come to rest; and what the sampler saw in between."""
-
-    opened: Report
-    closed: Report
-    rested: Report
-    observations: Sequence[Observation]
-
-
-def copy_rows(ledger: L.Ledger) -> Rows:
-    """The ledger as it stands now."""
-
-    def column(index: int) -> Ints:
-        return np.frombuffer(ledger.column(index), dtype=np.int64).copy()
-
-    return Rows(
-        start_ns=ledger.header[L.START_NS],
-        intended=column(L.INTENDED),
-        client=column(L.CLIENT),
-        allowed=column(L.ALLOWED),
-        sent=column(L.SENT),
-        connected=column(L.CONNECTED),
-        ended=column(L.ENDED),
-        code=column(L.CODE),
-        in_flight_max=ledger.header[L.IN_FLIGHT_MAX],
-    )
 
 
 def quantiles(times_us: Floats) -> Quantiles:
@@ -198,107 +127,6 @@ def little_gap(rows: Rows, client: Client, window_s: float) -> float | None:
     return abs(client.in_flight_mean - expected) / expected
 
 
-def server_figures(window: ServerWindow) -> Server:
-    """What the server said of itself over the window."""
-    opened, closed, rested = window.opened, window.closed, window.rested
-    elapsed_ns = closed.monotonic_ns - opened.monotonic_ns
-    elapsed_s = elapsed_ns / 1e9
-    gauges, before = closed.gauges, opened.gauges
-    answered = closed.counters.answered - opened.counters.answered
-    created = gauges.threads_created - before.threads_created
-    threads_ns = gauges.threads_active_ns - before.threads_active_ns
-    waited_ns = (gauges.queue_wait_ns or 0) - (before.queue_wait_ns or 0)
-    seen = [o.threads_seen_by_os for o in window.observations if o.threads_seen_by_os is not None]
-    cpu = _cpu_per_request(opened, closed, answered)
-    return Server(
-        threads_created=created,
-        threads_created_per_s=created / elapsed_s,
-        threads_active_mean=threads_ns / elapsed_ns,
-        threads_peak=rested.gauges.threads_peak,
-        threads_seen_by_os_peak=max(seen, default=None),
-        queue_depth_mean=None if gauges.queue_wait_ns is None else waited_ns / elapsed_ns,
-        queue_depth_max=rested.gauges.queue_depth_max,
-        context_switches=_switches(opened, closed, answered, elapsed_s),
-        cpu_us_per_request=cpu,
-        efficiency=None if not cpu.total or cpu.handler is None else cpu.handler / cpu.total,
-        memory=_memory(window),
-        stages_us=_stages(rested),
-        requests=_requests(opened, rested),
-        sampling=_sampling(opened, closed, len(window.observations)),
-        pid=closed.pid,
-    )
-
-
-def _cpu_per_request(opened: Report, closed: Report, answered: int) -> CpuPerRequest:
-    if answered == 0:
-        return CpuPerRequest(total=None, handler=None, overhead=None)
-    total = (closed.process.cpu_us - opened.process.cpu_us) / answered
-    handler = (closed.process.handler_cpu_us - opened.process.handler_cpu_us) / answered
-    return CpuPerRequest(total=total, handler=handler, overhead=total - handler)
-
-
-def _switches(opened: Report, closed: Report, answered: int, elapsed_s: float) -> ContextSwitches:
-    voluntary = closed.process.voluntary_switches - opened.process.voluntary_switches
-    involuntary = closed.process.involuntary_switches - opened.process.involuntary_switches
-    both = voluntary + involuntary
-    return ContextSwitches(
-        voluntary=voluntary,
-        involuntary=involuntary,
-        per_s=both / elapsed_s,
-        per_request=both / answered if answered else None,
-    )
-
-
-def _memory(window: ServerWindow) -> Memory:
-    process, gauges = window.rested.process, window.rested.gauges
-    resident = [o.rss_bytes for o in window.observations if o.rss_bytes is not None]
-    return Memory(
-        rss_peak_bytes=process.rss_peak_bytes,
-        rss_mean_bytes=float(np.mean(resident)) if resident else None,
-        vms_peak_bytes=process.vms_peak_bytes,
-        stack_reserved_bytes=gauges.threads_peak * process.stack_size_bytes,
-    )
-
-
-def _stages(report: Report) -> Stages | None:
-    if not report.stages_us:
-        return None
-    found = {
-        name: Stage(mean=figures.mean, p50=figures.p50, p99=figures.p99)
-        for name, figures in report.stages_us.items()
-    }
-    return Stages(**found)
-
-
-def _requests(opened: Report, rested: Report) -> Requests:
-    before, after = opened.counters, rested.counters
-    statuses = {
-        status: count - before.answered_by_status.get(status, 0)
-        for status, count in after.answered_by_status.items()
-    }
-    return Requests(
-        accepted=after.accepted - before.accepted,
-        answered=after.answered - before.answered,
-        answered_by_status={status: count for status, count in statuses.items() if count},
-        timed_out=after.timed_out - before.timed_out,
-        reset=after.reset - before.reset,
-        abandoned=after.abandoned - before.abandoned,
-        in_progress=after.in_progress,
-    )
-
-
-def _sampling(opened: Report, closed: Report, samples: int) -> Sampling:
-    spent = closed.process.housekeeping_cpu_us - opened.process.housekeeping_cpu_us
-    total = closed.process.cpu_us - opened.process.cpu_us
-    switches = closed.process.housekeeping_switches - opened.process.housekeeping_switches
-    return Sampling(
-        cpu_us=spent,
-        cpu_share=spent / total if total else None,
-        context_switches=switches,
-        samples=samples,
-    )
-
-
 def classify(client: Client) -> tuple[TrialClass, str | None]:
     """The class of a trial, and in words why it is not sound."""
     unsent_share = client.outcomes.unsent / client.scheduled if client.scheduled else 0.0
@@ -371,88 +199,3 @@ def trial_warnings(rows: Rows, client: Client, window_s: float, server: Server |
             "asked for its final count"
         )
     return warnings
-
-
-def requests_frame(planned: PlannedTrial, rows: Rows) -> pd.DataFrame:
-    """One row a scheduled request; times in microseconds from the intended time or the send."""
-    sent, ended, connected = rows.sent >= 0, rows.ended >= 0, rows.connected >= 0
-    outcome = np.where(rows.outcome == 0, L.UNSENT, rows.outcome)
-    names = pd.Categorical.from_codes(outcome - 1, categories=pd.Index(L.OUTCOME_NAMES[1:]))
-    size = len(outcome)
-    return pd.DataFrame(
-        {
-            "backend": pd.Categorical.from_codes(
-                np.zeros(size, np.int8), categories=pd.Index([planned.backend])
-            ),
-            "slot": np.full(size, planned.slot, np.int8),
-            "level": np.full(size, planned.rps),
-            "round": np.full(size, planned.round, np.int32),
-            "client": rows.client.astype(np.int32),
-            "intended_us": rows.intended / 1e3,
-            "lag_us": np.where(sent, (rows.sent - rows.allowed) / 1e3, np.nan),
-            "connect_us": np.where(connected, (rows.connected - rows.sent) / 1e3, np.nan),
-            "response_us": np.where(ended, (rows.ended - rows.intended) / 1e3, np.nan),
-            "outcome": names,
-            "status": np.where(outcome == L.UNSENT, 0, rows.detail).astype(np.int16),
-        }
-    )
-
-
-def timeline_frame(
-    planned: PlannedTrial, start_ns: int, observations: Sequence[Observation]
-) -> pd.DataFrame:
-    """One row each 100 ms step: what happened between one look at the server and the next."""
-    steps = [
-        _step(planned, start_ns, before, after)
-        for before, after in pairwise(observations)
-        if after.server.monotonic_ns > start_ns
-    ]
-    frame = pd.DataFrame(steps, columns=list(_STEP_TYPES))
-    return frame.astype(_STEP_TYPES)
-
-
-_STEP_TYPES = {
-    "backend": "category",
-    "slot": "int8",
-    "level": "float64",
-    "round": "int32",
-    "t_ms": "int64",
-    "threads_created": "int64",
-    "threads_active": "int64",
-    "threads_step_peak": "int64",
-    "threads_seen_by_os": "Int64",
-    "queue_depth": "Int64",
-    "queue_step_max": "Int64",
-    "accepted": "int64",
-    "cpu_us": "int64",
-    "context_switches": "int64",
-    "rss_bytes": "Int64",
-    "vms_bytes": "Int64",
-}
-
-
-def _step(
-    planned: PlannedTrial, start_ns: int, before: Observation, after: Observation
-) -> dict[str, str | float | int | None]:
-    old, new = before.server, after.server
-    return {
-        "backend": planned.backend,
-        "slot": planned.slot,
-        "level": planned.rps,
-        "round": planned.round,
-        "t_ms": round((new.monotonic_ns - start_ns) / 1e8) * 100,
-        "threads_created": new.threads_created - old.threads_created,
-        "threads_active": new.threads_active,
-        "threads_step_peak": new.threads_step_peak,
-        "threads_seen_by_os": after.threads_seen_by_os,
-        "queue_depth": new.queue_depth,
-        "queue_step_max": new.queue_step_max,
-        "accepted": new.accepted - old.accepted,
-        "cpu_us": new.cpu_us - old.cpu_us,
-        "context_switches": new.voluntary_switches
-        + new.involuntary_switches
-        - old.voluntary_switches
-        - old.involuntary_switches,
-        "rss_bytes": after.rss_bytes,
-        "vms_bytes": after.vms_bytes,
-    }

@@ -10,13 +10,9 @@ from time import monotonic
 import numpy as np
 import pandas as pd
 
-from harness.analysis.summarise import (
-    ServerWindow,
-    build_trial,
-    copy_rows,
-    requests_frame,
-    timeline_frame,
-)
+from harness.analysis.rows import copy_rows, requests_frame, timeline_frame
+from harness.analysis.summarise import build_trial
+from harness.analysis.window import ServerWindow
 from harness.errors import LabError
 from harness.experiment.cpus import CpuPlan
 from harness.experiment.plan import PlannedTrial

@@ -15,7 +15,7 @@ from time import monotonic_ns
 import numpy as np
 import pytest
 
-from harness.analysis.summarise import Rows, copy_rows
+from harness.analysis.rows import Rows, copy_rows
 from harness.load import ledger as L
 from harness.load.engine import Engine, Rules, Target
 from harness.load.schedule import make_schedule

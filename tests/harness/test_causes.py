@@ -22,13 +22,8 @@ import pytest
 
 from harness.analysis.causes import failure_causes
 from harness.analysis.compare import build_comparisons
-from harness.analysis.summarise import (
-    Rows,
-    build_trial,
-    client_figures,
-    trial_warnings,
-    window_length_s,
-)
+from harness.analysis.rows import Rows
+from harness.analysis.summarise import build_trial, client_figures, trial_warnings, window_length_s
 from harness.experiment.cpus import plan_cpus
 from harness.experiment.plan import PlannedTrial, plan_trials
 from harness.experiment.run import raise_descriptor_limit

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from harness.analysis.summarise import Rows
+from harness.analysis.rows import Rows
 from harness.load import ledger as L
 
 Serve = Callable[[socket.socket], None]

@@ -38,7 +38,8 @@ import pytest
 from known_server import Truth, departure_after, service_times
 from scipy import optimize, stats
 
-from harness.analysis.summarise import Rows, client_figures, copy_rows
+from harness.analysis.rows import Rows, copy_rows
+from harness.analysis.summarise import client_figures
 from harness.experiment.cpus import plan_cpus
 from harness.experiment.processes import GeneratorProcess
 from harness.experiment.trial import source_address

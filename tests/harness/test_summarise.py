@@ -5,14 +5,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from harness.analysis.rows import Rows, requests_frame
 from harness.analysis.summarise import (
-    Rows,
     classify,
     client_figures,
     in_flight_mean,
     little_gap,
     quantiles,
-    requests_frame,
     window_length_s,
 )
 from harness.experiment.plan import PlannedTrial

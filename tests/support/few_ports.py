@@ -17,7 +17,8 @@ from time import monotonic_ns
 import numpy as np
 
 from harness.analysis.causes import failure_causes
-from harness.analysis.summarise import classify, client_figures, copy_rows
+from harness.analysis.rows import copy_rows
+from harness.analysis.summarise import classify, client_figures
 from harness.load import ledger as L
 from harness.load.engine import Engine, Rules, Target
 from harness.load.schedule import make_schedule
