@@ -41,6 +41,15 @@ def share(value: float | None) -> str:
     return f"{percent:.1f} %"
 
 
+def ratio(value: float) -> str:
+    """`0.81`, `12.30`, `352`, `0.0081`: two decimals, and never 0 for what is not."""
+    if value == 0:
+        return "0"
+    if value >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.2f}" if value >= 0.095 else f"{value:.2g}"
+
+
 def rate(value: float) -> str:
     """`2,000 RPS`."""
     return f"{value:,.0f} RPS" if value >= 10 else f"{value:g} RPS"

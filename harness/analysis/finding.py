@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from harness.analysis.metrics import BY_PATH
 from harness.record import Cell, Comparison, Trial
+from harness.units import ratio
 
 WORDS = (
     ("server.cpu_us_per_request.total", "of the CPU per request"),
@@ -44,9 +45,11 @@ def _ratio(comparison: Comparison | None, words: str) -> str | None:
         return None
     if comparison.verdict not in ("better", "worse"):
         return None
-    interval = f"{comparison.ci_low:.2f} to {comparison.ci_high:.2f}"
+    assert comparison.ci_low is not None
+    assert comparison.ci_high is not None
+    interval = f"{ratio(comparison.ci_low)} to {ratio(comparison.ci_high)}"
     what = words.removeprefix("of ")
-    return f"{comparison.ratio:.2f}× {what} ({interval})"
+    return f"{ratio(comparison.ratio)}× {what} ({interval})"
 
 
 def _success(rps: float, cells: Sequence[Cell]) -> str:

@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator
 
 from harness.record import Comparison, Run
+from harness.units import ratio
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -203,13 +204,13 @@ def claim(found: Comparison | None, what: str) -> str:
     if found is None or found.verdict == "not-comparable" or found.ratio is None:
         return f"{what} is not compared"
     if found.ci_low is None or found.ci_high is None:
-        return f"{found.ratio:.2f}× {what} ({found.rounds} rounds: no interval)"
+        return f"{ratio(found.ratio)}× {what} ({found.rounds} rounds: no interval)"
     if found.verdict == "cannot-tell":
         return (
-            f"no difference in {what} can be told ({found.ratio:.2f}×, "
-            f"95 % CI {found.ci_low:.2f} to {found.ci_high:.2f})"
+            f"no difference in {what} can be told ({ratio(found.ratio)}×, "
+            f"95 % CI {ratio(found.ci_low)} to {ratio(found.ci_high)})"
         )
-    return f"{found.ratio:.2f}× {what} (95 % CI {found.ci_low:.2f} to {found.ci_high:.2f})"
+    return f"{ratio(found.ratio)}× {what} (95 % CI {ratio(found.ci_low)} to {ratio(found.ci_high)})"
 
 
 def count_axis(axes: Axes) -> None:

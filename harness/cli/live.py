@@ -13,13 +13,13 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.text import Text
 
-from harness.cli.units import duration, microseconds, number, rate, share
 from harness.experiment.plan import PlannedTrial, expected_s, plan_trials
 from harness.experiment.run import Watcher
 from harness.experiment.trial import Progress as TrialProgress
 from harness.load import ledger as L
 from harness.observe.sampler import Observation
 from harness.record import Settings, Trial
+from harness.units import duration, microseconds, number, rate, share
 
 _RECENT_NS = 1_000_000_000
 _TREND_LENGTH = 40  # looks, of which there are four a second

@@ -12,12 +12,12 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.text import Text
 
 from harness.cli.live import outcome_words, recent_times_us, trend
-from harness.cli.units import duration, microseconds, rate
 from harness.experiment.budget import Budget
 from harness.experiment.plan import PlannedTrial
 from harness.experiment.run import Watcher
 from harness.experiment.trial import Progress as TrialProgress
 from harness.record import Trial
+from harness.units import duration, microseconds, rate
 
 Known = Callable[[], list[str]]  # what the search knows now, a line each
 

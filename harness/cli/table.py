@@ -10,8 +10,9 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.analysis.control import control_sentences
-from harness.cli.units import microseconds, number, rate, share, size
 from harness.record import Cell, Comparison, Run, Trial
+from harness.units import microseconds, number, rate, share, size
+from harness.units import ratio as plain_ratio
 
 Format = Callable[[float | None], str]
 
@@ -92,21 +93,13 @@ def ratio_text(comparison: Comparison) -> Text:
     """`0.56 (0.53-0.60) +`; without an interval the ratio alone."""
     if comparison.ratio is None:
         return Text("-", style="dim")
-    text = f"{_ratio(comparison.ratio)}"
+    text = f"{plain_ratio(comparison.ratio)}"
     if comparison.ci_low is not None and comparison.ci_high is not None:
-        text += f" ({_ratio(comparison.ci_low)}-{_ratio(comparison.ci_high)})"
+        text += f" ({plain_ratio(comparison.ci_low)}-{plain_ratio(comparison.ci_high)})"
         text += f" {_MARKS[comparison.verdict]}"
     else:
         text += " (too few rounds)"
     return Text(text, style=_STYLES[comparison.verdict])
-
-
-def _ratio(value: float) -> str:
-    if value == 0:
-        return "0"
-    if value >= 100:
-        return f"{value:,.0f}"
-    return f"{value:.2f}" if value >= 0.095 else f"{value:.2g}"
 
 
 def notes(run: Run) -> list[str]:

@@ -7,10 +7,11 @@ from functools import partial
 from harness.charts import capacity as capacity_chart
 from harness.charts import crossover as crossover_chart
 from harness.record import CapacityEstimate, CapacityRatio, Run
-from harness.report.comparison import labels, plain_ratio
+from harness.report.comparison import labels
 from harness.report.model import Block, Cell, Column, Missing, Paragraph, Section, Table
 from harness.report.svg import chart
 from harness.units import number
+from harness.units import ratio as plain_ratio
 
 
 def capacity_section(run: Run, beside: Run | None) -> Section:

@@ -9,6 +9,7 @@ from harness import record
 from harness.record import CellMetric, Comparison, Run, metric_value
 from harness.report.model import Cell, Column, Mark, Table
 from harness.units import microseconds, number, rate, share, size
+from harness.units import ratio as plain_ratio
 
 Format = Callable[[float | None], str]
 
@@ -100,15 +101,6 @@ def ratio(comparison: Comparison) -> Cell:
     if comparison.verdict == "cannot-tell" and comparison.ruled_out is not None:
         small += f"; more than {comparison.ruled_out:.0%} is ruled out"
     return Cell(text, comparison.ratio, small, _MARKS[comparison.verdict])
-
-
-def plain_ratio(value: float) -> str:
-    """`0.81`, `12.3`, `352`, `0.0081`."""
-    if value == 0:
-        return "0"
-    if value >= 100:
-        return f"{value:,.0f}"
-    return f"{value:.2f}" if value >= 0.095 else f"{value:.2g}"
 
 
 def by_level(run: Run, caption: str, figures: Sequence[tuple[str, str, Format]]) -> Table:

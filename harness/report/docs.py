@@ -25,10 +25,11 @@ from pathlib import Path
 from harness.charts import style
 from harness.errors import LabError
 from harness.report.build import build
-from harness.report.comparison import ROWS, plain_ratio
+from harness.report.comparison import ROWS
 from harness.report.markdown import block_text, table
 from harness.report.model import Section, Table
 from harness.report.source import Source, load_source
+from harness.units import ratio as plain_ratio
 
 FILES = ("README.md", "docs/results.md")
 _BLOCK = re.compile(
