@@ -1,11 +1,11 @@
 """The reference run, whole: `python -m benchmarks.reference` (about 15 minutes, nothing beside it).
 
 Makes, one after the other, what `results/reference` consists of: the sweep over the document's
-levels; the same backends at 2,000 RPS driven by a closed loop (`closed-loop/`); the highest rate
-that each sustains (`capacity/`, without its raw rows); what no trial can stamp (`anatomy.json`) and
-what claims need besides (`claims.json`), both measured after the sweep; then the charts and the
-report. Each part is kept in `build/reference` until the whole is there, so that a run that was
-interrupted goes on where it stopped. `labrun report --docs` then renews the texts.
+levels; the same backends driven by a closed loop, without overload and with it (`closed-loop/`);
+the highest rate that each sustains (`capacity/`, without its raw rows); what no trial can stamp
+(`anatomy.json`) and what claims need besides (`claims.json`), both measured after the sweep; then
+the charts and the report. Each part is kept in `build/reference` until the whole is there, so that
+a run that was interrupted goes on where it stopped. `labrun report --docs` then renews the texts.
 """
 
 from __future__ import annotations
@@ -25,11 +25,12 @@ from harness.report.source import CAPACITY, CLOSED_LOOP, saved_anatomy
 from harness.store import REQUESTS_FILE, TIMELINE_FILE, load_run
 
 BUILD, TARGET = Path("build/reference"), Path("results/reference")
-PARTS = {
+PARTS = {  # the runs, by the name of their folder
     "sweep": ("compare", "--sweep"),
-    CLOSED_LOOP: ("compare", "--rps", "2000", "--driver", "closed-loop"),
+    CLOSED_LOOP: ("compare", "--rps", "2000,10000", "--rounds", "3", "--duration", "3",
+                  "--driver", "closed-loop"),
     CAPACITY: ("capacity",),
-}
+}  # fmt: skip
 
 
 def tell(line: str) -> None:

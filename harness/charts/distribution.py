@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 _TICKS = (0.0, 50.0, 90.0, 99.0, 99.9, 99.99, 99.999)
 _POINTS = 240
-_MOST_PANELS = 5
 
 Floats = npt.NDArray[np.float64]
 
@@ -30,11 +29,11 @@ def draw(run: Run, requests: pd.DataFrame) -> Figure:
     """
     if requests.empty:
         return style.nothing_to_draw(run, "no request was recorded")
-    levels = run.settings.rps[:_MOST_PANELS]
-    figure = style.new_figure(8.0 if len(levels) < 3 else 3.1 * len(levels), 4.8)
+    levels = style.chosen_levels(run)
+    figure = style.new_figure(8.0 if len(levels) < 3 else 9.6, 4.8)
     panels = figure.subplots(1, len(levels), sharey=True, squeeze=False)[0]
     for axes, rps in zip(panels, levels, strict=True):
-        _panel(axes, run, requests[requests["level"] == rps])
+        _panel(axes, run, requests[requests["level"] == rps], _TICKS[len(levels) > 1 :])
         if len(levels) > 1:
             axes.set_title(f"{style.level_label(rps)} RPS", loc="left")
     panels[0].set_ylabel("response time, from the intended time (log scale)")
@@ -56,8 +55,9 @@ def _title(run: Run) -> str:
     )
 
 
-def _panel(axes: Axes, run: Run, requests: pd.DataFrame) -> None:
+def _panel(axes: Axes, run: Run, requests: pd.DataFrame, ticks: tuple[float, ...] = _TICKS) -> None:
     deepest = 1.0
+    failures = []
     for look in style.looks(run):
         mine = requests[requests["slot"] == look.slot]
         rounds = [curve(part) for _, part in mine.groupby("round") if len(part)]
@@ -73,11 +73,13 @@ def _panel(axes: Axes, run: Run, requests: pd.DataFrame) -> None:
         if len(rounds) > 1:
             _band(axes, rounds, colour)
         if share_ok < 1:
-            _note_failures(axes, x, y, share_ok, colour)
+            failures.append((look, x, y, share_ok))
+    for look, x, y, share_ok in failures:
+        _note_failures(axes, look, x, y, share_ok, deepest)
     axes.set_yscale("log")
     style.time_axis(axes)
-    ticks = [t for t in _TICKS if position(t / 100) <= deepest + 0.15]
-    axes.set_xticks([position(t / 100) for t in ticks], [f"{t:g}" for t in ticks])
+    shown = [t for t in ticks if position(t / 100) <= deepest + 0.15]
+    axes.set_xticks([position(t / 100) for t in shown], [f"{t:g}" for t in shown])
     axes.set_xlabel("percentile of scheduled requests")
     axes.minorticks_off()
 
@@ -112,11 +114,16 @@ def _band(axes: Axes, rounds: list[tuple[Floats, Floats, float]], colour: str) -
     )
 
 
-def _note_failures(axes: Axes, x: Floats, y: Floats, share_ok: float, colour: str) -> None:
+def _note_failures(
+    axes: Axes, look: style.Look, x: Floats, y: Floats, share_ok: float, deepest: float
+) -> None:
+    """Where a curve stops for want of successes; the words go where there is room."""
     words = f"{1 - share_ok:.2%} not ok"
     if len(x):
-        axes.plot(x[-1], y[-1], marker="X", color=colour, markersize=8)
-        axes.annotate(words, (x[-1], y[-1]), xytext=(-4, 6), textcoords="offset points",
-                      ha="right", color=style.INK, fontsize=8.5)  # fmt: skip
+        left = x[-1] < deepest / 2
+        axes.plot(x[-1], y[-1], marker="X", color=look.colour, markersize=8)
+        axes.annotate(words, (x[-1], y[-1]), xytext=(8, -3) if left else (-4, 6),
+                      textcoords="offset points", ha="left" if left else "right",
+                      color=style.INK, fontsize=8.5)  # fmt: skip
     else:
-        axes.plot([], [], marker="X", color=colour, label=words)
+        axes.plot([], [], marker="X", color=look.colour, label=words)

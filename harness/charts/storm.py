@@ -26,7 +26,7 @@ def draw(run: Run, timeline: pd.DataFrame) -> Figure:
     """Backends above one another on the same axes; the first valid round bold, others faint."""
     if timeline.empty:
         return style.nothing_to_draw(run, "no step was observed")
-    levels = chosen_levels(run)
+    levels = style.chosen_levels(run)
     found = style.looks(run)
     figure = style.new_figure(max(8.0, 4.0 * len(levels)), 1.3 + 1.9 * len(found))
     grid = figure.subplots(len(found), len(levels), sharex=True, sharey=True, squeeze=False)
@@ -53,14 +53,6 @@ def draw(run: Run, timeline: pd.DataFrame) -> Figure:
     what = "Bold: the first valid round; faint: the others"
     style.head(figure, _title(run), style.subtitle(run, what))
     return figure
-
-
-def chosen_levels(run: Run) -> list[float]:
-    """All levels up to three, else the lowest, the nearest to 2,000 RPS, and the highest."""
-    levels = sorted(run.settings.rps)
-    if len(levels) <= 3:
-        return levels
-    return sorted({levels[0], style.nearest_level(run), levels[-1]})
 
 
 def _panel(axes: Axes, run: Run, look: style.Look, rps: float, timeline: pd.DataFrame) -> None:

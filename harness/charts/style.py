@@ -191,6 +191,14 @@ def nearest_level(run: Run, wanted: float = 2000.0) -> float:
     return min(run.settings.rps, key=lambda rps: abs(rps - wanted))
 
 
+def chosen_levels(run: Run) -> list[float]:
+    """All levels up to three, else the lowest, the nearest to 2,000 RPS, and the highest."""
+    levels = sorted(run.settings.rps)
+    if len(levels) <= 3:
+        return levels
+    return sorted({levels[0], nearest_level(run), levels[-1]})
+
+
 def comparison(run: Run, metric: str, rps: float) -> Comparison | None:
     """The first contender's comparison of a metric at a level, where there is one."""
     for found in run.comparisons:

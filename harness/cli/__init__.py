@@ -356,7 +356,7 @@ def claims(
 ) -> None:
     """Judge every claim of the design document by what is measured here.
 
-    example: labrun claims results/readme
+    example: labrun claims results/reference
     """
     from harness.cli.claims_options import ClaimsOptions, claims_settings
 
@@ -463,7 +463,7 @@ def export(
 ) -> None:
     """Write a run's figures to standard output in a format of others.
 
-    example: labrun export results/readme --format csv
+    example: labrun export results/reference --format csv
     """
     from harness.cli.export import export_command
 

@@ -6,7 +6,7 @@ drift from its data. Names:
 
 finding              the finding at the level nearest to 2,000 RPS
 terminal             what `labrun compare` prints
-picture:CHART        a chart of the folder as an image
+picture:CHART        a chart of the folder as an image; `capacity` is that of its capacity/
 verdicts             how many of the document's claims hold, in a sentence
 section:ID           a section of the report, as Markdown, without its heading
 table:ID             only the tables of it that are not folded
@@ -22,13 +22,14 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from harness.analysis.anatomy import anatomy_finding
 from harness.charts import style
 from harness.errors import LabError
 from harness.report.build import build
 from harness.report.comparison import ROWS
 from harness.report.markdown import block_text, table
 from harness.report.model import Section, Table
-from harness.report.source import Source, load_source
+from harness.report.source import CAPACITY, Source, load_source
 from harness.units import ratio as plain_ratio
 
 FILES = ("README.md", "docs/results.md")
@@ -81,7 +82,8 @@ def _written(
     if kind in extra:
         return extra[kind](source, folder)
     if kind == "picture":
-        address = os.path.relpath(Path(folder) / "charts" / f"{rest}.png", beside)
+        inside = Path(folder) / CAPACITY if rest == CAPACITY else Path(folder)
+        address = os.path.relpath(inside / "charts" / f"{rest}.png", beside)
         return f"![{_title(source, rest)}]({address})"
     writers: dict[str, Callable[[Source, str], str]] = {
         "finding": lambda found, _: build(found).finding[0],
@@ -102,6 +104,10 @@ def _written(
 def _title(source: Source, chart: str) -> str:
     from harness.charts import figure
 
+    if chart == "anatomy" and source.anatomy is not None:
+        return anatomy_finding(source.anatomy)
+    if chart == CAPACITY and source.capacity is not None:
+        return source.capacity.finding or ""
     drawn = figure(chart, source.run, source.requests, source.timeline)
     return style.words(drawn).title
 

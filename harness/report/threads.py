@@ -22,7 +22,7 @@ def storm_section(source: Source) -> Section:
         return Section("storm", title, (Missing("No step of any trial was observed.",
                                                 "labrun compare --rps 2000"),))  # fmt: skip
     main = style.nearest_level(run)
-    levels = [main, *(rps for rps in storm.chosen_levels(run) if rps != main)]
+    levels = [main, *(rps for rps in style.chosen_levels(run) if rps != main)]
     charts = tuple(
         chart(f"storm-{rps:g}".replace(".", "-"),
               partial(storm.draw, only(run, rps), at_level(source, rps)))

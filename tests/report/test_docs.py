@@ -53,7 +53,7 @@ def test_another_run_can_be_named(copy: Path) -> None:
      ("median:client.response_us.p50@1/x", "no figure"), ("ratio:x@1", "no ratio")],
 )  # fmt: skip
 def test_a_name_that_is_not_known_is_told(copy: Path, name: str, words: str) -> None:
-    text = f"<!-- result:{name} results/readme -->x<!-- /result -->"
+    text = f"<!-- result:{name} results/reference -->x<!-- /result -->"
     (copy / "README.md").write_text(text, "utf-8")
     with pytest.raises(LabError, match=words):
         renewed_texts(copy)
