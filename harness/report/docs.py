@@ -20,6 +20,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Mapping
+from functools import cached_property, partial
 from pathlib import Path
 
 from harness.analysis.anatomy import anatomy_finding
@@ -28,7 +29,7 @@ from harness.errors import LabError
 from harness.report.build import build
 from harness.report.comparison import ROWS
 from harness.report.markdown import block_text, table
-from harness.report.model import Section, Table
+from harness.report.model import Report, Section, Table
 from harness.report.source import CAPACITY, Source, load_source
 from harness.units import ratio as plain_ratio
 
@@ -49,12 +50,12 @@ def rewrite(
     `extra` writes blocks that only the command line can. Raises `LabError` for a name that is
     unknown and for a run that cannot be read.
     """
-    sources: dict[str, Source] = {}
+    runs: dict[str, _Read] = {}
 
-    def source_of(name: str) -> Source:
-        if name not in sources:
-            sources[name] = load_source(root / name)
-        return sources[name]
+    def read(name: str) -> _Read:
+        if name not in runs:
+            runs[name] = _Read(load_source(root / name))
+        return runs[name]
 
     texts = {}
     for file in (root / name for name in FILES):
@@ -67,7 +68,7 @@ def rewrite(
 
         def renewed(found: re.Match[str], file: Path = file) -> str:
             name, run = found["name"], folder or found["folder"]
-            text = _written(name, run, source_of(run), extra, file.parent.relative_to(root))
+            text = _written(name, run, read(run), extra, file.parent.relative_to(root))
             edge = "\n" if "\n" in found["text"] else ""
             return f"<!-- result:{name} {run} -->{edge}{text}{edge}<!-- /result -->"
 
@@ -75,30 +76,45 @@ def rewrite(
     return texts
 
 
-def _written(
-    name: str, folder: str, source: Source, extra: Mapping[str, Writer], beside: Path
-) -> str:
+class _Read:
+    """A run, and its report, which is built once and only where a block needs it."""
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+
+    @cached_property
+    def report(self) -> Report:
+        return build(self.source)
+
+    def section(self, name: str) -> Section:
+        for section in self.report.sections:
+            if section.id == name:
+                return section
+        raise LabError(f"a report has no section {name!r}")
+
+
+def _written(name: str, folder: str, run: _Read, extra: Mapping[str, Writer], beside: Path) -> str:
     kind, _, rest = name.partition(":")
     if kind in extra:
-        return extra[kind](source, folder)
+        return extra[kind](run.source, folder)
     if kind == "picture":
         inside = Path(folder) / CAPACITY if rest == CAPACITY else Path(folder)
         address = os.path.relpath(inside / "charts" / f"{rest}.png", beside)
-        return f"![{_title(source, rest)}]({address})"
-    writers: dict[str, Callable[[Source, str], str]] = {
-        "finding": lambda found, _: build(found).finding[0],
-        "verdicts": lambda found, _: block_text(_section(found, "claims").blocks[0]),
-        "section": lambda found, which: "\n\n".join(map(block_text, _section(found, which).blocks)),
-        "table": lambda found, which: "\n\n".join(
-            table(block) for block in _section(found, which).blocks if isinstance(block, Table)
+        return f"![{_title(run.source, rest)}]({address})"
+    writers: dict[str, Callable[[str], str]] = {
+        "finding": lambda _: run.report.finding[0],
+        "verdicts": lambda _: block_text(run.section("claims").blocks[0]),
+        "section": lambda which: "\n\n".join(map(block_text, run.section(which).blocks)),
+        "table": lambda which: "\n\n".join(
+            table(block) for block in run.section(which).blocks if isinstance(block, Table)
         ),
-        "median": _median,
-        "ratio": _ratio,
-        "setting": _setting,
+        "median": partial(_median, run.source),
+        "ratio": partial(_ratio, run.source),
+        "setting": partial(_setting, run.source),
     }
     if kind not in writers:
         raise LabError(f"there is no result {name!r}; see the names in harness/report/docs.py")
-    return writers[kind](source, rest)
+    return writers[kind](rest)
 
 
 def _title(source: Source, chart: str) -> str:
@@ -110,13 +126,6 @@ def _title(source: Source, chart: str) -> str:
         return source.capacity.finding or ""
     drawn = figure(chart, source.run, source.requests, source.timeline)
     return style.words(drawn).title
-
-
-def _section(source: Source, name: str) -> Section:
-    for section in build(source).sections:
-        if section.id == name:
-            return section
-    raise LabError(f"a report has no section {name!r}")
 
 
 def _median(source: Source, place: str) -> str:

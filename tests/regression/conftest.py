@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from harness.record import Run
-from harness.store import load_run
+from tests.support.reference import reference_level
 
 ROOT = Path(__file__).parents[2]
 Labrun = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -19,7 +19,7 @@ Labrun = Callable[..., "subprocess.CompletedProcess[str]"]
 @pytest.fixture(scope="session")
 def reference() -> Run:
     """A real run of both backends, five rounds at one level."""
-    return load_run(ROOT / "results" / "readme")
+    return reference_level()
 
 
 @pytest.fixture

@@ -13,17 +13,23 @@ import pytest
 from harness.analysis.compare import build_cells, build_comparisons
 from harness.record import OUTCOMES, Run, Settings, Trial
 from harness.report.source import Source, load_source
-
-ROOT = Path(__file__).parents[2]
-README_RUN = ROOT / "results" / "readme"
+from tests.support.reference import write_reference_level
 
 Change = Callable[..., Source]
 
 
 @pytest.fixture(scope="session")
-def source() -> Source:
-    """The run that the README shows."""
-    return load_source(README_RUN)
+def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A level of the reference run. Not to be changed."""
+    folder = tmp_path_factory.mktemp("reference")
+    write_reference_level(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def source(run_folder: Path) -> Source:
+    """The same, read."""
+    return load_source(run_folder)
 
 
 def with_settings(run: Run, trials: list[Trial], **changes: Any) -> Run:

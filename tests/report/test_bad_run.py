@@ -11,8 +11,6 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-RUN = ROOT / "results" / "readme"
 FILES = ("run.json", "requests.parquet", "timeline.parquet")
 
 Labrun = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -32,12 +30,12 @@ def labrun(tmp_path: Path) -> Labrun:
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """A copy of the README's run, to be damaged."""
+def folder(tmp_path: Path, run_folder: Path) -> Path:
+    """A copy of a real run, to be damaged."""
     copy = tmp_path / "results" / "20261124T000000Z-copy"
     copy.mkdir(parents=True)
     for name in FILES:
-        shutil.copy(RUN / name, copy / name)
+        shutil.copy(run_folder / name, copy / name)
     return copy
 
 

@@ -21,28 +21,32 @@ def test_no_figure_has_drifted_from_its_run() -> None:
         assert before == after, f"{file} is out of date: labrun report --docs renews it"
 
 
+def block(name: str) -> str:
+    return f"Before <!-- result:{name} results/run -->x<!-- /result --> and after."
+
+
 @pytest.fixture
-def copy(tmp_path: Path) -> Path:
-    """The texts and the runs that they name, elsewhere."""
+def copy(tmp_path: Path, run_folder: Path) -> Path:
+    """Small texts, and the run that they name."""
     for name in FILES:
         (tmp_path / name).parent.mkdir(exist_ok=True)
-        shutil.copy(ROOT / name, tmp_path / name)
-        for folder in set(re.findall(r"<!-- result:\S+ (\S+) -->", (ROOT / name).read_text())):
-            shutil.copytree(ROOT / folder, tmp_path / folder, dirs_exist_ok=True)
+        (tmp_path / name).write_text(block("setting:rounds"), "utf-8")
+    shutil.copytree(run_folder, tmp_path / "results" / "run")
     return tmp_path
 
 
 def test_a_figure_changed_by_hand_is_noticed_and_renewed(copy: Path) -> None:
     file = copy / "README.md"
-    right = file.read_text("utf-8")
-    file.write_text(right.replace("× the CPU per request", "0× the CPU per request"), "utf-8")
+    file.write_text(block("ratio:server.cpu_us_per_request.total@2000"), "utf-8")
+    _, right = renewed_texts(copy)[file]
+    assert re.search(r"-->[\d.]+× \([\d.]+ to [\d.]+\)<!-- /result --> and after", right)
+    file.write_text(right.replace("× (", "0× ("), "utf-8")
     before, after = renewed_texts(copy)[file]
     assert before != after == right
 
 
 def test_another_run_can_be_named(copy: Path) -> None:
-    (named,) = set(re.findall(r"<!-- result:\S+ (\S+) -->", (copy / "README.md").read_text()))
-    shutil.copytree(copy / named, copy / "results" / "other")
+    shutil.copytree(copy / "results" / "run", copy / "results" / "other")
     for _, after in renewed_texts(copy, "results/other").values():
         assert set(re.findall(r"<!-- result:\S+ (\S+) -->", after)) == {"results/other"}
 
@@ -53,7 +57,6 @@ def test_another_run_can_be_named(copy: Path) -> None:
      ("median:client.response_us.p50@1/x", "no figure"), ("ratio:x@1", "no ratio")],
 )  # fmt: skip
 def test_a_name_that_is_not_known_is_told(copy: Path, name: str, words: str) -> None:
-    text = f"<!-- result:{name} results/reference -->x<!-- /result -->"
-    (copy / "README.md").write_text(text, "utf-8")
+    (copy / "README.md").write_text(block(name), "utf-8")
     with pytest.raises(LabError, match=words):
         renewed_texts(copy)
