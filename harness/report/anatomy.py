@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from harness.analysis.anatomy import Anatomy, Life, Step, anatomy_finding, dissect, notes
+from harness.analysis.anatomy import Anatomy, Life, Step, dissect, notes
 from harness.charts import anatomy as drawing
 from harness.charts import style
 from harness.report.comparison import labels
@@ -24,7 +24,11 @@ def anatomy_section(source: Source) -> Section:
         words = "No valid trial at this level has stamps of its steps. They are measured by:"
         return Section("anatomy", title, (Missing(words, "labrun anatomy"),))
     drawn = chart("anatomy", partial(drawing.draw, run, anatomy))
-    blocks = (Paragraph(anatomy_finding(anatomy)), drawn, _table(anatomy, labels(run)))
+    words = (
+        f"Where the time of a typical request goes at {rate(anatomy.rps)}, from accept() on, and "
+        "what the document says of each step."
+    )
+    blocks = (Paragraph(words), drawn, _table(anatomy, labels(run)))
     return Section("anatomy", title, (*blocks, Listing(tuple(notes(anatomy)))))
 
 
