@@ -30,6 +30,7 @@ TrialClass = Literal["sound", "server-saturated", "generator-limited"]
 Verdict = Literal["better", "worse", "cannot-tell", "not-comparable"]
 Driver = Literal["open-loop", "closed-loop", "locust"]
 Arrivals = Literal["poisson", "constant"]
+UserClass = Literal["fast", "socket"]
 
 
 class Quantiles(msgspec.Struct, frozen=True, kw_only=True):
@@ -431,6 +432,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     seed: int
     max_threads: int | None = None
     python: str | None = None
+    user_class: UserClass | None = None  # Locust's, and how many processes they are in beside
+    locust_workers: int | None = None  # the master; 0: one process for all
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):

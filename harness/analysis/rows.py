@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -32,6 +32,14 @@ class Rows:
     code: Ints
     in_flight_max: int
 
+    def first(self, count: int) -> Rows:
+        """The first rows alone, as if there were no others."""
+        kept = {
+            name: getattr(self, name)[:count]
+            for name in ("intended", "client", "allowed", "sent", "connected", "ended", "code")
+        }
+        return replace(self, in_flight_max=most_in_flight(kept["sent"], kept["ended"]), **kept)
+
     @property
     def outcome(self) -> Ints:
         """0 open, else the outcome's number in the ledger."""
@@ -41,6 +49,16 @@ class Rows:
     def detail(self) -> Ints:
         """HTTP status, or the cause of an unsent request."""
         return self.code // L.DETAIL
+
+
+def most_in_flight(sent: Ints, ended: Ints) -> int:
+    """The most requests that were on their way at the same time; times in nanoseconds."""
+    flown = (sent >= 0) & (ended >= 0)
+    if not flown.any():
+        return 0
+    moments = np.sort(sent[flown])
+    begun = np.arange(1, len(moments) + 1)
+    return int((begun - np.searchsorted(np.sort(ended[flown]), moments, side="right")).max())
 
 
 def copy_rows(ledger: L.Ledger) -> Rows:

@@ -12,6 +12,7 @@ from harness.load import ledger as L
 from harness.load.worker import Summary
 from harness.record import (
     Client,
+    Driver,
     Kernel,
     Lag,
     Outcomes,
@@ -24,6 +25,8 @@ from harness.record import (
 # A generator that is this late at p99, or did not get this share off at all, was the limit.
 LAG_LIMIT_US = 1000.0
 UNSENT_LIMIT = 0.001
+# Locust itself warns above this: its users then wait for one another, and call that latency.
+LOCUST_CPU_LIMIT = 0.9
 # Below this share of ok the server did not keep up with the offered load.
 SATURATED_BELOW = 0.99
 # Little's law holds exactly for complete accounts; a gap beyond this is an error in them.
@@ -145,6 +148,25 @@ def classify(client: Client) -> tuple[TrialClass, str | None]:
     return "sound", None
 
 
+def classify_locust(
+    client: Client, asked: float, summary: Summary | None
+) -> tuple[TrialClass, str | None]:
+    """The same for Locust, whose users send less when they wait for answers: whether the server or
+    Locust itself was slow is told by how much of its CPU Locust used. `asked`: requests."""
+    if summary is not None and summary.failure is not None:
+        return "generator-limited", summary.failure
+    used = client.generator_cpu_share
+    if used is not None and used > LOCUST_CPU_LIMIT:
+        return "generator-limited", (
+            f"Locust used {used:.0%} of a CPU (limit {LOCUST_CPU_LIMIT:.0%}), so it timed itself"
+        )
+    if client.scheduled < SATURATED_BELOW * asked:
+        return "server-saturated", None
+    if client.success_rate is not None and client.success_rate < SATURATED_BELOW:
+        return "server-saturated", None
+    return "sound", None
+
+
 def build_trial(
     planned: PlannedTrial,
     started: str,
@@ -154,11 +176,15 @@ def build_trial(
     kernel: Kernel,
     window: ServerWindow | None,
     failure: str | None,
+    driver: Driver = "open-loop",
 ) -> Trial:
     """The record of a trial. `failure` says what ended it early, if anything did."""
     client = client_figures(rows, duration_s, summary)
     window_s = window_length_s(rows, duration_s)
-    kind, reason = classify(client)
+    if driver == "locust":
+        kind, reason = classify_locust(client, planned.rps * duration_s, summary)
+    else:
+        kind, reason = classify(client)
     server = None if window is None else server_figures(window)
     if failure is not None:
         kind, reason = "server-saturated", failure
@@ -179,10 +205,26 @@ def build_trial(
         warnings=[
             *trial_warnings(rows, client, window_s, server),
             *failure_causes(rows, client, kernel),
+            *(locust_warnings(client, planned.rps * duration_s) if driver == "locust" else ()),
         ],
         workload=planned.workload,
         workers=planned.workers,
     )
+
+
+def locust_warnings(client: Client, asked: float) -> list[str]:
+    """What a closed loop of users did to its own figures."""
+    told = []
+    if client.scheduled < SATURATED_BELOW * asked:
+        told.append(
+            f"Locust's users sent {client.scheduled:,} of {asked:,.0f} requests: whoever waits for "
+            "an answer sends nothing, so what the rest would have waited is not in the figures"
+        )
+    if client.lag_us.p99 is not None and client.lag_us.p99 > LAG_LIMIT_US:
+        told.append(
+            f"Locust was {client.lag_us.p99 / 1e3:.1f} ms late at p99, and counts that as response"
+        )
+    return told
 
 
 def trial_warnings(rows: Rows, client: Client, window_s: float, server: Server | None) -> list[str]:

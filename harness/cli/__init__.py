@@ -79,8 +79,18 @@ def compare(
     arrivals: Arrivals = "poisson",
     workload: Workload = "ingest",
     driver: Annotated[
-        str, typer.Option(help="open-loop; closed-loop shows what most tools leave out.")
+        str, typer.Option(help="open-loop; closed-loop or locust: what most tools leave out.")
     ] = "open-loop",
+    users: Annotated[
+        int | None, typer.Option(help="Locust's users (100), who share the rate: --clients.")
+    ] = None,
+    user_class: Annotated[
+        str | None,
+        typer.Option(help="Locust: socket, or fast (FastHttpUser): what does its client cost?"),
+    ] = None,
+    locust_workers: Annotated[
+        int | None, typer.Option(help="Locust: processes that the users are in; one is the limit?")
+    ] = None,
     workers: Workers = 16,
     queue_size: QueueSize = 10_000,
     stack_size: StackSize = "2MiB",
@@ -127,6 +137,9 @@ def compare(
         plot=plot,
         max_threads=max_threads,
         python=python,
+        users=users,
+        user_class=user_class,
+        locust_workers=locust_workers,
     )
     settings = make_settings(options)
     from harness.cli.compare import compare_command
@@ -501,6 +514,29 @@ def serve(arguments: Annotated[list[str] | None, typer.Argument()] = None) -> No
     from servers.__main__ import main as serve_main
 
     raise typer.Exit(serve_main(arguments or ["--help"], prog="labrun serve"))
+
+
+@app.command()
+def locust(
+    backend: Annotated[str, typer.Argument(help="Which server to start.")] = "thread-pool",
+    web_port: Annotated[
+        int, typer.Option(help="Port of the page, on loopback; 0: any that is free.")
+    ] = 8089,
+    user_class: Annotated[
+        str, typer.Option(help="socket, or fast (Locust's FastHttpUser).")
+    ] = "socket",
+    workload: Workload = "ingest",
+    workers: Workers = 16,
+) -> None:
+    """Start a server and Locust's web page on it; Ctrl-C ends both.
+
+    example: labrun locust thread-per-request --web-port 0
+    """
+    from harness.cli.locust import LocustOptions, locust_command
+
+    raise typer.Exit(
+        locust_command(LocustOptions(backend, web_port, user_class, workload, workers))
+    )
 
 
 @app.command()

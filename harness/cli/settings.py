@@ -8,7 +8,7 @@ from typing import cast
 
 from harness.cli import options as check
 from harness.errors import LabError
-from harness.record import Arrivals, Driver, Settings
+from harness.record import Arrivals, Driver, Settings, UserClass
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +38,9 @@ class CompareOptions:
     plot: bool = False
     max_threads: int | None = None
     python: str | None = None
+    users: int | None = None
+    user_class: str | None = None
+    locust_workers: int | None = None
 
 
 def make_settings(options: CompareOptions) -> Settings:
@@ -58,8 +61,7 @@ def make_settings(options: CompareOptions) -> Settings:
         check.between("--switch-interval", options.switch_interval_s, 1e-6, 10)
     check.one_of("--arrivals", options.arrivals, Arrivals)
     check.one_of("--driver", options.driver, Driver)
-    if options.driver == "locust":
-        raise LabError("--driver locust is not there yet; take open-loop or closed-loop")
+    clients, by_locust = _users(options), options.driver == "locust"
     check.check_length(rates, options.duration_s)
     workload = check.parsed("--workload", options.workload, check.parse_workload)
     stack_size = check.parsed("--stack-size", options.stack_size, check.parse_stack_size)
@@ -69,7 +71,7 @@ def make_settings(options: CompareOptions) -> Settings:
         rounds=options.rounds,
         duration_s=options.duration_s,
         warmup_s=options.warmup_s,
-        clients=options.clients,
+        clients=clients,
         timeout_s=options.timeout_s,
         arrivals=cast(Arrivals, options.arrivals),
         workload=str(workload),
@@ -78,13 +80,46 @@ def make_settings(options: CompareOptions) -> Settings:
         queue_size=options.queue_size,
         stack_size_bytes=stack_size,
         backlog=options.backlog,
-        rate_limit_per_s=rate_limit(rates, options.clients),
+        rate_limit_per_s=rate_limit(rates, clients),
         lock_stacks=options.lock_stacks,
         switch_interval_s=options.switch_interval_s,
         seed=options.seed,
         max_threads=options.max_threads,
         python=options.python,
+        user_class=cast(UserClass, options.user_class or "socket") if by_locust else None,
+        locust_workers=(options.locust_workers or 0) if by_locust else None,
     )
+
+
+def _users(options: CompareOptions) -> int:
+    """How many clients there are; Locust's are users. Raises `LabError`."""
+    given = [
+        name
+        for name, value in (
+            ("--users", options.users),
+            ("--user-class", options.user_class),
+            ("--locust-workers", options.locust_workers),
+        )
+        if value is not None
+    ]
+    if options.driver != "locust":
+        if given:
+            raise LabError(
+                f"{' and '.join(given)}: only Locust has these; add --driver locust or leave it out"
+            )
+        return options.clients
+    if options.user_class is not None:
+        check.one_of("--user-class", options.user_class, UserClass)
+    if options.locust_workers is not None:
+        check.between("--locust-workers", options.locust_workers, 0, 64)
+    users = options.clients if options.users is None else options.users
+    check.between("--users", users, 1, 10_000)
+    if options.locust_workers is not None and users < options.locust_workers:
+        raise LabError(
+            f"--locust-workers {options.locust_workers}: {users} users cannot be spread over that "
+            "many; take fewer workers or more --users"
+        )
+    return users
 
 
 def rate_limit(rates: list[float], clients: int) -> int:

@@ -133,6 +133,12 @@ def notes(run: Run) -> list[str]:
             "Closed loop: a client whose last request is slow sends the next one late, so service "
             "times leave out that waiting; response times count from the intended time."
         )
+    if run.settings.driver == "locust":
+        lines.append(
+            f"Driven by Locust ({run.settings.user_class} users), a closed loop: a user whose last "
+            "request is slow sends the next one late, so the waiting of those who were not sent is "
+            "left out; and Locust's own lateness is in every response time."
+        )
     if run.settings.max_threads is not None:
         lines.append(
             f"--max-threads {run.settings.max_threads}: thread-per-request was bounded, which the "

@@ -19,6 +19,7 @@ from typing import IO, Self
 import msgspec
 
 from harness.errors import LabError
+from harness.load.locust_order import LocustOrder, WebOrder, WebReady
 from harness.load.worker import Order, Summary
 from harness.observe.sampler import Observation
 
@@ -190,6 +191,29 @@ class GeneratorProcess(_Child):
     def summary(self, line: bytes) -> Summary:
         """Its last line."""
         return msgspec.json.decode(line, type=Summary)
+
+
+class LocustProcess(GeneratorProcess):
+    """Locust in the generator's place: the same ledger, the same words."""
+
+    def __init__(self, order: LocustOrder) -> None:
+        command = [sys.executable, "-P", "-m", "harness.load.locust_run"]
+        _Child.__init__(self, "locust", command, pass_fds=(order.measured_fd,))
+        self.tell(msgspec.json.encode(order))
+
+
+class LocustPage(_Child):
+    """Locust's web page. Raises `LabError` when there can be none."""
+
+    def __init__(self, order: WebOrder) -> None:
+        super().__init__("locust page", [sys.executable, "-P", "-m", "harness.load.locust_web"])
+        try:
+            self.tell(msgspec.json.encode(order))
+            self.url = msgspec.json.decode(self.must_say(_START_S), type=WebReady).url
+        except ProcessDied as error:
+            last = self.last_words()
+            self.stop()
+            raise LabError(last or str(error)) from error
 
 
 class SamplerProcess(_Child):

@@ -18,11 +18,13 @@ from harness.experiment.cpus import CpuPlan
 from harness.experiment.plan import PlannedTrial
 from harness.experiment.processes import (
     GeneratorProcess,
+    LocustProcess,
     ProcessDied,
     SamplerProcess,
     ServerProcess,
 )
 from harness.load import ledger as L
+from harness.load.locust_order import LocustOrder, most_requests
 from harness.load.schedule import make_schedule
 from harness.load.worker import Order, Summary
 from harness.observe.control import ControlClient, ControlLost
@@ -148,6 +150,30 @@ def make_order(
     )
 
 
+def locust_order(
+    planned: PlannedTrial,
+    server: ServerProcess,
+    settings: Settings,
+    cpus: CpuPlan,
+    measured: L.Ledger,
+) -> LocustOrder:
+    """What Locust is to do."""
+    return LocustOrder(
+        host=server.ready.host,
+        port=server.ready.port,
+        body=BODY,
+        users=settings.clients,
+        rps=planned.rps,
+        user_class=settings.user_class or "socket",
+        workers=settings.locust_workers or 0,
+        warmup_s=settings.warmup_s,
+        duration_s=settings.duration_s,
+        timeout_s=settings.timeout_s,
+        cpus=sorted(cpus.generator) if cpus.pinned else [],
+        measured_fd=measured.fd,
+    )
+
+
 def run_trial(
     planned: PlannedTrial,
     settings: Settings,
@@ -161,17 +187,25 @@ def run_trial(
     and is told in the result, with all that was measured until then.
     """
     started = datetime.now(UTC).isoformat(timespec="milliseconds")
-    measured = new_ledger(settings, planned.rps, settings.duration_s, planned.seed)
+    by_locust = settings.driver == "locust"
     warmup = None
-    if settings.warmup_s > 0:
+    if by_locust:
+        most = most_requests(settings.clients, planned.rps, settings.duration_s)
+        measured = L.Ledger.create(most)
+    else:
+        measured = new_ledger(settings, planned.rps, settings.duration_s, planned.seed)
+    if settings.warmup_s > 0 and not by_locust:
         warmup = new_ledger(settings, planned.rps, settings.warmup_s, planned.warmup_seed)
     observers = cpus.observers
     with start_server(planned, settings, cpus) as server:
-        order = make_order(
-            server, settings, cpus, warmup, measured, descriptors - _RESERVED_DESCRIPTORS
-        )
+        generator: GeneratorProcess
+        if by_locust:
+            generator = LocustProcess(locust_order(planned, server, settings, cpus, measured))
+        else:
+            most = descriptors - _RESERVED_DESCRIPTORS
+            generator = GeneratorProcess(make_order(server, settings, cpus, warmup, measured, most))
         with (
-            GeneratorProcess(order) as generator,
+            generator,
             SamplerProcess(server.ready.pid, server.ready.control_port, observers) as sampler,
             ControlClient("127.0.0.1", server.ready.control_port) as control,
         ):
@@ -229,10 +263,13 @@ class _Measurement:
         looks = [o.time_wait for o in observations if o.time_wait is not None]
         kernel = deltas(before, read_kernel(), max(looks, default=None))
         rows = copy_rows(self._ledger)
+        if self._settings.driver == "locust":  # its schedule is what its users came to send
+            rows = rows.first(self._ledger.header[L.CURSOR])
         duration_s = self._settings.duration_s
         trial = build_trial(
-            self._planned, started, duration_s, rows, summary, kernel, window, failure
-        )
+            self._planned, started, duration_s, rows, summary, kernel, window, failure,
+            self._settings.driver,
+        )  # fmt: skip
         requests = requests_frame(self._planned, rows)
         timeline = timeline_frame(self._planned, rows.start_ns, observations)
         return TrialResult(trial, requests, timeline, failure)

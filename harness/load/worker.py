@@ -39,11 +39,17 @@ class Order(msgspec.Struct, frozen=True):
 
 
 class Summary(msgspec.Struct, frozen=True):
-    """What the process cost over the measured window."""
+    """What the process cost over the measured window.
+
+    `recorded`: how many requests each of several processes has in its account; `failure`: what is
+    missing from it, in a sentence without a full stop.
+    """
 
     window_ns: int
     cpu_ns: int
     involuntary_switches: int
+    recorded: list[int] = []
+    failure: str | None = None
 
 
 def _cpu_ns() -> int:

@@ -69,6 +69,13 @@ def test_the_open_loop_engine_is_free_of_gevent_and_numpy() -> None:
     )
 
 
+def test_gevent_stays_in_locusts_processes() -> None:
+    theirs = ("harness.load.locustfile", "harness.load.locust_run", "harness.load.locust_window",
+              "harness.load.locust_web", "gevent", "locust")  # fmt: skip
+    for folder in ("experiment", "observe", "analysis", "cli", "charts", "report"):
+        assert violations(HARNESS / folder, *theirs) == []
+
+
 def test_judging_never_measures() -> None:
     measuring = ("harness.experiment", "harness.observe", "harness.load", "servers", "psutil")
     assert violations(HARNESS / "regression", *measuring, "harness.charts") == []

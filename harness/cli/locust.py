@@ -1,0 +1,85 @@
+"""`labrun locust`: a backend and Locust's web page on it, until Ctrl-C."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from importlib.util import find_spec
+
+from harness.cli.settings import CompareOptions, make_settings
+from harness.errors import LabError
+from harness.experiment.cpus import CpuPlan, plan_cpus
+from harness.experiment.plan import PlannedTrial
+from harness.experiment.processes import LocustPage, ProcessDied, ServerProcess
+from harness.experiment.run import raise_descriptor_limit
+from harness.experiment.trial import server_arguments
+from harness.load.locust_order import WebOrder
+
+
+@dataclass(frozen=True, slots=True)
+class LocustOptions:
+    """The options as typed."""
+
+    backend: str
+    web_port: int
+    user_class: str
+    workload: str
+    workers: int
+
+
+def locust_command(options: LocustOptions) -> int:
+    """Start both, say where they are, end both together; the exit status."""
+    need_locust()
+    settings = make_settings(
+        CompareOptions(
+            backends=options.backend,
+            driver="locust",
+            user_class=options.user_class,
+            workload=options.workload,
+            workers=options.workers,
+        )
+    )
+    if not 0 <= options.web_port <= 65_535:
+        raise LabError(f"--web-port {options.web_port}: a port is 0 (any that is free) to 65535")
+    raise_descriptor_limit()
+    if len(settings.backends) != 1:
+        raise LabError(f"{options.backend}: the page is of one server; name one backend")
+    (backend,) = settings.backends
+    planned = PlannedTrial(backend, 0, settings.rps[0], 1, 0, settings.seed, settings.seed)
+    arguments = server_arguments(planned, settings, _shared(plan_cpus()))
+    with ServerProcess(arguments) as server:
+        ready = server.ready
+        order = WebOrder(ready.host, ready.port, "127.0.0.1", ready.control_port,
+                         options.web_port, options.user_class)  # fmt: skip
+        with LocustPage(order) as page:
+            print(f"{backend}: http://{ready.host}:{ready.port}")
+            print(f"Locust: {page.url} (Ctrl-C ends both)", flush=True)
+            status = _until_one_ends(server, page)
+        server.drain()
+    return status
+
+
+def need_locust() -> None:
+    """Raises `LabError` where Locust is not installed."""
+    if find_spec("locust") is None:
+        raise LabError("Locust is not installed here; pip install locust, or make .venv/.lab")
+
+
+def _shared(cpus: CpuPlan) -> CpuPlan:
+    """No pinning: a person looks on, nothing is compared."""
+    everyone = cpus.server | cpus.generator | cpus.observers
+    return CpuPlan(everyone, everyone, everyone)
+
+
+def _until_one_ends(server: ServerProcess, page: LocustPage) -> int:
+    """130 after Ctrl-C; 2 when one of the two ended by itself."""
+    try:
+        while server.alive():
+            page.wait_for_line(1.0)
+    except KeyboardInterrupt:
+        return 130
+    except ProcessDied as error:
+        print(f"labrun: {error}", file=sys.stderr)
+        return 2
+    print(f"labrun: {server.died()}", file=sys.stderr)
+    return 2

@@ -1,0 +1,47 @@
+"""What the lab asks of Locust's process. Without gevent, so that the lab can import it."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class LocustOrder(msgspec.Struct, frozen=True):
+    """One trial. `workers`: processes beside the master; 0: one process does it all. `number` and
+    `master_port` are for a worker. `measured_fd`: the ledger's descriptor, inherited."""
+
+    host: str
+    port: int
+    body: str
+    users: int
+    rps: float
+    user_class: str
+    workers: int
+    warmup_s: float
+    duration_s: float
+    timeout_s: float
+    cpus: list[int]
+    measured_fd: int
+    number: int = 0
+    master_port: int = 0
+
+
+def most_requests(users: int, rps: float, duration_s: float) -> int:
+    """How many the users can send within a window at most: they do not catch up."""
+    return users * (int(duration_s * rps / users) + 2)
+
+
+class WebOrder(msgspec.Struct, frozen=True):
+    """Where the server is, and where the page is to be (port 0: any that is free)."""
+
+    host: str
+    port: int
+    control_host: str
+    control_port: int
+    web_port: int
+    user_class: str
+
+
+class WebReady(msgspec.Struct, frozen=True):
+    """The page's address."""
+
+    url: str

@@ -1,0 +1,55 @@
+"""Metrics as services send them: a few hundred names, tags, some batches, and bad ones if asked."""
+
+from __future__ import annotations
+
+import json
+import random
+
+_SERVICES = ("checkout", "search", "billing", "login", "catalogue", "mail", "stock", "routing")
+_THINGS = ("requests", "errors", "latency_ms", "queue.depth", "cpu.load", "memory.bytes", "retries")
+_PARTS = ("total", "mean", "p50", "p99", "max", "rate")
+_ZONES = ("a", "b", "c")
+_BATCH_SHARE, _LARGEST_BATCH = 0.1, 20
+# Each is turned down with a 400 or a 422.
+_BAD = (
+    b'{"name": "cpu.load", "value": ',
+    b'{"name": "cpu.load", "value": "much"}',
+    b'{"name": "9 lives", "value": 9}',
+    b"[]",
+)
+
+
+def names() -> list[str]:
+    """All metric names: 336."""
+    return [f"{s}.{t}.{p}" for s in _SERVICES for t in _THINGS for p in _PARTS]
+
+
+def make_bodies(count: int, seed: int, bad_share: float = 0.0) -> list[bytes]:
+    """`count` request bodies, equal for equal arguments; `bad_share` of them are bad, on average.
+
+    Raises ValueError when `bad_share` is no share.
+    """
+    if not 0.0 <= bad_share <= 1.0:
+        raise ValueError(f"a share of bad requests is 0 to 1, not {bad_share:g}")
+    chance = random.Random(seed)
+    known = names()
+    return [
+        chance.choice(_BAD) if chance.random() < bad_share else _good(chance, known)
+        for _ in range(count)
+    ]
+
+
+def _good(chance: random.Random, known: list[str]) -> bytes:
+    if chance.random() >= _BATCH_SHARE:
+        return json.dumps(_metric(chance, known)).encode()
+    size = chance.randint(2, _LARGEST_BATCH)
+    return json.dumps([_metric(chance, known) for _ in range(size)]).encode()
+
+
+def _metric(chance: random.Random, known: list[str]) -> dict[str, object]:
+    return {
+        "name": chance.choice(known),
+        "value": round(chance.lognormvariate(3.0, 1.5), 3),
+        "timestamp": 1_700_000_000 + chance.randrange(86_400),
+        "tags": {"host": f"web-{chance.randrange(40)}", "zone": chance.choice(_ZONES)},
+    }

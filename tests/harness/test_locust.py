@@ -1,0 +1,310 @@
+"""Locust as a driver: real Locust, real servers, and every request accounted for."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import psutil
+import pytest
+from playwright.sync_api import sync_playwright
+
+import harness
+from harness.cli.settings import CompareOptions, make_settings
+from harness.experiment.cpus import plan_cpus
+from harness.experiment.plan import plan_trials
+from harness.experiment.run import raise_descriptor_limit
+from harness.experiment.trial import Progress, run_trial
+from harness.load.payloads import make_bodies, names
+from harness.record import OUTCOMES
+from servers import metric
+from servers.problem import Problem
+from tests.harness.conftest import Labrun
+from tests.support.serving import RunningServer
+
+LOAD = Path(harness.__file__).parent / "load"
+SHORT = ("--rps", "200", "--rounds", "1", "--duration", "0.6", "--warmup", "0.2")
+CHROMIUM = next(
+    (path for name in ("chromium", "chromium-browser", "google-chrome")
+     if (path := shutil.which(name))), None,
+)  # fmt: skip
+
+
+def assert_accounted(trial: dict[str, Any]) -> None:
+    client, server = trial["client"], trial["server"]["requests"]
+    assert client["scheduled"] == sum(client["outcomes"][name] for name in OUTCOMES) > 0
+    sent = client["scheduled"] - client["outcomes"]["unsent"] - client["outcomes"]["refused"]
+    assert server["accepted"] == sent == server["answered"]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [(), ("--locust-workers", "2"), ("--user-class", "fast")],
+    ids=["one process", "two workers", "FastHttpUser"],
+)
+def test_every_request_is_in_both_accounts(
+    labrun: Labrun, tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    done = labrun(
+        "compare", "--driver", "locust", *SHORT, "--users", "20", "--backends", "thread-pool",
+        *options,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    (folder,) = (tmp_path / "results").iterdir()
+    record = json.loads((folder / "run.json").read_bytes())
+    settings = record["settings"]
+    assert (settings["driver"], settings["clients"]) == ("locust", 20)
+    assert settings["user_class"] == ("fast" if "fast" in options else "socket")
+    assert settings["locust_workers"] == (2 if "2" in options else 0)
+    (trial,) = record["trials"]
+    assert_accounted(trial)
+    said = " ".join(done.stdout.split())
+    assert "Driven by Locust" in said
+    assert "a closed loop" in said
+    assert "closed loop" in (folder / "report.md").read_text("utf-8")
+
+
+def test_a_worker_that_dies_is_a_named_gap() -> None:
+    settings = make_settings(
+        CompareOptions(rps="200", rounds=1, duration_s=3.0, warmup_s=0.2, driver="locust",
+                       locust_workers=2, users=10, backends="thread-pool")
+    )  # fmt: skip
+    killed: list[int] = []
+
+    def kill_one(progress: Progress) -> None:
+        """Within the window, once: the generator's second worker."""
+        workers = [
+            process
+            for process in psutil.Process().children(recursive=True)
+            if "--worker" in process.cmdline() and "harness.load.locust_run" in process.cmdline()
+        ]
+        if workers and not killed:
+            killed.append(max(process.pid for process in workers))
+            os.kill(killed[0], signal.SIGKILL)
+
+    (planned,) = plan_trials(settings)
+    result = run_trial(planned, settings, plan_cpus(), raise_descriptor_limit(), kill_one)
+    assert killed
+    trial = result.trial
+    assert not trial.valid
+    assert re.search(r"worker [12] of 2 ended in mid-run with its last account", str(trial))
+    assert trial.client.scheduled == trial.client.outcomes.total() == len(result.requests)
+
+
+def test_the_lab_takes_its_locust_with_it_when_it_is_killed(tmp_path: Path) -> None:
+    command = [sys.executable, "-P", "-m", "harness.cli", "compare", "--driver", "locust"]
+    command += ["--locust-workers", "2", "--rps", "50", "--duration", "60"]
+    lab = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    assert lab.stderr is not None
+    lab.stderr.readline()  # the first trial begins
+    family: dict[int, psutil.Process] = {}
+    while sum("--worker" in line for line in map(_words, family.values())) < 2:
+        found = psutil.Process(lab.pid).children(recursive=True)
+        family = {process.pid: process for process in found}
+    lab.kill()
+    lab.wait()
+    _, alive = psutil.wait_procs(list(family.values()), timeout=20)
+    assert alive == []
+
+
+def _words(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())
+    except psutil.NoSuchProcess:
+        return ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--users", "20"), "only Locust has these"),
+        (("--locust-workers", "2", "--driver", "closed-loop"), "only Locust has these"),
+        (("--driver", "locust", "--users", "0"), "--users"),
+        (("--driver", "locust", "--user-class", "http"), "socket"),
+        (("--driver", "locust", "--users", "2", "--locust-workers", "3"), "cannot be spread"),
+        (("--driver", "locus"), "locust"),
+    ],
+)
+def test_bad_options_are_one_sentence(
+    labrun: Labrun, arguments: tuple[str, ...], words: str
+) -> None:
+    done = labrun("compare", "--rps", "200", *arguments)
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+# ---- the locust file by itself --------------------------------------------------------------
+
+
+def test_payloads_are_as_services_send_them_and_repeat() -> None:
+    assert len(names()) == len(set(names())) > 300
+    bodies = make_bodies(500, seed=3)
+    assert bodies == make_bodies(500, seed=3) != make_bodies(500, seed=4)
+    counts = [metric.validate(metric.decode(body)) for body in bodies]
+    assert 1 in counts
+    assert max(counts) > 1
+
+
+def test_the_share_of_bad_ones_is_turned_down() -> None:
+    assert all(_is_bad(body) for body in make_bodies(50, seed=1, bad_share=1.0))
+    some = sum(map(_is_bad, make_bodies(400, seed=1, bad_share=0.25)))
+    assert 50 < some < 150
+
+
+def _is_bad(body: bytes) -> bool:
+    try:
+        metric.validate(metric.decode(body))
+    except Problem as problem:
+        return problem.status in (400, 422)
+    return False
+
+
+@pytest.mark.parametrize("user", ["MetricStreamUser", "MetricStreamSocketUser"])
+def test_the_file_works_with_the_locust_command(user: str) -> None:
+    with closing(RunningServer("thread-pool")) as server:
+        done = subprocess.run(
+            [sys.executable, "-m", "locust", "-f", str(LOAD / "locustfile.py"), "--headless",
+             "-u", "3", "-r", "3", "-t", "2s", "--bad-share", "0.3", "--json",
+             "--host", f"http://127.0.0.1:{server.port}", user],
+            capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+        counters = server.report().counters
+    assert done.returncode == 0, done.stderr  # what is turned down on purpose is no failure
+    (entry,) = json.loads(done.stdout)
+    assert entry["num_failures"] == 0
+    assert 0 < entry["num_requests"] <= counters.answered
+    assert set(counters.answered_by_status) & {"400", "422"}
+
+
+def test_a_share_that_is_none_is_told() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "locust", "-f", str(LOAD / "locustfile.py"), "--headless",
+         "--bad-share", "2"], capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "'2' is no share; give one from 0 to 1" in done.stderr
+
+
+# ---- the page -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def page(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], str, str]]:
+    """`labrun locust thread-pool`: its process, the server's address, the page's."""
+    command = [sys.executable, "-P", "-m", "harness.cli", "locust", "thread-pool", "--web-port=0"]
+    process = subprocess.Popen(
+        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    server, locust = process.stdout.readline(), process.stdout.readline()
+    yield process, server.split(": ")[1].strip(), locust.split()[1]
+    process.kill()
+    process.communicate()
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: apt-get install chromium")
+def test_the_page_shows_requests_and_the_servers_own_charts(
+    page: tuple[subprocess.Popen[str], str, str],
+) -> None:
+    process, server, url = page
+    children = psutil.Process(process.pid).children(recursive=True)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        tab = browser.new_page()
+        tab.set_default_timeout(60_000)
+        errors: list[str] = []
+        tab.on("pageerror", lambda error: errors.append(str(error)))
+        tab.goto(url)
+        assert server in tab.content()
+        tab.fill('input[name="userCount"]', "5")
+        tab.fill('input[name="spawnRate"]', "5")
+        tab.get_by_role("button", name=re.compile("^start", re.IGNORECASE)).click()
+        tab.wait_for_selector("td:has-text('/metrics')")
+        for figure, words in (
+            ("threads_active", "Threads active: 16"), ("queue_depth", "Queue depth:"),
+            ("context_switches_per_s", "Context switches:"), ("rss_mib", "Resident memory:"),
+        ):  # fmt: skip
+            tab.wait_for_selector(f"[data-figure={figure}] figcaption:has-text('{words}')")
+        tab.get_by_role("button", name=re.compile("^stop$", re.IGNORECASE)).click()
+        tab.wait_for_selector("text=STOPPED")
+        browser.close()
+        assert errors == []
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert psutil.wait_procs(children, timeout=20)[1] == []
+
+
+def test_the_page_ends_when_its_server_does(
+    page: tuple[subprocess.Popen[str], str, str],
+) -> None:
+    process, _, _ = page
+    (server,) = (
+        child for child in psutil.Process(process.pid).children() if "servers" in child.cmdline()
+    )
+    server.kill()
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 2
+    assert "the server died (SIGKILL)" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("thread-pol",), "thread-pool"),
+        (("thread-pool", "--web-port", "70000"), "--web-port"),
+        (("thread-pool", "--user-class", "slow"), "--user-class"),
+        (("thread-pool,thread-per-request",), "name one"),
+    ],
+)
+def test_a_page_that_cannot_be_is_one_sentence(
+    labrun: Labrun, arguments: tuple[str, ...], words: str
+) -> None:
+    done = labrun("locust", *arguments)
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_a_port_of_the_page_that_is_taken_is_told(labrun: Labrun) -> None:
+    with closing(RunningServer("thread-pool")) as server:
+        done = labrun("locust", "--web-port", str(server.port))
+    assert done.returncode == 2
+    assert "name another (--web-port)" in done.stderr
+
+
+# ---- gevent patches the world ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "module",
+    ["harness.load.worker", "harness.experiment.trial", "harness.cli.compare", "servers.__main__",
+     "harness.observe.sampler", "harness.cli.locust"],
+)  # fmt: skip
+def test_neither_gevent_nor_locust_is_in_any_other_process(module: str) -> None:
+    code = (
+        f"import sys, {module}\n"
+        "print([m for m in sys.modules if m.split('.')[0] in ('gevent', 'locust')])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"
+
+
+def test_orders_survive_the_wire() -> None:
+    from harness.load.locust_order import LocustOrder
+
+    order = LocustOrder("127.0.0.1", 1, "{}", 2, 3.0, "socket", 0, 0.1, 0.2, 0.3, [1], 4)
+    assert msgspec.json.decode(msgspec.json.encode(order), type=LocustOrder) == order
