@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := $(shell find servers harness notebooks -type f -not -name '*.pyc' 2>/dev/null)
 
-.PHONY: compare test lint types tests bench bench-ci bench-regress bench-summary bench-history clean
+.PHONY: compare test lint types tests notebooks bench bench-ci bench-regress bench-summary bench-history clean
 
 compare: $(VENV)/.lab
 	$(BIN)/labrun compare --rps 2000
@@ -23,6 +23,10 @@ types: $(VENV)/.lab
 tests: $(VENV)/.lab
 	$(BIN)/pytest -n 4 --dist loadfile -m 'not alone'
 	$(BIN)/pytest -m alone
+
+# The course, measured on this machine: some minutes, with nothing beside it.
+notebooks: $(VENV)/.lab
+	PYTHONPATH=. $(BIN)/python -m harness.course.execute --reference results/reference
 
 bench: $(VENV)/.lab
 	$(BIN)/python -m benchmarks

@@ -1,0 +1,74 @@
+"""Execute the course's notebooks: `python -m harness.course.execute [--offline] [NUMBER ...]`.
+
+Live, which takes some minutes and a quiet machine, each run is recorded for those who have none;
+the notebooks are written back with their outputs, without what differs from run to run for nothing
+(execution times, ids of kernels). The first cell that fails ends it, with its traceback.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from time import monotonic
+
+import nbformat
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+
+from harness.course.files import keep_reference, notebooks_folder
+
+_CELL_S = 300
+
+
+def execute(path: Path, folder: Path) -> nbformat.NotebookNode:
+    """Run a notebook's cells in `folder`; the notebook with its outputs. Raises
+    CellExecutionError for a cell that fails."""
+    notebook = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
+    client = NotebookClient(
+        notebook, timeout=_CELL_S, kernel_name="python3", resources={"metadata": {"path": folder}},
+        record_timing=False,
+    )  # fmt: skip
+    client.execute()
+    notebook.metadata = nbformat.from_dict(  # type: ignore[no-untyped-call]
+        {
+            "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+            "language_info": {"name": "python"},
+        }
+    )
+    done: nbformat.NotebookNode = notebook
+    return done
+
+
+def numbered(numbers: list[int]) -> list[Path]:
+    """The notebooks of these numbers, solutions after them; all without any."""
+    folder = notebooks_folder()
+    found = sorted(folder.glob("[0-9]*.ipynb")) + sorted((folder / "solutions").glob("*.ipynb"))
+    return [path for path in found if not numbers or int(path.name[:2]) in numbers]
+
+
+def main() -> int:
+    """0, or 1 when a cell failed."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("numbers", nargs="*", type=int, help="which notebooks (default: all)")
+    parser.add_argument("--offline", action="store_true", help="from recorded runs")
+    parser.add_argument("--reference", type=Path, help="a run to record as the reference first")
+    asked = parser.parse_args()
+    if asked.reference is not None:
+        keep_reference(asked.reference)
+    os.environ["LAB_OFFLINE" if asked.offline else "LAB_RECORD"] = "1"
+    for path in numbered(asked.numbers):
+        began = monotonic()
+        try:
+            notebook = execute(path, path.parent)
+        except CellExecutionError as error:
+            print(f"{path.name}: {error}", file=sys.stderr)
+            return 1
+        nbformat.write(notebook, path)  # type: ignore[no-untyped-call]
+        print(f"{path.name}: {monotonic() - began:.0f} s")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

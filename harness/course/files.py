@@ -1,0 +1,51 @@
+"""Where the course's files are: beside the project's sources, or in the installed package."""
+
+from __future__ import annotations
+
+import shutil
+from importlib import resources
+from pathlib import Path
+
+import pandas as pd
+
+from harness.analysis.anatomy import ANATOMY_FILE
+from harness.charts.style import nearest_level
+from harness.claims.saved import CLAIMS_FILE
+from harness.errors import LabError
+from harness.store import REQUESTS_FILE, RUN_FILE, TIMELINE_FILE, load_run
+
+_PACKAGE = Path(str(resources.files("harness.course")))
+_PROJECT = _PACKAGE.parents[1]
+
+
+def notebooks_folder() -> Path:
+    """The folder of the notebooks. Raises `LabError` where they are not."""
+    for folder in (_PACKAGE / "notebooks", _PROJECT / "notebooks"):
+        if (folder / "00-start-here.ipynb").exists():
+            return folder
+    raise LabError("this installation has no notebooks; install the lab from its wheel")
+
+
+def recorded_folder() -> Path:
+    """The folder of the recorded runs, one folder each, by name."""
+    return notebooks_folder() / "recorded"
+
+
+def keep(run: Path, name: str) -> None:
+    """Record a run under a name, for whoever cannot measure: its record and rows alone."""
+    target = recorded_folder() / name
+    target.mkdir(parents=True, exist_ok=True)
+    for file in (RUN_FILE, REQUESTS_FILE, TIMELINE_FILE, ANATOMY_FILE):
+        if (run / file).exists():
+            shutil.copy(run / file, target / file)
+
+
+def keep_reference(run: Path) -> None:
+    """Record the reference run: all levels of its record, and the rows of the main level."""
+    target = recorded_folder() / "reference"
+    target.mkdir(parents=True, exist_ok=True)
+    for file in (RUN_FILE, TIMELINE_FILE, ANATOMY_FILE, CLAIMS_FILE):
+        shutil.copy(run / file, target / file)
+    level = nearest_level(load_run(run))
+    rows = pd.read_parquet(run / REQUESTS_FILE, filters=[("level", "==", level)])
+    rows.to_parquet(target / REQUESTS_FILE, index=False, compression="zstd")

@@ -1,0 +1,393 @@
+"""The lab from Python: what a notebook or a script needs, by the same ways as the command line.
+
+    from harness.lab import compare
+    first = compare("first", rps=2000)
+    first.table()
+
+Each experiment has a name. With `LAB_OFFLINE=1` in the environment nothing is measured: the
+recorded run of that name is read instead, so that a notebook works where a machine cannot measure.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from harness.analysis.anatomy import Anatomy, dissect
+from harness.analysis.finding import finding
+from harness.cli.settings import CompareOptions, make_settings
+from harness.course.files import keep, recorded_folder
+from harness.errors import LabError
+from harness.record import CellMetric, Comparison, Run, Settings, Trial, metric_value
+from harness.report.restrict import only
+from harness.store import RunFolder
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from harness.claims.records import Judged
+    from harness.experiment.plan import PlannedTrial
+    from harness.experiment.trial import Progress
+    from harness.report.source import Source
+
+__all__ = [
+    "BOTH",
+    "Experiment",
+    "LabError",
+    "anatomy",
+    "claims",
+    "compare",
+    "load_run",
+    "offline",
+    "reference",
+    "say",
+]
+
+BOTH = ("thread-per-request", "thread-pool")
+_SHOWN = (
+    ("success", "client.success_rate"),
+    ("median response, µs", "client.response_us.p50"),
+    ("p99 response, µs", "client.response_us.p99"),
+    ("CPU per request, µs", "server.cpu_us_per_request.total"),
+    ("overhead CPU per request, µs", "server.cpu_us_per_request.overhead"),
+    ("context switches per second", "server.context_switches.per_s"),
+    ("threads alive, mean", "server.threads_active_mean"),
+    ("threads created per second", "server.threads_created_per_s"),
+    ("queue depth, most", "server.queue_depth_max"),
+    ("resident memory, bytes", "server.memory.rss_peak_bytes"),
+)
+
+
+class Experiment:
+    """A run: its record, its rows, its table, its pictures. Shown as a table in Jupyter."""
+
+    def __init__(self, source: Source, folder: Path) -> None:
+        self._source = source
+        self.folder = folder
+
+    @property
+    def run(self) -> Run:
+        """The whole record, as in `run.json`."""
+        return self._source.run
+
+    @property
+    def settings(self) -> Settings:
+        """Everything that was chosen."""
+        return self.run.settings
+
+    @property
+    def finding(self) -> str:
+        """What the run found, level by level, in the words that `labrun compare` prints."""
+        run = self.run
+        told = (finding(rps, run.comparisons, run.cells, run.trials) for rps in run.settings.rps)
+        return " ".join(told)
+
+    @property
+    def requests(self) -> pd.DataFrame:
+        """One row for each scheduled request; times in microseconds (`lag_us`, `connect_us`,
+        `response_us`), `intended_us` from the window's start."""
+        return self._source.requests
+
+    @property
+    def timeline(self) -> pd.DataFrame:
+        """One row for each 100 ms of each trial: threads, queue, CPU, context switches, memory."""
+        return self._source.timeline
+
+    @property
+    def trials(self) -> pd.DataFrame:
+        """One row for each trial: its class, whether it counts, and the main figures."""
+        return pd.DataFrame([_trial_row(trial) for trial in self.run.trials])
+
+    def table(self, rps: float | None = None) -> pd.DataFrame:
+        """Medians of each backend at one level (None: the first), the ratio of the second to the
+        first with its 95 % interval, and the verdict. Raises `LabError` for another level."""
+        level = self._level(rps)
+        cells = [cell for cell in self.run.cells if cell.rps == level]
+        compared = {c.metric: c for c in self.run.comparisons if c.rps == level}
+        rows = {}
+        for title, path in _SHOWN:
+            medians: dict[str, float | str | None] = {
+                _name(self.run, c.slot): _median(c.metrics.get(path)) for c in cells
+            }
+            rows[title] = medians | _ratio(compared.get(path))
+        return pd.DataFrame(rows).T
+
+    def figure(self, path: str, rps: float | None = None) -> pd.Series[float]:
+        """One figure by its path in the record (`client.response_us.p99`), the median over the
+        valid rounds, for each backend. Raises `LabError` for a path that is none."""
+        level = self._level(rps)
+        found = {
+            _name(self.run, c.slot): c.metrics[path].median
+            for c in self.run.cells
+            if c.rps == level and path in c.metrics
+        }
+        if not found:
+            raise LabError(f"there is no figure {path!r}; their paths are those of run.json")
+        return pd.Series(found, dtype=float)
+
+    def plot(self, chart: str = "distribution", rps: float | None = None) -> Figure:
+        """A picture: distribution, success, storm, cost, anatomy, or waterfall; of one
+        level where `rps` is given. Raises `LabError` for another name."""
+        from harness import charts
+        from harness.charts import anatomy as anatomy_chart
+        from harness.charts import style, waterfall
+
+        source = self._source if rps is None else self._at(self._level(rps))
+        run = source.run
+        main = style.nearest_level(run)
+        with style.styled():
+            if chart in charts.NAMES:
+                return charts.figure(chart, run, source.requests, source.timeline)
+            if chart == "anatomy":
+                return anatomy_chart.draw(run, self.anatomy(main))
+            if chart == "waterfall":
+                return waterfall.draw(run, source.requests, main)
+        known = ", ".join([*charts.NAMES, "anatomy", "waterfall"])
+        raise LabError(f"there is no picture {chart!r}; there are {known}")
+
+    def anatomy(self, rps: float | None = None) -> Anatomy:
+        """The life of a request at one level (None: the one nearest to 2,000 RPS)."""
+        from harness.charts import style
+
+        level = style.nearest_level(self.run) if rps is None else self._level(rps)
+        saved = self._source.anatomy
+        if saved is not None and saved.rps == level:
+            return saved
+        return dissect(self.run, level, None if saved is None else saved.apart)
+
+    def steps(self, rps: float | None = None) -> pd.DataFrame:
+        """The anatomy as a table: median and p99 of each step, in microseconds, and what the design
+        document says of it."""
+        rows = [
+            {"backend": life.backend, "step": step.name.replace("_", " "), "median_us": step.p50_us,
+             "p99_us": step.p99_us, "document_us": step.document_us}
+            for life in self.anatomy(rps).lives
+            for step in life.steps
+        ]  # fmt: skip
+        steps = list(dict.fromkeys(row["step"] for row in rows))
+        frame = pd.DataFrame(rows).pivot(index="step", columns="backend")
+        return frame.reindex(steps)
+
+    def _level(self, rps: float | None) -> float:
+        levels = self.run.settings.rps
+        if rps is None:
+            return levels[0]
+        if rps not in levels:
+            known = ", ".join(f"{level:g}" for level in levels)
+            raise LabError(f"the run has no level {rps:g}; it has {known}")
+        return float(rps)
+
+    def _at(self, rps: float) -> Source:
+        from dataclasses import replace
+
+        source = self._source
+        return replace(
+            source,
+            run=only(source.run, rps),
+            requests=source.requests[source.requests["level"] == rps],
+            timeline=source.timeline[source.timeline["level"] == rps],
+        )
+
+    def _repr_html_(self) -> str:
+        from html import escape
+
+        levels = self.run.settings.rps
+        tables = "".join(
+            f"<p><b>{rps:,.0f} RPS</b></p>{self.table(rps).to_html(float_format='{:,.3g}'.format)}"
+            for rps in levels
+        )
+        return f"<p>{escape(self.finding)}</p>{tables}"
+
+    def __repr__(self) -> str:
+        return f"Experiment({self.run.id}: {self.finding})"
+
+
+def compare(
+    name: str,
+    *,
+    rps: float | Sequence[float] = 2000,
+    backends: Sequence[str] = BOTH,
+    rounds: int = 3,
+    duration: float = 1.0,
+    warmup: float = 0.3,
+    out: str | Path = "results",
+    **options: Any,
+) -> Experiment:
+    """Measure backends side by side, as `labrun compare` does; small defaults, for learning.
+
+    `rps`: one rate or several; `rounds`: five give an interval; `duration`, `warmup`: seconds;
+    `options`: others of `labrun compare` by their names (`clients`, `workload`, `driver`,
+    `workers`, `switch_interval_s`, ...). Raises `LabError` for what cannot be measured, and offline
+    where no run of that name was recorded.
+    """
+    if offline():
+        return _recorded(name)
+    rates = [rps] if isinstance(rps, int | float) else list(rps)
+    settings = make_settings(
+        CompareOptions(
+            rps=",".join(f"{rate:g}" for rate in rates),
+            backends=",".join(backends),
+            rounds=rounds,
+            duration_s=duration,
+            warmup_s=warmup,
+            out=str(out),
+            name=name,
+            **options,
+        )
+    )
+    from harness.experiment.run import run_experiment
+
+    folder = RunFolder.create(Path(out), name)
+    try:
+        result = run_experiment(settings, folder, f"harness.lab.compare({name!r})", _Line(name))
+    except (LabError, KeyboardInterrupt):
+        folder.discard_if_empty()
+        raise
+    if not result.run.complete:
+        raise LabError(f"{result.run.incomplete_reason}; what was measured is in {folder.path}")
+    if os.environ.get("LAB_RECORD"):
+        keep(folder.path, name)
+    return load_run(folder.path)
+
+
+def anatomy(name: str, rps: float = 2000, **options: Any) -> Experiment:
+    """The same as `compare`, and what no trial can stamp beside it: the end of a thread, the way
+    back to the queue. See `Experiment.steps` and `Experiment.plot("anatomy")`."""
+    found = compare(name, rps=rps, **options)
+    if offline():
+        return found
+    from harness.cli.anatomy import measure_apart, save_anatomy
+
+    save_anatomy(found.folder, dissect(found.run, rps, measure_apart(found.settings, _quiet)))
+    if os.environ.get("LAB_RECORD"):
+        keep(found.folder, name)
+    return load_run(found.folder)
+
+
+def say(text: str) -> None:
+    """Show a sentence with figures in it, as text of the page in Jupyter."""
+    from IPython.display import Markdown, display
+
+    display(Markdown(text))  # type: ignore[no-untyped-call]
+
+
+def claims(experiment: Experiment) -> pd.DataFrame:
+    """What an experiment says of each of the design document's claims: the document's figure, ours
+    with its interval, the verdict, and why."""
+    from harness.claims.saved import judged, load_beside
+
+    record: Judged = judged(experiment.run, load_beside(experiment.folder) or _nothing_beside())
+    return pd.DataFrame(
+        [
+            {"claim": j.claim.text, "document": j.document, "here": j.ours, "verdict": j.verdict,
+             "why": j.reason or ""}
+            for j in record.judgements
+        ]
+    )  # fmt: skip
+
+
+def load_run(path: str | Path) -> Experiment:
+    """A run that was made before, from its folder. Raises `LabError` when it cannot be read."""
+    from harness.report.source import load_source
+
+    folder = Path(path)
+    return Experiment(load_source(folder), folder if folder.is_dir() else folder.parent)
+
+
+def reference() -> Experiment:
+    """The reference run: a sweep over the document's levels, on the lab's own machine. Its raw
+    rows are those of 2,000 RPS alone. Raises `LabError` where it is not installed."""
+    from harness.charts.style import nearest_level
+    from harness.claims.saved import load_beside
+    from harness.report.source import Source, saved_anatomy
+    from harness.store import REQUESTS_FILE, TIMELINE_FILE
+    from harness.store import load_run as read
+
+    folder = recorded_folder() / "reference"
+    requests, timeline = (pd.read_parquet(folder / n) for n in (REQUESTS_FILE, TIMELINE_FILE))
+    run = read(folder)
+    assert set(requests["level"]) == {nearest_level(run)}
+    source = Source(run, requests, timeline, None, None, load_beside(folder), saved_anatomy(folder))
+    return Experiment(source, folder)
+
+
+def offline() -> bool:
+    """Whether nothing may be measured (`LAB_OFFLINE=1`)."""
+    return os.environ.get("LAB_OFFLINE", "") not in ("", "0")
+
+
+def _recorded(name: str) -> Experiment:
+    folder = recorded_folder() / name
+    if not folder.is_dir():
+        known = ", ".join(sorted(path.name for path in recorded_folder().glob("*")))
+        raise LabError(
+            f"no run {name!r} was recorded; unset LAB_OFFLINE to measure it, or take {known}"
+        )
+    return load_run(folder)
+
+
+def _nothing_beside() -> Any:
+    from harness.claims.records import Beside
+
+    return Beside()
+
+
+def _quiet(line: str) -> None:
+    """Progress that nobody asked for."""
+
+
+def _name(run: Run, slot: int) -> str:
+    backends = run.settings.backends
+    twins = len(set(backends)) < len(backends)
+    return f"{backends[slot]} #{slot + 1}" if twins else backends[slot]
+
+
+def _median(found: CellMetric | None) -> float | None:
+    return None if found is None else found.median
+
+
+def _ratio(found: Comparison | None) -> dict[str, float | str | None]:
+    if found is None:
+        return {}
+    return {"ratio": found.ratio, "low": found.ci_low, "high": found.ci_high,
+            "verdict": found.verdict}  # fmt: skip
+
+
+def _trial_row(trial: Trial) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "rps": trial.rps, "round": trial.round, "backend": trial.backend, "class": trial.class_,
+        "valid": trial.valid,
+    }  # fmt: skip
+    return row | {title: metric_value(trial, path) for title, path in _SHOWN}
+
+
+class _Line:
+    """Progress as one line that is written over: a notebook shows the last state."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._total = 0
+        self._number = 0
+
+    def trial_begins(self, planned: PlannedTrial, number: int, total: int) -> None:
+        """Says which trial it is."""
+        self._number, self._total = number, total
+        self._say(f"{planned.backend} at {planned.rps:,.0f} RPS, round {planned.round}")
+
+    def progress(self, progress: Progress) -> None:
+        """Nothing: a trial is short."""
+
+    def trial_ended(self, trial: Trial) -> None:
+        """Says that all is done, after the last."""
+        if self._number == self._total:
+            self._say("done")
+
+    def _say(self, what: str) -> None:
+        text = f"{self._name}: {self._number} of {self._total}: {what}"
+        sys.stdout.write(f"\r{text:<78}" + ("\n" if what == "done" else ""))
+        sys.stdout.flush()
