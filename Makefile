@@ -17,7 +17,7 @@ lint: $(VENV)/.lab
 
 types: $(VENV)/.lab
 	$(BIN)/mypy servers harness benchmarks tests/support
-	for suite in analysis charts claims harness regression report servers; do $(BIN)/mypy tests/$$suite || exit 1; done
+	for suite in analysis charts claims course harness regression report servers; do $(BIN)/mypy tests/$$suite || exit 1; done
 
 # The installed wheel is what the tests import: `servers` and `harness` are common names.
 tests: $(VENV)/.lab

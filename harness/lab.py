@@ -24,6 +24,7 @@ from harness.cli.settings import CompareOptions, make_settings
 from harness.course.files import keep, recorded_folder
 from harness.errors import LabError
 from harness.record import CellMetric, Comparison, Run, Settings, Trial, metric_value
+from harness.report.comparison import from_trials
 from harness.report.restrict import only
 from harness.store import RunFolder
 
@@ -120,14 +121,16 @@ class Experiment:
     def figure(self, path: str, rps: float | None = None) -> pd.Series[float]:
         """One figure by its path in the record (`client.response_us.p99`), the median over the
         valid rounds, for each backend. Raises `LabError` for a path that is none."""
-        level = self._level(rps)
-        found = {
-            _name(self.run, c.slot): c.metrics[path].median
-            for c in self.run.cells
-            if c.rps == level and path in c.metrics
-        }
-        if not found:
-            raise LabError(f"there is no figure {path!r}; their paths are those of run.json")
+        level, run = self._level(rps), self.run
+        try:
+            found = {
+                _name(run, slot): from_trials(run, slot, level, path)
+                for slot in range(len(run.settings.backends))
+            }
+        except AttributeError:
+            raise LabError(
+                f"there is no figure {path!r}; their paths are those of run.json"
+            ) from None
         return pd.Series(found, dtype=float)
 
     def plot(self, chart: str = "distribution", rps: float | None = None) -> Figure:

@@ -12,7 +12,8 @@ from harness.course.files import notebooks_folder
 from harness.errors import LabError
 from harness.store import cannot_write
 
-FOLDER = "metricstream-course"
+# Recorded runs are read where they are installed; the rest comes of working with the notebooks.
+_LEFT = {"recorded", "results", ".ipynb_checkpoints", "__pycache__"}
 
 
 def notebook_command(number: int | None, folder: str, open_it: bool) -> int:
@@ -50,7 +51,7 @@ def copy_course(source: Path, target: Path) -> list[Path]:
     kept = []
     try:
         for file in sorted(path for path in source.rglob("*") if path.is_file()):
-            if ".ipynb_checkpoints" in file.parts or "results" in file.relative_to(source).parts:
+            if _LEFT & set(file.relative_to(source).parts):
                 continue
             copy = target / file.relative_to(source)
             if copy.exists():

@@ -11,6 +11,7 @@ import argparse
 import os
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from time import monotonic
 
 import nbformat
@@ -57,11 +58,14 @@ def main() -> int:
     asked = parser.parse_args()
     if asked.reference is not None:
         keep_reference(asked.reference)
-    os.environ["LAB_OFFLINE" if asked.offline else "LAB_RECORD"] = "1"
     for path in numbered(asked.numbers):
         began = monotonic()
+        # Solutions are of what was recorded a moment ago.
+        still = asked.offline or path.parent.name == "solutions"
+        os.environ.update(LAB_OFFLINE="1" if still else "", LAB_RECORD="" if still else "1")
         try:
-            notebook = execute(path, path.parent)
+            with TemporaryDirectory(prefix="notebook-") as scratch:
+                notebook = execute(path, Path(scratch))
         except CellExecutionError as error:
             print(f"{path.name}: {error}", file=sys.stderr)
             return 1

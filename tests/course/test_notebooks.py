@@ -1,0 +1,99 @@
+"""The course: every notebook runs offline, as committed, without an error or a warning."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from harness.course.execute import execute
+from harness.course.files import notebooks_folder
+
+FOLDER = notebooks_folder()
+NOTEBOOKS = sorted(FOLDER.glob("[0-9]*.ipynb"))
+SOLUTIONS = sorted((FOLDER / "solutions").glob("*.ipynb"))
+PARTS = ("**The question.**", "## Predict first", "## Exercises", "*Sources.*")
+
+
+def names(paths: list[Path]) -> list[str]:
+    return [f"{path.parent.name}-{path.name}" for path in paths]
+
+
+def read(path: Path) -> nbformat.NotebookNode:
+    found: nbformat.NotebookNode = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
+    return found
+
+
+def code(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def outputs(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
+    return [output for cell in code(notebook) for output in cell.outputs]
+
+
+def words(notebook: nbformat.NotebookNode) -> str:
+    """All text that the outputs hold, pictures left out."""
+    told = []
+    for output in outputs(notebook):
+        told.append(output.get("text", ""))
+        data = output.get("data", {})
+        told += [text for kind, text in data.items() if kind.startswith("text/")]
+    return "\n".join(told)
+
+
+def assert_clean(notebook: nbformat.NotebookNode) -> None:
+    for output in outputs(notebook):
+        assert output.output_type != "error", output.get("evalue")
+        assert output.get("name") != "stderr", output.get("text")
+    said = words(notebook)
+    assert "Warning" not in said
+    assert os.uname().nodename not in said or len(os.uname().nodename) < 4
+    assert not re.search(r"(?<![\w.])/(home|root|tmp|work|usr|opt|mnt)/", said)
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS + SOLUTIONS, ids=names(NOTEBOOKS + SOLUTIONS))
+def test_it_runs_offline(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LAB_OFFLINE", "1")
+    monkeypatch.delenv("LAB_RECORD", raising=False)
+    done = execute(path, tmp_path)
+    assert_clean(done)
+    assert not (tmp_path / "results").exists()  # nothing was measured
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS + SOLUTIONS, ids=names(NOTEBOOKS + SOLUTIONS))
+def test_it_is_committed_with_clean_outputs_and_short_cells(path: Path) -> None:
+    notebook = read(path)
+    nbformat.validate(notebook)
+    assert_clean(notebook)
+    assert all(cell.execution_count for cell in code(notebook))
+    assert max(len(cell.source.splitlines()) for cell in code(notebook)) <= 10
+
+
+def test_there_are_nine_each_with_its_solutions() -> None:
+    assert [int(path.name[:2]) for path in NOTEBOOKS] == list(range(9))
+    assert [path.name for path in SOLUTIONS] == [path.name for path in NOTEBOOKS]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=names(NOTEBOOKS))
+def test_it_has_every_part_of_a_chapter(path: Path) -> None:
+    notebook = read(path)
+    text = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    for part in PARTS:
+        if part == "## Exercises" and path.name.startswith("08"):
+            continue  # the whole of it is one
+        assert part in text, part
+    pictures = [o for o in outputs(notebook) if "image/png" in o.get("data", {})]
+    tables = [o for o in outputs(notebook) if "text/html" in o.get("data", {})]
+    assert pictures or tables
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=names(NOTEBOOKS))
+def test_an_exercise_without_an_answer_gives_a_hint(path: Path) -> None:
+    text = words(read(path))
+    assert re.search(rf"Exercise {int(path.name[:2])}\.1: no answer yet\. \w+", text) or (
+        "Exercise 3.1: right." in text  # it is of what the notebook has just built
+    )
