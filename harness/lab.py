@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ import pandas as pd
 from harness.analysis.anatomy import Anatomy, dissect
 from harness.analysis.finding import finding
 from harness.cli.settings import CompareOptions, make_settings
+from harness.course.checks import check
 from harness.course.files import keep, recorded_folder
 from harness.errors import LabError
 from harness.record import CellMetric, Comparison, Run, Settings, Trial, metric_value
@@ -41,6 +43,7 @@ __all__ = [
     "Experiment",
     "LabError",
     "anatomy",
+    "check",
     "claims",
     "compare",
     "load_run",
@@ -174,7 +177,7 @@ class Experiment:
         ]  # fmt: skip
         steps = list(dict.fromkeys(row["step"] for row in rows))
         frame = pd.DataFrame(rows).pivot(index="step", columns="backend")
-        return frame.reindex(steps)
+        return frame.reindex(steps).dropna(how="all")
 
     def _level(self, rps: float | None) -> float:
         levels = self.run.settings.rps
@@ -225,8 +228,8 @@ def compare(
 
     `rps`: one rate or several; `rounds`: five give an interval; `duration`, `warmup`: seconds;
     `options`: others of `labrun compare` by their names (`clients`, `workload`, `driver`,
-    `workers`, `switch_interval_s`, ...). Raises `LabError` for what cannot be measured, and offline
-    where no run of that name was recorded.
+    `workers`, `timeout`, `switch_interval`, ...). Raises `LabError` for what cannot be measured,
+    and offline where no run of that name was recorded.
     """
     if offline():
         return _recorded(name)
@@ -240,7 +243,7 @@ def compare(
             warmup_s=warmup,
             out=str(out),
             name=name,
-            **options,
+            **_by_field(options),
         )
     )
     from harness.experiment.run import run_experiment
@@ -319,6 +322,17 @@ def reference() -> Experiment:
     return Experiment(source, folder)
 
 
+def _by_field(options: dict[str, Any]) -> dict[str, Any]:
+    """Options by their names on the command line. Raises `LabError` for one that is none."""
+    known = {field.name.removesuffix("_s"): field.name for field in fields(CompareOptions)}
+    strange = sorted(set(options) - set(known))
+    if strange:
+        raise LabError(
+            f"compare() has no option {strange[0]!r}; there are {', '.join(sorted(known))}"
+        )
+    return {known[name]: value for name, value in options.items()}
+
+
 def offline() -> bool:
     """Whether nothing may be measured (`LAB_OFFLINE=1`)."""
     return os.environ.get("LAB_OFFLINE", "") not in ("", "0")
@@ -370,12 +384,13 @@ def _trial_row(trial: Trial) -> dict[str, Any]:
 
 
 class _Line:
-    """Progress as one line that is written over: a notebook shows the last state."""
+    """Progress as one line that is written over; in a notebook as an output that changes."""
 
     def __init__(self, name: str) -> None:
         self._name = name
         self._total = 0
         self._number = 0
+        self._shown: Any = None
 
     def trial_begins(self, planned: PlannedTrial, number: int, total: int) -> None:
         """Says which trial it is."""
@@ -392,5 +407,13 @@ class _Line:
 
     def _say(self, what: str) -> None:
         text = f"{self._name}: {self._number} of {self._total}: {what}"
-        sys.stdout.write(f"\r{text:<78}" + ("\n" if what == "done" else ""))
-        sys.stdout.flush()
+        if "ipykernel" not in sys.modules:
+            sys.stdout.write(f"\r{text:<78}" + ("\n" if what == "done" else ""))
+            sys.stdout.flush()
+            return
+        from IPython.display import Pretty, display
+
+        if self._shown is None:
+            self._shown = display(Pretty(text), display_id=True)  # type: ignore[no-untyped-call]
+        else:
+            self._shown.update(Pretty(text))  # type: ignore[no-untyped-call]

@@ -6,9 +6,10 @@ import math
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from harness.lab import Experiment
+if TYPE_CHECKING:
+    from harness.lab import Experiment
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,6 +80,8 @@ def test_bad_options_are_those_of_the_command_line(tmp_path: Path) -> None:
         compare("x", backends=["thread-pol"], out=tmp_path)
     with pytest.raises(LabError, match="--rps"):
         compare("x", rps=0, out=tmp_path)
+    with pytest.raises(LabError, match="no option 'colour'"):
+        compare("x", colour="red", out=tmp_path)
 
 
 @pytest.mark.parametrize("number", sorted(EXERCISES))
