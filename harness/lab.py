@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
-from dataclasses import fields
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +43,7 @@ __all__ = [
     "BOTH",
     "Experiment",
     "LabError",
+    "Picture",
     "anatomy",
     "check",
     "claims",
@@ -65,6 +67,30 @@ _SHOWN = (
     ("queue depth, most", "server.queue_depth_max"),
     ("resident memory, bytes", "server.memory.rss_peak_bytes"),
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A chart, shown in Jupyter. `figure` is Matplotlib's."""
+
+    figure: Figure
+
+    def save(self, path: str | Path) -> None:
+        """Write it to a file; the name's end says as what (`.png`, `.svg`, `.pdf`)."""
+        from harness.charts import style
+
+        with style.styled():
+            self.figure.savefig(path)
+
+    def _repr_png_(self) -> bytes:
+        from io import BytesIO
+
+        from harness.charts import style
+
+        data = BytesIO()
+        with style.styled():
+            self.figure.savefig(data, format="png", dpi=100, metadata={"Software": None})
+        return data.getvalue()
 
 
 class Experiment:
@@ -136,7 +162,7 @@ class Experiment:
             ) from None
         return pd.Series(found, dtype=float)
 
-    def plot(self, chart: str = "distribution", rps: float | None = None) -> Figure:
+    def plot(self, chart: str = "distribution", rps: float | None = None) -> Picture:
         """A picture: distribution, success, storm, cost, anatomy, or waterfall; of one
         level where `rps` is given. Raises `LabError` for another name."""
         from harness import charts
@@ -146,15 +172,16 @@ class Experiment:
         source = self._source if rps is None else self._at(self._level(rps))
         run = source.run
         main = style.nearest_level(run)
+        draw: dict[str, Callable[[], Figure]] = {
+            name: partial(charts.figure, name, run, source.requests, source.timeline)
+            for name in charts.NAMES
+        }
+        draw["anatomy"] = lambda: anatomy_chart.draw(run, self.anatomy(main))
+        draw["waterfall"] = lambda: waterfall.draw(run, source.requests, main)
+        if chart not in draw:
+            raise LabError(f"there is no picture {chart!r}; there are {', '.join(draw)}")
         with style.styled():
-            if chart in charts.NAMES:
-                return charts.figure(chart, run, source.requests, source.timeline)
-            if chart == "anatomy":
-                return anatomy_chart.draw(run, self.anatomy(main))
-            if chart == "waterfall":
-                return waterfall.draw(run, source.requests, main)
-        known = ", ".join([*charts.NAMES, "anatomy", "waterfall"])
-        raise LabError(f"there is no picture {chart!r}; there are {known}")
+            return Picture(draw[chart]())
 
     def anatomy(self, rps: float | None = None) -> Anatomy:
         """The life of a request at one level (None: the one nearest to 2,000 RPS)."""

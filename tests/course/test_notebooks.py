@@ -87,8 +87,9 @@ def test_it_has_every_part_of_a_chapter(path: Path) -> None:
             continue  # the whole of it is one
         assert part in text, part
     pictures = [o for o in outputs(notebook) if "image/png" in o.get("data", {})]
-    tables = [o for o in outputs(notebook) if "text/html" in o.get("data", {})]
-    assert pictures or tables
+
+    assert pictures
+    assert len(pictures) == sum(".plot(" in cell.source for cell in code(notebook))
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=names(NOTEBOOKS))
