@@ -54,13 +54,15 @@ def make(part: str, arguments: tuple[str, ...]) -> Path:
 
 
 def put_together(folders: dict[str, Path]) -> None:
-    """The parts as one folder, in place of what was there. The capacity's rows are left out: a
-    report needs its record alone."""
+    """The parts as one folder, in place of what was there. Of those that belong to the sweep what
+    its report does not need is left out: reports of their own, and the capacity's rows."""
     shutil.rmtree(TARGET, ignore_errors=True)
     shutil.copytree(folders["sweep"], TARGET)
-    shutil.copytree(folders[CLOSED_LOOP], TARGET / CLOSED_LOOP)
-    rows = shutil.ignore_patterns(REQUESTS_FILE, TIMELINE_FILE)
-    shutil.copytree(folders[CAPACITY], TARGET / CAPACITY, ignore=rows)
+    reports = ("report.html", "report.md")
+    left = shutil.ignore_patterns("charts", *reports)
+    shutil.copytree(folders[CLOSED_LOOP], TARGET / CLOSED_LOOP, ignore=left)
+    left = shutil.ignore_patterns(REQUESTS_FILE, TIMELINE_FILE, *reports)
+    shutil.copytree(folders[CAPACITY], TARGET / CAPACITY, ignore=left)
 
 
 def main() -> int:
