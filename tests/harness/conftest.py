@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import resource
 import socket
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -19,12 +16,12 @@ from harness.analysis.rows import Rows, copy_rows
 from harness.load import ledger as L
 from harness.load.engine import Engine, Rules, Target
 from harness.load.schedule import make_schedule
+from tests.support.labrun import Labrun, run_lab
 
 REQUEST = b"POST /metrics HTTP/1.1\r\nHost: lab\r\nContent-Length: 2\r\n\r\n{}"
 
 Serve = Callable[[socket.socket], None]
 Drive = Callable[..., Rows]
-Labrun = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 @pytest.fixture
@@ -108,23 +105,3 @@ def drive() -> Drive:
 def labrun(tmp_path: Path) -> Labrun:
     """Run `labrun` with these arguments in an empty folder."""
     return partial(run_lab, tmp_path)
-
-
-def run_lab(
-    folder: Path, *arguments: str, limit_files: int | None = None
-) -> subprocess.CompletedProcess[str]:
-    """Run `labrun` in a folder; `limit_files`: with that many descriptors."""
-
-    def lower_limit() -> None:
-        if limit_files is not None:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (limit_files, limit_files))
-
-    return subprocess.run(
-        [sys.executable, "-P", "-m", "harness.cli", *arguments],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-        preexec_fn=lower_limit,
-    )

@@ -11,7 +11,7 @@ import pytest
 
 from harness.analysis.anatomy import WORK, Anatomy, Apart, Spread, anatomy_finding, dissect, notes
 from harness.store import load_run
-from tests.harness.conftest import Labrun, run_lab
+from tests.support.labrun import Labrun, run_lab
 
 SHORT = ("--rps", "200", "--rounds", "1", "--duration", "0.5")
 STEPS = {

@@ -29,7 +29,7 @@ from harness.load.payloads import make_bodies, names
 from harness.record import OUTCOMES
 from servers import metric
 from servers.problem import Problem
-from tests.harness.conftest import Labrun
+from tests.support.labrun import Labrun
 from tests.support.serving import RunningServer
 
 LOAD = Path(harness.__file__).parent / "load"
