@@ -27,6 +27,8 @@ LAG_LIMIT_US = 1000.0
 UNSENT_LIMIT = 0.001
 # Locust itself warns above this: its users then wait for one another, and call that latency.
 LOCUST_CPU_LIMIT = 0.9
+# Its timers count whole milliseconds; later than this, something else had its CPU.
+LOCUST_LAG_LIMIT_US = 10_000.0
 # Below this share of ok the server did not keep up with the offered load.
 SATURATED_BELOW = 0.99
 # Little's law holds exactly for complete accounts; a gap beyond this is an error in them.
@@ -152,13 +154,21 @@ def classify_locust(
     client: Client, asked: float, summary: Summary | None
 ) -> tuple[TrialClass, str | None]:
     """The same for Locust, whose users send less when they wait for answers: whether the server or
-    Locust itself was slow is told by how much of its CPU Locust used. `asked`: requests."""
+    Locust itself was slow is told by how much of its CPU it used, and by its lag.
+
+    `asked`: how many requests the rate comes to."""
     if summary is not None and summary.failure is not None:
         return "generator-limited", summary.failure
     used = client.generator_cpu_share
     if used is not None and used > LOCUST_CPU_LIMIT:
         return "generator-limited", (
             f"Locust used {used:.0%} of a CPU (limit {LOCUST_CPU_LIMIT:.0%}), so it timed itself"
+        )
+    late_us = client.lag_us.p99
+    if late_us is not None and late_us > LOCUST_LAG_LIMIT_US:
+        return "generator-limited", (
+            f"Locust was {late_us / 1e3:.1f} ms late at p99 (limit {LOCUST_LAG_LIMIT_US / 1e3:g} "
+            "ms), so it timed itself"
         )
     if client.scheduled < SATURATED_BELOW * asked:
         return "server-saturated", None
@@ -205,16 +215,30 @@ def build_trial(
         warnings=[
             *trial_warnings(rows, client, window_s, server),
             *failure_causes(rows, client, kernel),
-            *(locust_warnings(client, planned.rps * duration_s) if driver == "locust" else ()),
+            *(
+                locust_warnings(client, planned.rps * duration_s, server)
+                if driver == "locust"
+                else ()
+            ),
         ],
         workload=planned.workload,
         workers=planned.workers,
     )
 
 
-def locust_warnings(client: Client, asked: float) -> list[str]:
-    """What a closed loop of users did to its own figures."""
+def locust_warnings(client: Client, asked: float, server: Server | None) -> list[str]:
+    """What a closed loop of users did to its own figures, and where its account and the server's
+    differ: a connection that timed out may have been accepted, or not."""
     told = []
+    outcomes = client.outcomes
+    if server is not None:
+        most = client.scheduled - outcomes.unsent - outcomes.refused
+        least = most - outcomes.timeout - outcomes.reset
+        if not least <= server.requests.accepted <= most:
+            told.append(
+                f"the server accepted {server.requests.accepted:,} connections and Locust's "
+                f"account has {most:,}"
+            )
     if client.scheduled < SATURATED_BELOW * asked:
         told.append(
             f"Locust's users sent {client.scheduled:,} of {asked:,.0f} requests: whoever waits for "

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
-from importlib.util import find_spec
 
 from harness.cli.settings import CompareOptions, make_settings
 from harness.errors import LabError
@@ -29,7 +28,6 @@ class LocustOptions:
 
 def locust_command(options: LocustOptions) -> int:
     """Start both, say where they are, end both together; the exit status."""
-    need_locust()
     settings = make_settings(
         CompareOptions(
             backends=options.backend,
@@ -57,12 +55,6 @@ def locust_command(options: LocustOptions) -> int:
             status = _until_one_ends(server, page)
         server.drain()
     return status
-
-
-def need_locust() -> None:
-    """Raises `LabError` where Locust is not installed."""
-    if find_spec("locust") is None:
-        raise LabError("Locust is not installed here; pip install locust, or make .venv/.lab")
 
 
 def _shared(cpus: CpuPlan) -> CpuPlan:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from importlib.util import find_spec
 from typing import TypeVar, get_args
 
 from harness.errors import LabError
@@ -81,11 +82,18 @@ def check_length(rates: list[float], duration_s: float) -> None:
         )
 
 
+def need_locust() -> None:
+    """Raise `LabError` where Locust is not installed. Importing it here would patch the lab."""
+    if find_spec("locust") is None:
+        raise LabError("Locust is not installed in this Python; install it: pip install locust")
+
+
 __all__ = [
     "Arrivals",
     "Driver",
     "between",
     "check_length",
+    "need_locust",
     "one_of",
     "parse_backends",
     "parse_rates",

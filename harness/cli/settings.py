@@ -73,7 +73,8 @@ def make_settings(options: CompareOptions) -> Settings:
         warmup_s=options.warmup_s,
         clients=clients,
         timeout_s=options.timeout_s,
-        arrivals=cast(Arrivals, options.arrivals),
+        # A user of Locust's sends at equal gaps, when it may.
+        arrivals="constant" if by_locust else cast(Arrivals, options.arrivals),
         workload=str(workload),
         driver=cast(Driver, options.driver),
         workers=options.workers,
@@ -108,6 +109,7 @@ def _users(options: CompareOptions) -> int:
                 f"{' and '.join(given)}: only Locust has these; add --driver locust or leave it out"
             )
         return options.clients
+    check.need_locust()
     if options.user_class is not None:
         check.one_of("--user-class", options.user_class, UserClass)
     if options.locust_workers is not None:

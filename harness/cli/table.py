@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.analysis.control import control_sentences
+from harness.analysis.driver import driver_sentence
 from harness.record import Cell, Comparison, Run, Trial
 from harness.units import microseconds, number, rate, share, size
 from harness.units import ratio as plain_ratio
@@ -128,17 +129,9 @@ def notes(run: Run) -> list[str]:
     lines += told[:MOST_TOLD]
     if len(told) > MOST_TOLD:
         lines.append(f"{len(told) - MOST_TOLD} more such warnings are in run.json.")
-    if run.settings.driver == "closed-loop":
-        lines.append(
-            "Closed loop: a client whose last request is slow sends the next one late, so service "
-            "times leave out that waiting; response times count from the intended time."
-        )
-    if run.settings.driver == "locust":
-        lines.append(
-            f"Driven by Locust ({run.settings.user_class} users), a closed loop: a user whose last "
-            "request is slow sends the next one late, so the waiting of those who were not sent is "
-            "left out; and Locust's own lateness is in every response time."
-        )
+    driven = driver_sentence(run.settings)
+    if driven is not None:
+        lines.append(driven)
     if run.settings.max_threads is not None:
         lines.append(
             f"--max-threads {run.settings.max_threads}: thread-per-request was bounded, which the "

@@ -272,6 +272,8 @@ class _Measurement:
         )  # fmt: skip
         requests = requests_frame(self._planned, rows)
         timeline = timeline_frame(self._planned, rows.start_ns, observations)
+        if failure is None and summary is not None:
+            failure = summary.failure
         return TrialResult(trial, requests, timeline, failure)
 
     def _warm_up(self) -> None:

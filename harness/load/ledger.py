@@ -37,7 +37,15 @@ OUTCOME_NAMES: Final = (
 )
 DETAIL: Final = 16
 UNSENT_LATE, UNSENT_IN_FLIGHT, UNSENT_DESCRIPTORS, UNSENT_PORTS, UNSENT_STOPPED = range(5)
-UNSENT_CAUSES: Final = ("too late", "in-flight cap", "no descriptors", "no ports", "stopped")
+UNSENT_WORKER_LOST = 5
+UNSENT_CAUSES: Final = (
+    "too late",
+    "in-flight cap",
+    "no descriptors",
+    "no ports",
+    "stopped",
+    "lost with its worker",
+)
 
 
 class Ledger:

@@ -25,6 +25,25 @@ class LocustOrder(msgspec.Struct, frozen=True):
     master_port: int = 0
 
 
+# What a process tells of one request, each an int64: user, intended, sent, connected, ended, code.
+ROW = 6
+ROW_BYTES = 8 * ROW
+
+
+class Stopped(Exception):
+    """The run cannot go on; why, in a sentence."""
+
+
+def interval_ns(order: LocustOrder) -> int:
+    """Between two requests of one user."""
+    return int(1e9 * order.users / order.rps)
+
+
+def next_due_ns(intended_ns: int, ended_ns: int, interval_ns: int) -> int:
+    """When a user whose last request was intended and ended at these times intends its next."""
+    return max(intended_ns + interval_ns, ended_ns)
+
+
 def most_requests(users: int, rps: float, duration_s: float) -> int:
     """How many the users can send within a window at most: they do not catch up."""
     return users * (int(duration_s * rps / users) + 2)

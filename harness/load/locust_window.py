@@ -1,9 +1,10 @@
 """The measured window of a Locust run, as its users see it, and the account that they keep.
 
 Users warm up, wait at a gate, and run for the window. The n-th request of a user is intended one
-interval after its n-1-th, or when that was answered if it took longer: so Locust's
-`constant_throughput` has it, which does not catch up. Times are nanoseconds from the window's start
-on this process's clock, so that processes on several machines need no common one.
+interval after its n-1-th, or when that was answered if it took longer, and is never sent earlier:
+the rule of Locust's `constant_throughput`, which does not catch up, on the window's own clock.
+Times are nanoseconds from the window's start on this process's clock, so that processes on several
+machines need no common one.
 """
 
 from __future__ import annotations
@@ -15,33 +16,36 @@ import gevent
 from gevent.event import Event
 from locust.exception import StopUser
 
-from harness.load.ledger import NOT_YET
-
-ROW = 6  # user, intended, sent, connected, ended, code
+from harness.load import ledger as L
+from harness.load.locust_order import next_due_ns
 
 
 class Window:
-    """One process's share of the run. `worker` numbers the process; `body` is what is sent."""
+    """One process's share of the run. `worker` numbers the process; `body` is what is sent, by
+    each user once every `interval_ns`.
+
+    Users are told apart by numbers from 0 within the process.
+    """
 
     def __init__(
-        self, worker: int, body: bytes, rate_per_user: float, timeout_s: float, loopback: bool
+        self, worker: int, body: bytes, interval_ns: int, timeout_s: float, loopback: bool
     ) -> None:
         self.worker = worker
         self.body = body
         self.timeout_s = timeout_s
         self.rows = array("q")
         self.recorded = 0
-        self._interval_ns = int(1e9 / rate_per_user)
+        self.waiting = 0
+        self._interval_ns = interval_ns
+        self._timeout_ns = int(timeout_s * 1e9)
         self._loopback = loopback
-        self._holding = False
-        self._gate = Event()
+        self._held, self._gate = Event(), Event()
         self._start_ns = 0
         self._duration_ns = 0
-        self._due_ns: dict[int, int] = {}
         self._stagger_ns = 0
         self._first_client = 0
-        self._busy = 0
-        self.waiting = 0
+        self._due_ns: dict[int, int] = {}  # in the warm-up on the monotonic clock
+        self._left = 0  # users that will send again, or wait for an answer
 
     def source_address(self, user: int) -> str | None:
         """An address of its own for each user, so that there are ports enough, on loopback."""
@@ -53,7 +57,7 @@ class Window:
 
     def hold(self) -> None:
         """From now on users wait at the gate before their next request."""
-        self._holding = True
+        self._held.set()
 
     def open(self, duration_s: float, users: int, first_client: int) -> None:
         """Let them go. `users`: of all processes, whose first requests are spread over one
@@ -61,18 +65,14 @@ class Window:
         self._duration_ns = int(duration_s * 1e9)
         self._stagger_ns = self._interval_ns // max(1, users)
         self._first_client = first_client
+        self._due_ns.clear()
+        self._left = self.waiting
         self._start_ns = monotonic_ns()
         self._gate.set()
 
-    @property
-    def start_ns(self) -> int:
-        """The window's start on this process's monotonic clock."""
-        return self._start_ns
-
     def over(self) -> bool:
-        """Whether the window has passed and no request is in flight."""
-        past = monotonic_ns() - self._start_ns >= self._duration_ns
-        return bool(self._start_ns) and past and not self._busy
+        """Whether nobody will send again and every answer is there."""
+        return bool(self._start_ns) and not self._left
 
     def take_rows(self) -> bytes:
         """The rows since the last call, `ROW` int64 each."""
@@ -82,36 +82,49 @@ class Window:
     # ---- said by users ----------------------------------------------------------------------
 
     def admit(self, user: int) -> int:
-        """When this user's next request is intended. Waits at the gate between warm-up and window.
+        """Wait until this user's next request is due; when it is intended, or `NOT_YET` for a
+        request of the warm-up. Waits at the gate between the two.
 
-        Raises `StopUser` when the window is over.
+        Raises `StopUser` when the window is over for this user.
         """
         if not self._start_ns:
-            if not self._holding:
-                return NOT_YET
+            if self._warm_up(user):
+                return L.NOT_YET
             self.waiting += 1
             self._gate.wait()
-        if user not in self._due_ns:
-            # A number of its own within this process, whatever numbers Locust has used up before.
-            self._due_ns[user] = (self._first_client + len(self._due_ns)) * self._stagger_ns
-            ahead_ns = self._start_ns + self._due_ns[user] - monotonic_ns()
-            gevent.sleep(max(0.0, ahead_ns / 1e9))
-        if self._due_ns[user] >= self._duration_ns:
+        due_ns = self._due_ns.get(user)
+        if due_ns is None:
+            due_ns = (self._first_client + user) * self._stagger_ns
+            if due_ns >= self._duration_ns:
+                self._left -= 1
+        if due_ns >= self._duration_ns:
             raise StopUser
-        self._busy += 1
-        return self._due_ns[user]
+        # A loop: gevent's timers count from its loop's last turn, so they may end early.
+        while (ahead_ns := self._start_ns + due_ns - monotonic_ns()) > 0:
+            gevent.sleep(ahead_ns / 1e9)
+        return due_ns
+
+    def _warm_up(self, user: int) -> bool:
+        """Wait for the next request of the warm-up; False when users are held."""
+        now_ns = monotonic_ns()
+        due_ns = max(self._due_ns.get(user, now_ns), now_ns)
+        self._due_ns[user] = due_ns + self._interval_ns
+        return not self._held.wait((due_ns - now_ns) / 1e9)
 
     def record(
         self, user: int, intended_ns: int, sent_ns: int, connected_ns: int | None, ended_ns: int,
         code: int,
     ) -> None:  # fmt: skip
         """One request has ended; the stamps are of the monotonic clock, `intended_ns` is not."""
-        if intended_ns == NOT_YET:
+        if intended_ns == L.NOT_YET:
             return  # of the warm-up
         start_ns = self._start_ns
-        connected = NOT_YET if connected_ns is None else connected_ns - start_ns
-        self.rows.extend((user, intended_ns, sent_ns - start_ns, connected, ended_ns - start_ns,
-                          code))  # fmt: skip
+        ended_ns -= start_ns
+        if ended_ns - intended_ns > self._timeout_ns and code % L.DETAIL == L.OK:
+            code = L.TIMEOUT  # as the open loop counts: from the moment it was due
+        connected = L.NOT_YET if connected_ns is None else connected_ns - start_ns
+        self.rows.extend((user, intended_ns, sent_ns - start_ns, connected, ended_ns, code))
         self.recorded += 1
-        self._busy -= 1
-        self._due_ns[user] = max(intended_ns + self._interval_ns, ended_ns - start_ns)
+        due_ns = self._due_ns[user] = next_due_ns(intended_ns, ended_ns, self._interval_ns)
+        if due_ns >= self._duration_ns:
+            self._left -= 1

@@ -16,11 +16,13 @@ from __future__ import annotations
 import argparse
 import itertools
 import random
+from functools import lru_cache
 from time import monotonic_ns, perf_counter, time
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from gevent import socket
+from gevent import Timeout, socket
+from geventhttpclient.response import HTTPParseError
 from locust import FastHttpUser, User, constant_throughput, events, task
 from locust.exception import StopTest
 
@@ -37,6 +39,7 @@ _BODIES = 1000
 _READ_BYTES = 65_536
 _IP_BIND_ADDRESS_NO_PORT = 24
 _TURNED_DOWN = (400, 422)
+_classified = lru_cache(maxsize=64)(classify)  # answers are much the same
 _NUMBERS = itertools.count()
 
 
@@ -82,10 +85,10 @@ class PacedUser(User):
         if window is None:
             self.post(self.chance.choice(self.bodies))
             return
-        allowed_ns = window.admit(self.number)
+        intended_ns = window.admit(self.number)
         sent_ns = monotonic_ns()
         connected_ns, code = self.post(self.bodies[0])
-        window.record(self.number, allowed_ns, sent_ns, connected_ns, monotonic_ns(), code)
+        window.record(self.number, intended_ns, sent_ns, connected_ns, monotonic_ns(), code)
 
     def post(self, body: bytes) -> tuple[int | None, int]:
         """Send `body` and wait for the answer: when the connection was there (monotonic clock, in
@@ -136,11 +139,13 @@ class MetricStreamSocketUser(PacedUser):
 
     def post(self, body: bytes) -> tuple[int | None, int]:
         """Connect, send, read to the end; tell Locust's statistics."""
-        began_s, start_time, data, failure = perf_counter(), time(), b"", None
+        began_s, start_time, data = perf_counter(), time(), b""
+        failure: BaseException | None = None
         connected_ns: int | None = None
+        timer = Timeout(self.timeout_s)  # one for the whole exchange
+        timer.start()
         sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         try:
-            sock.settimeout(self.timeout_s)
             if self.source is not None:
                 sock.setsockopt(socket.SOL_IP, _IP_BIND_ADDRESS_NO_PORT, 1)
                 sock.bind((self.source, 0))
@@ -149,10 +154,11 @@ class MetricStreamSocketUser(PacedUser):
             sock.sendall(b"%b%d\r\n\r\n%b" % (self.head, len(body), body))
             while piece := sock.recv(_READ_BYTES):
                 data += piece
-            code, _ = classify(data)
-        except OSError as error:
+            code, _ = _classified(data)
+        except (OSError, Timeout) as error:
             failure, code = error, _code(0, error)
         finally:
+            timer.close()
             sock.close()
         outcome, status = code % L.DETAIL, code // L.DETAIL
         if outcome != L.OK and failure is None and (self.window or status not in _TURNED_DOWN):
@@ -164,12 +170,14 @@ class MetricStreamSocketUser(PacedUser):
         return connected_ns, code
 
 
-def _code(status: int, error: Exception | None) -> int:
+def _code(status: int, error: BaseException | None) -> int:
     """The outcome of an exchange that ended with `status`, or without one by `error`."""
     if status == 202:
         return L.OK + L.DETAIL * status
     if status:
         return (L.REJECTED if status in (429, 503) else L.HTTP_ERROR) + L.DETAIL * status
-    if isinstance(error, TimeoutError):
+    if isinstance(error, TimeoutError | Timeout):
         return L.TIMEOUT
+    if isinstance(error, HTTPParseError):
+        return L.BAD_RESPONSE
     return L.REFUSED if isinstance(error, ConnectionRefusedError) else L.RESET

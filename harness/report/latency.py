@@ -59,6 +59,14 @@ def _omission(source: Source) -> tuple[Block, ...]:
     run, closed = source.run, source.closed_loop
     if closed is None and run.settings.driver == "closed-loop":
         closed = Measured(run, source.requests)
+    if run.settings.driver == "locust":
+        return (
+            Missing(
+                "Locust is a closed loop, so what requests would have waited that its users did "
+                "not send is not in these figures. The open loop has it:",
+                f"labrun compare --rps {','.join(f'{rps:g}' for rps in run.settings.rps)}",
+            ),
+        )
     if closed is None:
         levels = ",".join(f"{rps:g}" for rps in run.settings.rps)
         return (

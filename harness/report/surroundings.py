@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from harness.analysis.control import control_sentences
+from harness.analysis.driver import driver_sentence
 from harness.record import Environment, Run
 from harness.report.model import (
     Block,
@@ -31,11 +32,9 @@ def trust_section(run: Run) -> Section:
         "compared.",
         f"{scheduled:,} requests were scheduled and {accounted:,} have an outcome.",
     ]
-    if run.settings.driver == "closed-loop":
-        items.append(
-            "Closed loop: a client whose last request is slow sends the next one late; response "
-            "times count from the intended time all the same."
-        )
+    driven = driver_sentence(run.settings)
+    if driven is not None:
+        items.append(driven)
     repeated = sorted({t.round for t in run.trials if t.round > run.settings.rounds})
     if repeated:
         items.append(

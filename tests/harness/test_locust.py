@@ -15,18 +15,21 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
+import pandas as pd
 import psutil
 import pytest
 from playwright.sync_api import sync_playwright
 
 import harness
+from harness.analysis.driver import driver_sentence
 from harness.cli.settings import CompareOptions, make_settings
 from harness.experiment.cpus import plan_cpus
 from harness.experiment.plan import plan_trials
 from harness.experiment.run import raise_descriptor_limit
 from harness.experiment.trial import Progress, run_trial
 from harness.load.payloads import make_bodies, names
-from harness.record import OUTCOMES
+from harness.record import OUTCOMES, Settings
 from servers import metric
 from servers.problem import Problem
 from tests.support.labrun import Labrun
@@ -45,6 +48,19 @@ def assert_accounted(trial: dict[str, Any]) -> None:
     assert client["scheduled"] == sum(client["outcomes"][name] for name in OUTCOMES) > 0
     sent = client["scheduled"] - client["outcomes"]["unsent"] - client["outcomes"]["refused"]
     assert server["accepted"] == sent == server["answered"]
+
+
+def assert_users_keep_their_rules(requests: pd.DataFrame) -> None:
+    """200 RPS of 20 users: one each 100 ms, none early, none while the last one is unanswered."""
+    assert requests["client"].nunique() == 20
+    assert (requests["lag_us"] >= 0).all()
+    for _, mine in requests.sort_values("intended_us").groupby("client"):
+        intended = mine["intended_us"].to_numpy()
+        ended = intended + mine["response_us"].to_numpy()
+        earliest = np.maximum(intended[:-1] + 100_000, ended[:-1])
+        assert intended[1:] == pytest.approx(earliest, abs=1e-3)
+        assert intended[0] < 100_000
+        assert max(intended[-1] + 100_000, ended[-1]) >= 600_000 > intended[-1]
 
 
 @pytest.mark.parametrize(
@@ -66,17 +82,21 @@ def test_every_request_is_in_both_accounts(
     assert (settings["driver"], settings["clients"]) == ("locust", 20)
     assert settings["user_class"] == ("fast" if "fast" in options else "socket")
     assert settings["locust_workers"] == (2 if "2" in options else 0)
+    assert settings["arrivals"] == "constant"
     (trial,) = record["trials"]
     assert_accounted(trial)
+    assert_users_keep_their_rules(pd.read_parquet(folder / "requests.parquet"))
     said = " ".join(done.stdout.split())
-    assert "Driven by Locust" in said
-    assert "a closed loop" in said
-    assert "closed loop" in (folder / "report.md").read_text("utf-8")
+    sentence = driver_sentence(msgspec.convert(settings, Settings))
+    assert sentence is not None
+    assert f"({settings['user_class']} users" in sentence
+    assert sentence in said
+    assert sentence in " ".join((folder / "report.md").read_text("utf-8").split())
 
 
 def test_a_worker_that_dies_is_a_named_gap() -> None:
     settings = make_settings(
-        CompareOptions(rps="200", rounds=1, duration_s=3.0, warmup_s=0.2, driver="locust",
+        CompareOptions(rps="200", rounds=1, duration_s=1.5, warmup_s=0.2, driver="locust",
                        locust_workers=2, users=10, backends="thread-pool")
     )  # fmt: skip
     killed: list[int] = []
@@ -97,24 +117,59 @@ def test_a_worker_that_dies_is_a_named_gap() -> None:
     assert killed
     trial = result.trial
     assert not trial.valid
-    assert re.search(r"worker [12] of 2 ended in mid-run with its last account", str(trial))
-    assert trial.client.scheduled == trial.client.outcomes.total() == len(result.requests)
+    assert trial.class_ == "generator-limited"
+    assert result.failure is not None  # so that the run is marked partial
+    found = re.match(
+        r"worker [12] of 2 died \(its account ends after [\d,]+ requests\); ([\d,]+) requests "
+        r"that were still to come are unsent$", result.failure,
+    )  # fmt: skip
+    assert found is not None, result.failure
+    lost = int(found[1].replace(",", ""))
+    client = trial.client
+    assert client.unsent_causes == {"lost with its worker": lost}
+    assert client.scheduled == client.outcomes.total() == len(result.requests)
+    # Half of the users were the dead worker's; what it sent at the last, only the server knows.
+    assert set(result.requests["client"]) == set(range(10))
+    assert trial.server is not None
+    assert trial.server.requests.accepted >= client.scheduled - client.outcomes.unsent
+    assert 0 < lost < 150 + 10
 
 
 def test_the_lab_takes_its_locust_with_it_when_it_is_killed(tmp_path: Path) -> None:
     command = [sys.executable, "-P", "-m", "harness.cli", "compare", "--driver", "locust"]
     command += ["--locust-workers", "2", "--rps", "50", "--duration", "60"]
-    lab = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
-    assert lab.stderr is not None
-    lab.stderr.readline()  # the first trial begins
+    lab = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.DEVNULL)
     family: dict[int, psutil.Process] = {}
     while sum("--worker" in line for line in map(_words, family.values())) < 2:
+        assert lab.poll() is None
         found = psutil.Process(lab.pid).children(recursive=True)
         family = {process.pid: process for process in found}
     lab.kill()
     lab.wait()
     _, alive = psutil.wait_procs(list(family.values()), timeout=20)
     assert alive == []
+
+
+def test_a_python_without_locust_is_told(tmp_path: Path) -> None:
+    # An interpreter that looks for modules as ever, but has no Locust to find.
+    (tmp_path / "sitecustomize.py").write_text(
+        "from importlib.machinery import PathFinder\n"
+        "find = PathFinder.find_spec\n"
+        "def without(name, *rest):\n"
+        "    return None if name.split('.')[0] == 'locust' else find(name, *rest)\n"
+        "PathFinder.find_spec = without\n"
+    )
+    path = os.pathsep.join(filter(None, [str(tmp_path), os.environ.get("PYTHONPATH")]))
+    for arguments in (("compare", "--driver", "locust"), ("locust", "thread-pool")):
+        done = subprocess.run(
+            [sys.executable, "-P", "-m", "harness.cli", *arguments], cwd=tmp_path,
+            capture_output=True, text=True, timeout=60, check=False,
+            env=os.environ | {"PYTHONPATH": path},
+        )  # fmt: skip
+        assert done.returncode == 2, done.stderr
+        assert done.stderr.startswith("labrun: Locust is not installed")
+        assert len(done.stderr.splitlines()) == 1
+        assert not (tmp_path / "results").exists()
 
 
 def _words(process: psutil.Process) -> str:

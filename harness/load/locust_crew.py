@@ -1,0 +1,200 @@
+"""Several Locust processes: a master that keeps the lab's ledger, and workers that have the users.
+
+Each worker keeps the account of its own users and sends it in batches, by Locust's own messages.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from time import monotonic_ns
+from typing import Any
+
+import gevent
+import msgspec
+from gevent.event import AsyncResult
+from locust.env import Environment
+from locust.runners import MasterRunner
+
+from harness.load.locust_book import Book
+from harness.load.locust_lab import Lab
+from harness.load.locust_order import ROW_BYTES, LocustOrder, Stopped, interval_ns
+from harness.load.locust_part import (
+    ARRIVE_S,
+    CLASSES,
+    STRAGGLE_S,
+    TICK_S,
+    Part,
+    cpu_ns,
+    limit,
+    make_environment,
+    wait_for,
+    warm_up,
+)
+from harness.load.worker import Summary
+
+
+class Crew:
+    """The worker processes of a master, and what they said."""
+
+    def __init__(self, order: LocustOrder, runner: MasterRunner, book: Book) -> None:
+        self._order, self._runner, self._book = order, runner, book
+        self._processes: dict[int, subprocess.Popen[bytes]] = {}
+        self.held: set[int] = set()
+        self.first: dict[int, int] = {}
+        self.done: dict[int, tuple[int, int, int]] = {}  # recorded, CPU and time in ns
+        self.arrived: dict[int, int] = {}
+        for name in ("held", "rows", "done"):
+            runner.register_message(f"lab_{name}", getattr(self, f"_{name}"))
+
+    def start(self) -> None:
+        """Start them; they find their master by its port."""
+        for number in range(1, self._order.workers + 1):
+            part = msgspec.structs.replace(
+                self._order, number=number, master_port=self._runner.server.port, measured_fd=-1
+            )
+            command = [sys.executable, "-P", "-m", "harness.load.locust_run", "--worker"]
+            process = subprocess.Popen(command, stdin=subprocess.PIPE)
+            assert process.stdin is not None
+            process.stdin.write(msgspec.json.encode(part) + b"\n")
+            process.stdin.flush()  # it stays open: a worker ends with its master
+            self._processes[number] = process
+        count = self._order.workers
+        wait_for(lambda: len(self._runner.clients.ready) == count or self.lost(), ARRIVE_S,
+                 f"the arrival of {count} workers")  # fmt: skip
+        if self.lost():
+            raise Stopped(self.obituary())
+
+    def lost(self) -> list[int]:
+        """Those that ended without their account."""
+        return [
+            n for n, p in self._processes.items() if p.poll() is not None and n not in self.done
+        ]
+
+    def settled(self) -> bool:
+        """Whether nothing more is to come."""
+        return len(self.done) + len(self.lost()) == self._order.workers
+
+    def obituary(self) -> str:
+        """What to say of those that were lost."""
+        told = [
+            f"worker {n} of {self._order.workers} died (its account ends after "
+            f"{self.arrived.get(n, 0):,} requests)"
+            for n in self.lost()
+        ]
+        return "; ".join(told)
+
+    def verdict(self, arrived: int) -> str | None:
+        """What is missing from the account, in a sentence. `arrived`: rows."""
+        if self.lost():
+            lost = self.obituary()
+            return f"{lost}; {self.write_off():,} requests that were still to come are unsent"
+        recorded = sum(count for count, _, _ in self.done.values())
+        if recorded != arrived:
+            return f"workers recorded {recorded:,} requests and {arrived:,} arrived"
+        return None
+
+    def write_off(self) -> int:
+        """Put down what those that were lost were still to send; how many requests."""
+        order = self._order
+        return sum(
+            self._book.add_lost(
+                range(self.before(n), self.before(n) + self.first[n]), order.users, order.duration_s
+            )
+            for n in self.lost()
+        )
+
+    def stop(self) -> None:
+        """End all of them."""
+        for process in self._processes.values():
+            process.kill()
+            process.wait()
+
+    def _held(self, environment: Environment, msg: Any, **_: Any) -> None:
+        self.held.add(msg.data["number"])
+        self.first[msg.data["number"]] = msg.data["users"]
+
+    def _rows(self, environment: Environment, msg: Any, **_: Any) -> None:
+        number, rows = msg.data["number"], msg.data["rows"]
+        self._book.add(rows, self.before(number))
+        self.arrived[number] = self.arrived.get(number, 0) + len(rows) // ROW_BYTES
+
+    def _done(self, environment: Environment, msg: Any, **_: Any) -> None:
+        said = msg.data
+        self.done[said["number"]] = (said["recorded"], said["cpu_ns"], said["took_ns"])
+
+    def before(self, number: int) -> int:
+        """How many users are in the workers before this one."""
+        return sum(users for other, users in self.first.items() if other < number)
+
+
+def run_crew(order: LocustOrder, lab: Lab) -> None:
+    """The master of `order.workers` processes; `lab`: whom to tell."""
+    host = f"http://{order.host}:{order.port}"  # which it tells the workers
+    environment = Environment(user_classes=[CLASSES[order.user_class]], host=host)
+    runner = environment.create_master_runner("127.0.0.1", 0)
+    book = Book(order.measured_fd, interval_ns(order))
+    crew = Crew(order, runner, book)
+    try:
+        crew.start()
+        warm_up(runner, order)
+        runner.send_message("lab_hold")
+        wait_for(lambda: len(crew.held) == order.workers or crew.lost(),
+                 order.timeout_s + ARRIVE_S, "the end of the warm-up")  # fmt: skip
+        if crew.lost():
+            raise Stopped(crew.obituary())
+        lab.say_warm()
+        book.open(monotonic_ns())
+        for client in runner.clients.all:
+            runner.send_message("lab_go", {"first": crew.first, "users": order.users}, client.id)
+        began_ns, used_ns = monotonic_ns(), cpu_ns()
+        wait_for(crew.settled, limit(order) + STRAGGLE_S, "the end of the window")
+        took_ns, own_ns = monotonic_ns() - began_ns, cpu_ns() - used_ns
+        recorded = [crew.done[n][0] for n in sorted(crew.done)]
+        failure = crew.verdict(book.written)
+        used = [own_ns, *(cpu for _, cpu, _ in crew.done.values())]
+        # One process can fill a CPU, and so can all of them together where they share one.
+        busiest_ns = max(*used, sum(used) // len(os.sched_getaffinity(0)))
+        lab.say(Summary(took_ns, busiest_ns, 0, recorded=recorded, failure=failure))
+    finally:
+        crew.stop()
+        runner.quit()
+
+
+def be_worker(order: LocustOrder) -> None:
+    """One of several processes: users here, orders from the master."""
+    environment = make_environment(order)
+    runner = environment.create_worker_runner("127.0.0.1", order.master_port)
+    part = Part(environment, runner)
+    go = AsyncResult()
+
+    def hold(environment: Environment, msg: Any, **_: Any) -> None:
+        part.window.hold()
+        gevent.spawn(tell_held)
+
+    def tell_held() -> None:
+        while not part.held():
+            gevent.sleep(TICK_S)
+        said = {"number": order.number, "users": runner.user_count}
+        runner.send_message("lab_held", said)
+
+    def begin(environment: Environment, msg: Any, **_: Any) -> None:
+        go.set(msg.data)
+
+    runner.register_message("lab_hold", hold)
+    runner.register_message("lab_go", begin)
+    said = go.get()
+    first = sum(users for other, users in said["first"].items() if int(other) < order.number)
+    part.window.open(order.duration_s, said["users"], first)
+
+    def ship(rows: bytes) -> None:
+        if rows:
+            runner.send_message("lab_rows", {"number": order.number, "rows": rows})
+
+    used_ns, took_ns = part.run_window(ship, limit(order))
+    runner.send_message("lab_done", {
+        "number": order.number, "recorded": part.window.recorded, "cpu_ns": used_ns,
+        "took_ns": took_ns,
+    })  # fmt: skip
+    gevent.get_hub().join()
