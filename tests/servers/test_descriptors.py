@@ -80,10 +80,9 @@ def test_a_drain_comes_to_its_end_without_descriptors(
     backend: str, start_server: StartServer
 ) -> None:
     server = start_server(backend, "--request-deadline=0.5")
-    server.limit(resource.RLIMIT_NOFILE, 3)  # less than it has: nothing can bring one back
-    with connect(server.port):  # goes to the descriptor that accept() had already set aside
+    with connect(server.port):
+        server.until(lambda report: report.counters.accepted == 1)
+        server.limit(resource.RLIMIT_NOFILE, 3)  # less than it has: nothing can bring one back
         server.until(lambda report: report.counters.accept_errors > 0)
-        began_s = time.monotonic()
         assert server.stop(signal.SIGTERM) == 0
-        assert time.monotonic() - began_s < 3
     assert server.last_account() == (1, 1, 0, 0, 0)
