@@ -410,6 +410,15 @@ def _trial_row(trial: Trial) -> dict[str, Any]:
     return row | {title: metric_value(trial, path) for title, path in _SHOWN}
 
 
+def _in_notebook() -> bool:
+    """Whether a Jupyter kernel runs this; that ipykernel was imported says nothing."""
+    if "IPython" not in sys.modules:
+        return False
+    from IPython import get_ipython
+
+    return hasattr(get_ipython(), "kernel")  # type: ignore[no-untyped-call]
+
+
 class _Line:
     """Progress as one line that is written over; in a notebook as an output that changes."""
 
@@ -434,7 +443,7 @@ class _Line:
 
     def _say(self, what: str) -> None:
         text = f"{self._name}: {self._number} of {self._total}: {what}"
-        if "ipykernel" not in sys.modules:
+        if not _in_notebook():
             sys.stdout.write(f"\r{text:<78}" + ("\n" if what == "done" else ""))
             sys.stdout.flush()
             return

@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -34,8 +33,12 @@ def git(folder: Path, *arguments: str) -> str:
 
 
 @pytest.fixture
-def repository(tmp_path: Path) -> Path:
-    """A checkout with the servers in it, and a commit before the last."""
+def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A checkout with the servers in it, and a commit before the last. What a run leaves behind
+    would be in a folder of its own, where no other test's is."""
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    monkeypatch.setenv("TMPDIR", str(scratch))
     root = tmp_path / "checkout"
     source = Path(servers.__file__).parent
     shutil.copytree(source, root / "servers", ignore=shutil.ignore_patterns("__pycache__"))
@@ -50,13 +53,12 @@ def repository(tmp_path: Path) -> Path:
 
 
 def left_over() -> set[Path]:
-    return set(Path(tempfile.gettempdir()).glob("labrun-*"))
+    return set(Path(os.environ["TMPDIR"]).iterdir())
 
 
 def test_both_trees_are_measured_alternately_and_the_worktree_goes(
     repository: Path, labrun: Labrun, tmp_path: Path
 ) -> None:
-    before = left_over()
     # The old tree's servers answer 500 to everything: what is measured is really that tree.
     handler = repository / "servers" / "metric.py"
     good = handler.read_text()
@@ -79,14 +81,13 @@ def test_both_trees_are_measured_alternately_and_the_worktree_goes(
     orders = [(t.round, t.slot) for t in run.trials]
     assert orders == [(1, 0), (1, 1), (2, 1), (2, 0)]
     assert git(repository, "worktree", "list").count("\n") == 0
-    assert left_over() == before
+    assert left_over() == set()
     again = labrun("regress", str(tmp_path / "out" / run.id), "--format", "junit")
     assert again.returncode == 0, again.stderr
     assert "<testsuite" in again.stdout
 
 
 def test_ctrl_c_leaves_neither_worktree_nor_process(repository: Path, tmp_path: Path) -> None:
-    before = left_over()
     arguments = [*SHORT, str(tmp_path / "out"), "--rounds", "50"]
     process = subprocess.Popen(
         [sys.executable, "-P", "-m", "harness.cli", "regress", "--against-ref", "HEAD~1",
@@ -102,7 +103,7 @@ def test_ctrl_c_leaves_neither_worktree_nor_process(repository: Path, tmp_path: 
     assert not run.complete
     assert len(run.sources) == 2
     assert git(repository, "worktree", "list").count("\n") == 0
-    assert left_over() == before
+    assert left_over() == set()
     pids = {trial.server.pid for trial in run.trials if trial.server and trial.server.pid}
     assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
 
