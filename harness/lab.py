@@ -416,7 +416,7 @@ def _in_notebook() -> bool:
         return False
     from IPython import get_ipython
 
-    return hasattr(get_ipython(), "kernel")  # type: ignore[no-untyped-call]
+    return hasattr(get_ipython(), "kernel")
 
 
 class _Line:
