@@ -434,6 +434,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     python: str | None = None
     user_class: UserClass | None = None  # Locust's, and how many processes they are in beside
     locust_workers: int | None = None  # the master; 0: one process for all
+    target: str | None = None  # HOST:PORT of a server on another machine, and of its control port
+    control: str | None = None
+    expect_workers: int | None = None  # Locust workers of other machines, where they find the
+    master: str | None = None  # lab, and how long it waits for them
+    worker_wait_s: float | None = None
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):

@@ -11,6 +11,7 @@ import sys
 
 from servers.options import ServerOptions, parse_options
 from servers.registry import UnknownBackend, resolve
+from servers.restart import announce_restart
 from servers.server import CannotListen, Server
 
 _MCL_CURRENT, _MCL_FUTURE = 1, 2
@@ -44,10 +45,15 @@ def main(argv: list[str] | None = None, prog: str = "python -m servers") -> int:
     if sys.platform != "linux":
         print(f"{prog}: Linux or WSL2 is needed, for epoll and /proc", file=sys.stderr)
         return 2
-    options = parse_options(sys.argv[1:] if argv is None else argv, prog)
+    arguments = sys.argv[1:] if argv is None else argv
+    options = parse_options(arguments, prog)
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(PlainLines("%(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
+    if options.allow_restart:
+        from servers.supervisor import Supervisor  # which a server itself has no use for
+
+        return Supervisor(arguments, prog).run()
     try:
         backend_class = resolve(options.backend)
         prepare_process(options)
@@ -65,7 +71,10 @@ def main(argv: list[str] | None = None, prog: str = "python -m servers") -> int:
         )
         return 2
     announce(server)
-    return server.run()
+    status = server.run()
+    if server.restart is not None:
+        announce_restart(server.restart)
+    return status
 
 
 def prepare_process(options: ServerOptions) -> None:

@@ -3,6 +3,7 @@
 GET  /report    everything, stage times included
 GET  /sample    the light report, for asking ten times a second
 POST /window    begin a measured window: forget peaks and stage times; answers with the report
+POST /restart   end, drained, and start afresh on the same ports; only with --allow-restart
 GET  /metrics   Prometheus text format
 
 On loopback everybody on the machine may ask. Beyond it a token is needed with each request:
@@ -24,8 +25,8 @@ from servers.report import Report
 
 log = logging.getLogger("servers")
 
-# What answers a request: (method, path) -> (status, content type, body)
-Respond = Callable[[bytes, bytes], tuple[int, str, bytes]]
+# What answers a request: (method, path, body) -> (status, content type, body)
+Respond = Callable[[bytes, bytes, bytes], tuple[int, str, bytes]]
 
 TOKEN_VARIABLE = "LABRUN_TOKEN"
 _MAX_REQUEST_BYTES = 16 * 1024
@@ -51,6 +52,7 @@ class ControlConnection:
     def _begin(self) -> None:
         """Ready for the next request."""
         self._url = b""
+        self._body = b""
         self._shown_token = b""
         self._received = 0
         self._complete = False
@@ -66,7 +68,7 @@ class ControlConnection:
         except OSError:
             return False
         if data == SAMPLE_REQUEST and self._received == 0 and self._token is None:
-            return self._answer(b"GET", b"/sample", keep=True)
+            return self._answer(b"GET", b"/sample", b"", keep=True)
         self._received += len(data)
         if not data or self._received > _MAX_REQUEST_BYTES:
             return False
@@ -78,18 +80,19 @@ class ControlConnection:
             return True
         keep = self._keep
         method, path = self._parser.get_method(), self._url.partition(b"?")[0]
+        sent = self._body
         # Compared in constant time: how long it takes does not tell how much of it was right.
         if self._token is not None and not hmac.compare_digest(self._shown_token, self._token):
             body = f"this needs the token of {TOKEN_VARIABLE}\n".encode()
             self._send(401, "text/plain", body, False, "WWW-Authenticate: Bearer\r\n")
             return False
         self._begin()
-        return self._answer(method, path, keep)
+        return self._answer(method, path, sent, keep)
 
-    def _answer(self, method: bytes, path: bytes, keep: bool) -> bool:
+    def _answer(self, method: bytes, path: bytes, sent: bytes, keep: bool) -> bool:
         self.trusted = True
         try:
-            status, content_type, body = self._respond(method, path)
+            status, content_type, body = self._respond(method, path, sent)
         except Exception:  # a backend's own gauges are asked here; the thread must outlive them
             log.exception("the control port could not answer %r", path)
             status, content_type, body = 500, "text/plain", b"see the server's log\n"
@@ -120,6 +123,9 @@ class ControlConnection:
 
     def on_url(self, url: bytes) -> None:
         self._url += url
+
+    def on_body(self, body: bytes) -> None:
+        self._body += body
 
     def on_message_complete(self) -> None:
         self._complete = True

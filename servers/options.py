@@ -73,6 +73,8 @@ class ServerOptions:
     switch_interval_s: float | None = None
     lock_stacks: bool = False
     exit_with_parent: bool = False
+    allow_restart: bool = False
+    supervised: bool = False
 
 
 def parse_size(text: str) -> int:
@@ -148,9 +150,12 @@ def number_of_seconds(name: str, lowest: float, highest: float) -> Callable[[str
 
 
 class _Parser(argparse.ArgumentParser):
-    """One sentence on standard error and exit status 2, instead of a page of usage."""
+    """One sentence on standard error and exit status 2, instead of a page of usage; a ValueError
+    with that sentence where `exit_on_error` is off."""
 
     def error(self, message: str) -> NoReturn:
+        if not self.exit_on_error:
+            raise ValueError(message)
         self.exit(2, f"{self.prog}: {message} (see --help)\n")
 
 
@@ -166,9 +171,10 @@ def _argument(parse: Callable[[str], object]) -> Callable[[str], object]:
     return parse_or_explain
 
 
-def build_parser(prog: str) -> argparse.ArgumentParser:
+def build_parser(prog: str, exit_on_error: bool = True) -> argparse.ArgumentParser:
     """The command line of a server; `prog` is the name that messages start with."""
     parser = _Parser(
+        exit_on_error=exit_on_error,
         prog=prog,
         description="Run one MetricStream server by hand.",
         epilog=f"example: {prog} thread-pool --port 8080 --workers 16",
@@ -209,6 +215,9 @@ def build_parser(prog: str) -> argparse.ArgumentParser:
     add("--lock-stacks", action="store_true",
         help="mlockall: every stack page is resident from a thread's start")
     add("--exit-with-parent", action="store_true", help="end when standard input closes")
+    add("--allow-restart", action="store_true",
+        help="POST /restart on the control port starts a fresh server on the same ports")
+    add("--supervised", action="store_true", help=argparse.SUPPRESS)
     # fmt: on
     return parser
 
@@ -234,4 +243,6 @@ def parse_options(argv: list[str], prog: str) -> ServerOptions:
         switch_interval_s=found.switch_interval,
         lock_stacks=found.lock_stacks,
         exit_with_parent=found.exit_with_parent,
+        allow_restart=found.allow_restart,
+        supervised=found.supervised,
     )

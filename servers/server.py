@@ -24,6 +24,7 @@ from servers.problem import Problem
 from servers.rate_limit import TokenBuckets
 from servers.report import Counters, Process, Report, Sample
 from servers.request_path import RequestPath
+from servers.restart import CannotRestart, Restart, read_restart
 from servers.telemetry import Recorder, Telemetry, count_rows, process_usage, stage_figures
 
 log = logging.getLogger("servers")
@@ -35,6 +36,7 @@ _CUT_OFF_S = 0.5  # for threads to notice that their connections were cut off
 _ACCEPT_BACKOFF_S = 0.05
 _ACCEPT_WAIT_US = 250_000
 _EPISODE_GAP_NS = 1_000_000_000  # out of descriptors again after this long is a new episode
+_OFFERED = b"GET /report, /sample and /metrics; POST /window and /restart\n"
 _OUT_OF_RESOURCES = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 
@@ -76,6 +78,7 @@ class Server:
         self._out_of_descriptors_ns = -_EPISODE_GAP_NS  # when accept failed for that last
         self._stopping = False
         self._stopping_ns = 0
+        self.restart: Restart | None = None  # what is to be started after this one
         self._deadline_ns = int(options.request_deadline_s * 1e9)
         # Kept open, so that there is a report even when descriptors have run out.
         self._status = os.open("/proc/self/status", os.O_RDONLY | os.O_CLOEXEC)
@@ -246,7 +249,7 @@ class Server:
         log.error("the parent process is gone; stopping")
         os._exit(1)
 
-    def _respond(self, method: bytes, path: bytes) -> tuple[int, str, bytes]:
+    def _respond(self, method: bytes, path: bytes, sent: bytes) -> tuple[int, str, bytes]:
         if (method, path) == (b"GET", b"/sample"):
             return 200, "application/json", encode(self._sample())
         if (method, path) == (b"GET", b"/report"):
@@ -257,9 +260,24 @@ class Server:
             self.telemetry.open_window()
             self.backend.open_window()
             return 200, "application/json", encode(self.report())
-        if path in (b"/sample", b"/report", b"/metrics", b"/window"):
-            return 405, "text/plain", b"GET /report, /sample and /metrics; POST /window\n"
-        return 404, "text/plain", b"GET /report, /sample and /metrics; POST /window\n"
+        if (method, path) == (b"POST", b"/restart"):
+            return self._restart(sent)
+        if path in (b"/sample", b"/report", b"/metrics", b"/window", b"/restart"):
+            return 405, "text/plain", _OFFERED
+        return 404, "text/plain", _OFFERED
+
+    def _restart(self, sent: bytes) -> tuple[int, str, bytes]:
+        """Begin to drain; what comes after is for the supervisor."""
+        if not self.options.supervised:
+            return 403, "text/plain", b"not allowed: start the server with --allow-restart\n"
+        if self._stopping:
+            return 409, "text/plain", b"this server is at its end already\n"
+        try:
+            self.restart = read_restart(sent, self.options.backend)
+        except CannotRestart as error:
+            return 400, "text/plain", f"{error}\n".encode()
+        os.kill(os.getpid(), signal.SIGTERM)
+        return 202, "text/plain", b"starting afresh\n"
 
     def _sample(self) -> Sample:
         usage = process_usage()

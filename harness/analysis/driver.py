@@ -14,6 +14,8 @@ def driver_sentence(settings: Settings) -> str | None:
         )
     if settings.driver == "locust":
         spread = f" in {settings.locust_workers} workers" if settings.locust_workers else ""
+        if settings.expect_workers:
+            spread = f" in {settings.expect_workers} workers of other machines"
         return (
             f"Driven by Locust ({settings.user_class} users{spread}), a closed loop: a user sends "
             "again only when it has its answer. While the server is slow fewer requests leave, and "

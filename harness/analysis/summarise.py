@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import numpy as np
 
 from harness.analysis.causes import failure_causes
@@ -29,6 +30,10 @@ UNSENT_LIMIT = 0.001
 LOCUST_CPU_LIMIT = 0.9
 # Its timers count whole milliseconds; later than this, something else had its CPU.
 LOCUST_LAG_LIMIT_US = 10_000.0
+STALE = (
+    "the server's process was not started for this trial, so its memory and threads are those of "
+    "all that it has served"
+)
 # Below this share of ok the server did not keep up with the offered load.
 SATURATED_BELOW = 0.99
 # Little's law holds exactly for complete accounts; a gap beyond this is an error in them.
@@ -187,8 +192,10 @@ def build_trial(
     window: ServerWindow | None,
     failure: str | None,
     driver: Driver = "open-loop",
+    fresh: bool = True,
 ) -> Trial:
-    """The record of a trial. `failure` says what ended it early, if anything did."""
+    """The record of a trial. `failure` says what ended it early, if anything did; `fresh`: whether
+    the server's process was started for this trial."""
     client = client_figures(rows, duration_s, summary)
     window_s = window_length_s(rows, duration_s)
     if driver == "locust":
@@ -196,6 +203,8 @@ def build_trial(
     else:
         kind, reason = classify(client)
     server = None if window is None else server_figures(window)
+    if server is not None:
+        server = msgspec.structs.replace(server, fresh_process=fresh)
     if failure is not None:
         kind, reason = "server-saturated", failure
     return Trial(
@@ -215,6 +224,7 @@ def build_trial(
         warnings=[
             *trial_warnings(rows, client, window_s, server),
             *failure_causes(rows, client, kernel),
+            *(() if fresh else (STALE,)),
             *(
                 locust_warnings(client, planned.rps * duration_s, server)
                 if driver == "locust"

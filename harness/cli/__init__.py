@@ -91,6 +91,22 @@ def compare(
     locust_workers: Annotated[
         int | None, typer.Option(help="Locust: processes that the users are in; one is the limit?")
     ] = None,
+    expect_workers: Annotated[
+        int | None, typer.Option(help="Locust: wait for so many labrun locust-worker.")
+    ] = None,
+    master: Annotated[
+        str | None, typer.Option(help="Where those find this lab (0.0.0.0:5557, every address).")
+    ] = None,
+    worker_wait: Annotated[
+        float | None, typer.Option(help="Seconds to wait for them (60).")
+    ] = None,
+    target: Annotated[
+        str | None,
+        typer.Option(help="HOST:PORT of a labrun serve elsewhere: the network is in the figures."),
+    ] = None,
+    control: Annotated[
+        str | None, typer.Option(help="HOST:PORT of its control port; the token: LABRUN_TOKEN.")
+    ] = None,
     workers: Workers = 16,
     queue_size: QueueSize = 10_000,
     stack_size: StackSize = "2MiB",
@@ -135,6 +151,11 @@ def compare(
         name=name,
         json=json,
         plot=plot,
+        target=target,
+        control=control,
+        expect_workers=expect_workers,
+        master=master,
+        worker_wait_s=worker_wait,
         max_threads=max_threads,
         python=python,
         users=users,
@@ -514,6 +535,24 @@ def serve(arguments: Annotated[list[str] | None, typer.Argument()] = None) -> No
     from servers.__main__ import main as serve_main
 
     raise typer.Exit(serve_main(arguments or ["--help"], prog="labrun serve"))
+
+
+@app.command("locust-worker")
+def locust_worker(
+    master: Annotated[
+        str, typer.Option(help="HOST or HOST:PORT of the lab: its --master as seen from here.")
+    ],
+    wait: Annotated[
+        float, typer.Option(help="Seconds to wait for a trial; after that many this ends.")
+    ] = 60.0,
+) -> None:
+    """Be one of the workers that a labrun compare --expect-workers waits for.
+
+    example: labrun locust-worker --master 10.0.0.5
+    """
+    from harness.cli.locust_worker import worker_command
+
+    raise typer.Exit(worker_command(master, wait))
 
 
 @app.command()

@@ -11,7 +11,7 @@ from harness.experiment.cpus import CpuPlan, plan_cpus
 from harness.experiment.plan import PlannedTrial
 from harness.experiment.processes import LocustPage, ProcessDied, ServerProcess
 from harness.experiment.run import raise_descriptor_limit
-from harness.experiment.trial import server_arguments
+from harness.experiment.serving import server_arguments
 from harness.load.locust_order import WebOrder
 
 

@@ -52,6 +52,14 @@ def parse_backends(text: str) -> list[str]:
     return names
 
 
+def host_and_port(name: str, text: str) -> tuple[str, int]:
+    """The two parts of HOST:PORT. Raises `LabError`."""
+    host, _, port = text.rpartition(":")
+    if not host or not (port.isascii() and port.isdigit()) or not 0 < int(port) < 65_536:
+        raise LabError(f"{name} {text!r} is no address; write HOST:PORT, as 10.0.0.5:8080")
+    return host, int(port)
+
+
 def between(name: str, value: float, lowest: float, highest: float) -> None:
     """Raise `LabError` unless lowest <= value <= highest."""
     if not lowest <= value <= highest:
@@ -93,6 +101,7 @@ __all__ = [
     "Driver",
     "between",
     "check_length",
+    "host_and_port",
     "need_locust",
     "one_of",
     "parse_backends",

@@ -10,6 +10,9 @@ from harness.cli import options as check
 from harness.errors import LabError
 from harness.record import Arrivals, Driver, Settings, UserClass
 
+MASTER = "0.0.0.0:5557"  # Locust's own port
+WORKER_WAIT_S = 60.0
+
 
 @dataclass(frozen=True, slots=True)
 class CompareOptions:
@@ -41,6 +44,11 @@ class CompareOptions:
     users: int | None = None
     user_class: str | None = None
     locust_workers: int | None = None
+    target: str | None = None
+    control: str | None = None
+    expect_workers: int | None = None
+    master: str | None = None
+    worker_wait_s: float | None = None
 
 
 def make_settings(options: CompareOptions) -> Settings:
@@ -62,6 +70,7 @@ def make_settings(options: CompareOptions) -> Settings:
     check.one_of("--arrivals", options.arrivals, Arrivals)
     check.one_of("--driver", options.driver, Driver)
     clients, by_locust = _users(options), options.driver == "locust"
+    _check_target(options)
     check.check_length(rates, options.duration_s)
     workload = check.parsed("--workload", options.workload, check.parse_workload)
     stack_size = check.parsed("--stack-size", options.stack_size, check.parse_stack_size)
@@ -89,7 +98,25 @@ def make_settings(options: CompareOptions) -> Settings:
         python=options.python,
         user_class=cast(UserClass, options.user_class or "socket") if by_locust else None,
         locust_workers=(options.locust_workers or 0) if by_locust else None,
+        target=options.target,
+        control=options.control,
+        expect_workers=options.expect_workers,
+        master=(options.master or MASTER) if options.expect_workers else None,
+        worker_wait_s=(options.worker_wait_s or WORKER_WAIT_S) if options.expect_workers else None,
     )
+
+
+def _check_target(options: CompareOptions) -> None:
+    """Raise `LabError` for what cannot be had of a server on another machine."""
+    if (options.target is None) != (options.control is None):
+        raise LabError(
+            "--target and --control go together: where the server is, and where its control port"
+        )
+    for name, address in (("--target", options.target), ("--control", options.control)):
+        if address is not None:
+            check.host_and_port(name, address)
+    if options.target is not None and options.python is not None:
+        raise LabError("--python is for servers on this machine; leave out --target or --python")
 
 
 def _users(options: CompareOptions) -> int:
@@ -100,6 +127,7 @@ def _users(options: CompareOptions) -> int:
             ("--users", options.users),
             ("--user-class", options.user_class),
             ("--locust-workers", options.locust_workers),
+            ("--expect-workers", options.expect_workers),
         )
         if value is not None
     ]
@@ -114,14 +142,39 @@ def _users(options: CompareOptions) -> int:
         check.one_of("--user-class", options.user_class, UserClass)
     if options.locust_workers is not None:
         check.between("--locust-workers", options.locust_workers, 0, 64)
+    _check_expected(options)
     users = options.clients if options.users is None else options.users
     check.between("--users", users, 1, 10_000)
-    if options.locust_workers is not None and users < options.locust_workers:
-        raise LabError(
-            f"--locust-workers {options.locust_workers}: {users} users cannot be spread over that "
-            "many; take fewer workers or more --users"
-        )
+    for name, many in (
+        ("--locust-workers", options.locust_workers),
+        ("--expect-workers", options.expect_workers),
+    ):
+        if many is not None and users < many:
+            raise LabError(
+                f"{name} {many}: {users} users cannot be spread over that many; take fewer workers "
+                "or more --users"
+            )
     return users
+
+
+def _check_expected(options: CompareOptions) -> None:
+    """Raise `LabError` for workers of other machines that cannot be waited for."""
+    if options.expect_workers is None:
+        if options.master is not None or options.worker_wait_s is not None:
+            raise LabError("--master and --worker-wait are for --expect-workers; add it")
+        return
+    check.between("--expect-workers", options.expect_workers, 1, 1000)
+    check.host_and_port("--master", options.master or MASTER)
+    check.between("--worker-wait", options.worker_wait_s or WORKER_WAIT_S, 1, 3600)
+    if options.locust_workers:
+        raise LabError(
+            "--expect-workers waits for workers that others start and --locust-workers starts them "
+            "here; take one of the two"
+        )
+    if options.target is None:
+        raise LabError(
+            "--expect-workers needs a server that other machines can reach: --target and --control"
+        )
 
 
 def rate_limit(rates: list[float], clients: int) -> int:

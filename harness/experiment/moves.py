@@ -14,7 +14,8 @@ from harness.experiment.cpus import CpuPlan
 from harness.experiment.plan import PlannedTrial, trial_seed
 from harness.experiment.processes import GeneratorProcess, ProcessDied, ServerProcess
 from harness.experiment.run import raise_descriptor_limit
-from harness.experiment.trial import make_order, new_ledger, server_arguments
+from harness.experiment.serving import server_arguments
+from harness.experiment.trial import make_order, new_ledger
 from harness.observe.control import ControlClient, ControlLost
 from harness.observe.moves import CannotCount, MoveCounter
 from harness.record import Settings

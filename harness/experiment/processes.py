@@ -19,7 +19,7 @@ from typing import IO, Self
 import msgspec
 
 from harness.errors import LabError
-from harness.load.locust_order import LocustOrder, WebOrder, WebReady
+from harness.load.locust_order import LocustOrder, WebOrder, WebReady, WorkerOrder
 from harness.load.worker import Order, Summary
 from harness.observe.sampler import Observation
 
@@ -141,6 +141,7 @@ class ServerReady(msgspec.Struct, frozen=True):
     host: str
     port: int
     control_port: int
+    control_host: str = "127.0.0.1"
 
 
 class ServerProcess(_Child):
@@ -202,6 +203,20 @@ class LocustProcess(GeneratorProcess):
         self.tell(msgspec.json.encode(order))
 
 
+class DistantWorker(_Child):
+    """A Locust worker for one trial of a lab on another machine."""
+
+    def __init__(self, order: WorkerOrder) -> None:
+        command = [sys.executable, "-P", "-m", "harness.load.locust_run", "--distant"]
+        super().__init__("locust worker", command)
+        self.tell(msgspec.json.encode(order))
+
+    def until_its_end(self) -> tuple[int, str]:
+        """Its exit status and what it said last."""
+        status = self.process.wait()
+        return status, self.last_words()
+
+
 class LocustPage(_Child):
     """Locust's web page. Raises `LabError` when there can be none."""
 
@@ -219,9 +234,11 @@ class LocustPage(_Child):
 class SamplerProcess(_Child):
     """The sampler of one server; its lines are kept until they are asked for."""
 
-    def __init__(self, pid: int, control_port: int, cpus: frozenset[int]) -> None:
+    def __init__(self, server: ServerReady, cpus: frozenset[int], elsewhere: bool = False) -> None:
+        pid = 0 if elsewhere else server.pid  # its number says nothing on this machine
         command = [sys.executable, "-P", "-m", "harness.observe.sampler", str(pid)]
-        command += [str(control_port), ",".join(map(str, sorted(cpus)))]
+        command += [server.control_host, str(server.control_port)]
+        command += [",".join(map(str, sorted(cpus)))]
         super().__init__("sampler", command)
         self.observations: list[Observation] = []
 

@@ -18,6 +18,7 @@ from harness.errors import LabError
 from harness.experiment.cpus import CpuPlan, plan_cpus
 from harness.experiment.interpreter import examine_python, servers_under
 from harness.experiment.plan import ComparePlanner, PlannedTrial, Planner
+from harness.experiment.remote import examine_target
 from harness.experiment.source import ServerSource
 from harness.experiment.trial import Progress, run_trial
 from harness.observe.doctor import examine, warning
@@ -82,6 +83,8 @@ def _run(
 ) -> RunResult:
     """The run; `source`: whose servers, where the planner does not say."""
     cpus = plan_cpus()
+    if settings.target is not None:
+        examine_target(settings)
     environment = examined(read_environment(cpus), settings, cpus, interpreter)
     created = datetime.now(UTC).isoformat(timespec="seconds")
     descriptors = raise_descriptor_limit()
@@ -101,7 +104,10 @@ def _run(
             cells=[],
             comparisons=[],
             incomplete_reason=reason or "the run is not over",
-            warnings=[warning(f) for f in environment.findings if f.level != "good"],
+            warnings=[
+                *(warning(f) for f in environment.findings if f.level != "good"),
+                *elsewhere(settings),
+            ],
         )
 
     try:
@@ -133,6 +139,16 @@ def _run(
     requests, timeline = folder.finish()
     folder.save(run)
     return RunResult(run, requests, timeline, folder, interrupted)
+
+
+def elsewhere(settings: Settings) -> list[str]:
+    """What to say of a run whose servers were on another machine."""
+    if settings.target is None:
+        return []
+    return [
+        f"The server was at {settings.target}: the environment is of the machine that drove it, "
+        "and what only the server's machine knows is missing"
+    ]
 
 
 @contextmanager
@@ -174,6 +190,8 @@ def examined(
     interpreter: Interpreter | None = None,
 ) -> Environment:
     """The environment with what `labrun doctor` would say of it at the highest rate asked for."""
+    if settings.target is not None:
+        environment = msgspec.structs.replace(environment, server_cpus=None)
     found = examine(
         environment,
         probe(cpus),

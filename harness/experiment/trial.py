@@ -13,7 +13,6 @@ import pandas as pd
 from harness.analysis.rows import copy_rows, requests_frame, timeline_frame
 from harness.analysis.summarise import build_trial
 from harness.analysis.window import ServerWindow
-from harness.errors import LabError
 from harness.experiment.cpus import CpuPlan
 from harness.experiment.plan import PlannedTrial
 from harness.experiment.processes import (
@@ -23,6 +22,8 @@ from harness.experiment.processes import (
     SamplerProcess,
     ServerProcess,
 )
+from harness.experiment.remote import RemoteServer
+from harness.experiment.serving import start_server
 from harness.load import ledger as L
 from harness.load.locust_order import LocustOrder, most_requests
 from harness.load.schedule import make_schedule
@@ -30,7 +31,7 @@ from harness.load.worker import Order, Summary
 from harness.observe.control import ControlClient, ControlLost
 from harness.observe.kernel import deltas, read_kernel
 from harness.observe.sampler import Observation
-from harness.record import Settings, Trial
+from harness.record import Kernel, Settings, Trial
 
 _IDLE_S = 5.0
 _WATCH_S = 0.25
@@ -65,43 +66,6 @@ class TrialResult:
 Watch = Callable[[Progress], None]
 
 
-def server_arguments(planned: PlannedTrial, settings: Settings, cpus: CpuPlan) -> list[str]:
-    """The command line of the server of a trial, without its address."""
-    workers = settings.workers if planned.workers is None else planned.workers
-    workload = settings.workload if planned.workload is None else planned.workload
-    arguments = [
-        planned.backend,
-        f"--workers={workers}",
-        f"--queue-size={settings.queue_size}",
-        f"--stack-size={settings.stack_size_bytes}",
-        f"--backlog={settings.backlog}",
-        f"--rate-limit={settings.rate_limit_per_s}",
-        f"--workload={workload}",
-    ]
-    if cpus.pinned:
-        arguments.append("--cpus=" + ",".join(map(str, sorted(cpus.server))))
-    if settings.switch_interval_s is not None:
-        arguments.append(f"--switch-interval={settings.switch_interval_s}")
-    if settings.lock_stacks:
-        arguments.append("--lock-stacks")
-    if settings.max_threads is not None:
-        arguments.append(f"--max-threads={settings.max_threads}")
-    return arguments
-
-
-def start_server(planned: PlannedTrial, settings: Settings, cpus: CpuPlan) -> ServerProcess:
-    """A fresh server of a trial, of the lab's own code or of another tree's."""
-    arguments, source = server_arguments(planned, settings, cpus), planned.source
-    if source is None:
-        return ServerProcess(arguments)
-    try:
-        return ServerProcess(
-            source.accepted(arguments), source.python, source.folder, source.environment()
-        )
-    except LabError as error:
-        raise LabError(f"{source.label}: {error}") from error
-
-
 def new_ledger(settings: Settings, rps: float, duration_s: float, seed: int) -> L.Ledger:
     """A ledger with the schedule of one phase in it."""
     schedule = make_schedule(rps, duration_s, settings.clients, settings.arrivals, seed)
@@ -113,13 +77,18 @@ def new_ledger(settings: Settings, rps: float, duration_s: float, seed: int) -> 
     return ledger
 
 
-def source_address(client: int) -> str:
-    """Each client has a loopback address of its own, so that 100 x 28,000 ports are to be had."""
+def source_address(client: int, host: str) -> str | None:
+    """Each client has a loopback address of its own, so that 100 x 28,000 ports are to be had.
+
+    None for another machine's server: there the system chooses.
+    """
+    if not host.startswith("127."):
+        return None
     return f"127.{1 + client // 62_500}.{client // 250 % 250}.{1 + client % 250}"
 
 
 def make_order(
-    server: ServerProcess,
+    server: ServerProcess | RemoteServer,
     settings: Settings,
     cpus: CpuPlan,
     warmup: L.Ledger | None,
@@ -139,7 +108,7 @@ def make_order(
         host=host,
         port=port,
         requests=requests,
-        sources=[source_address(client) for client in clients],
+        sources=[source_address(client, host) for client in clients],
         timeout_ns=int(settings.timeout_s * 1e9),
         max_in_flight=max_in_flight,
         closed_loop=settings.driver == "closed-loop",
@@ -152,12 +121,14 @@ def make_order(
 
 def locust_order(
     planned: PlannedTrial,
-    server: ServerProcess,
+    server: ServerProcess | RemoteServer,
     settings: Settings,
     cpus: CpuPlan,
     measured: L.Ledger,
 ) -> LocustOrder:
     """What Locust is to do."""
+    # Without workers of other machines the master takes a port that is free, on loopback.
+    master_host, _, master_port = (settings.master or "127.0.0.1:0").rpartition(":")
     return LocustOrder(
         host=server.ready.host,
         port=server.ready.port,
@@ -165,12 +136,16 @@ def locust_order(
         users=settings.clients,
         rps=planned.rps,
         user_class=settings.user_class or "socket",
-        workers=settings.locust_workers or 0,
+        workers=settings.expect_workers or settings.locust_workers or 0,
         warmup_s=settings.warmup_s,
         duration_s=settings.duration_s,
         timeout_s=settings.timeout_s,
         cpus=sorted(cpus.generator) if cpus.pinned else [],
         measured_fd=measured.fd,
+        master_host=master_host,
+        master_port=int(master_port),
+        expected=settings.expect_workers is not None,
+        wait_s=settings.worker_wait_s or 0.0,
     )
 
 
@@ -196,8 +171,9 @@ def run_trial(
         measured = new_ledger(settings, planned.rps, settings.duration_s, planned.seed)
     if settings.warmup_s > 0 and not by_locust:
         warmup = new_ledger(settings, planned.rps, settings.warmup_s, planned.warmup_seed)
-    observers = cpus.observers
+    elsewhere = settings.target is not None
     with start_server(planned, settings, cpus) as server:
+        ready = server.ready
         generator: GeneratorProcess
         if by_locust:
             generator = LocustProcess(locust_order(planned, server, settings, cpus, measured))
@@ -206,8 +182,8 @@ def run_trial(
             generator = GeneratorProcess(make_order(server, settings, cpus, warmup, measured, most))
         with (
             generator,
-            SamplerProcess(server.ready.pid, server.ready.control_port, observers) as sampler,
-            ControlClient("127.0.0.1", server.ready.control_port) as control,
+            SamplerProcess(ready, cpus.observers, elsewhere) as sampler,
+            ControlClient(ready.control_host, ready.control_port, elsewhere=elsewhere) as control,
         ):
             for ledger in (warmup, measured):
                 if ledger is not None:
@@ -225,7 +201,7 @@ class _Measurement:
         self,
         planned: PlannedTrial,
         settings: Settings,
-        server: ServerProcess,
+        server: ServerProcess | RemoteServer,
         generator: GeneratorProcess,
         sampler: SamplerProcess,
         control: ControlClient,
@@ -262,13 +238,17 @@ class _Measurement:
         observations = self._sampler.collect()
         looks = [o.time_wait for o in observations if o.time_wait is not None]
         kernel = deltas(before, read_kernel(), max(looks, default=None))
+        if self._settings.target is not None:  # whose kernel it is that this one cannot ask
+            kernel = Kernel(
+                listen_overflows=None, listen_drops=None, retransmits=None, time_wait_peak=None
+            )
         rows = copy_rows(self._ledger)
         if self._settings.driver == "locust":  # its schedule is what its users came to send
             rows = rows.first(self._ledger.header[L.CURSOR])
         duration_s = self._settings.duration_s
         trial = build_trial(
             self._planned, started, duration_s, rows, summary, kernel, window, failure,
-            self._settings.driver,
+            self._settings.driver, getattr(self._server, "fresh", True),
         )  # fmt: skip
         requests = requests_frame(self._planned, rows)
         timeline = timeline_frame(self._planned, rows.start_ns, observations)
@@ -278,7 +258,8 @@ class _Measurement:
 
     def _warm_up(self) -> None:
         self._sampler.wait_ready()
-        limit_s = self._settings.warmup_s + self._settings.timeout_s + 30
+        limit_s = self._settings.warmup_s + self._settings.timeout_s + 60
+        limit_s += self._settings.worker_wait_s or 0.0
         self._generator.must_say(limit_s)
         self._control.wait_until_idle(_IDLE_S)
 

@@ -1,6 +1,9 @@
 """Several Locust processes: a master that keeps the lab's ledger, and workers that have the users.
 
 Each worker keeps the account of its own users and sends it in batches, by Locust's own messages.
+The workers are processes of the master's, or come from other machines (`labrun locust-worker`);
+times within a window count from each worker's own start of it, so no clock is compared with
+another's.
 """
 
 from __future__ import annotations
@@ -13,34 +16,40 @@ from typing import Any
 
 import gevent
 import msgspec
-from gevent.event import AsyncResult
+from locust import runners
 from locust.env import Environment
-from locust.runners import MasterRunner
+from locust.exception import RPCError
+from locust.runners import STATE_MISSING, MasterRunner
 
 from harness.load.locust_book import Book
 from harness.load.locust_lab import Lab
-from harness.load.locust_order import ROW_BYTES, LocustOrder, Stopped, interval_ns
+from harness.load.locust_order import (
+    ROW_BYTES,
+    LocustOrder,
+    Stopped,
+    interval_ns,
+)
 from harness.load.locust_part import (
     ARRIVE_S,
     CLASSES,
     STRAGGLE_S,
     TICK_S,
-    Part,
     cpu_ns,
     limit,
-    make_environment,
     wait_for,
     warm_up,
 )
 from harness.load.worker import Summary
 
+# A worker that is missing stays so: Locust would hand its users to the others after a minute.
+runners.HEARTBEAT_DEAD_INTERNAL = -(10**9)
+
 
 class Crew:
-    """The worker processes of a master, and what they said."""
+    """The workers of a master, and what they said."""
 
     def __init__(self, order: LocustOrder, runner: MasterRunner, book: Book) -> None:
         self._order, self._runner, self._book = order, runner, book
-        self._processes: dict[int, subprocess.Popen[bytes]] = {}
         self.held: set[int] = set()
         self.first: dict[int, int] = {}
         self.done: dict[int, tuple[int, int, int]] = {}  # recorded, CPU and time in ns
@@ -49,28 +58,16 @@ class Crew:
             runner.register_message(f"lab_{name}", getattr(self, f"_{name}"))
 
     def start(self) -> None:
-        """Start them; they find their master by its port."""
-        for number in range(1, self._order.workers + 1):
-            part = msgspec.structs.replace(
-                self._order, number=number, master_port=self._runner.server.port, measured_fd=-1
-            )
-            command = [sys.executable, "-P", "-m", "harness.load.locust_run", "--worker"]
-            process = subprocess.Popen(command, stdin=subprocess.PIPE)
-            assert process.stdin is not None
-            process.stdin.write(msgspec.json.encode(part) + b"\n")
-            process.stdin.flush()  # it stays open: a worker ends with its master
-            self._processes[number] = process
-        count = self._order.workers
-        wait_for(lambda: len(self._runner.clients.ready) == count or self.lost(), ARRIVE_S,
-                 f"the arrival of {count} workers")  # fmt: skip
-        if self.lost():
-            raise Stopped(self.obituary())
+        """Until all are there. Raises `Stopped`."""
+        raise NotImplementedError
 
     def lost(self) -> list[int]:
         """Those that ended without their account."""
-        return [
-            n for n, p in self._processes.items() if p.poll() is not None and n not in self.done
-        ]
+        raise NotImplementedError
+
+    def stop(self) -> None:
+        """End all of them."""
+        raise NotImplementedError
 
     def settled(self) -> bool:
         """Whether nothing more is to come."""
@@ -105,12 +102,6 @@ class Crew:
             for n in self.lost()
         )
 
-    def stop(self) -> None:
-        """End all of them."""
-        for process in self._processes.values():
-            process.kill()
-            process.wait()
-
     def _held(self, environment: Environment, msg: Any, **_: Any) -> None:
         self.held.add(msg.data["number"])
         self.first[msg.data["number"]] = msg.data["users"]
@@ -129,13 +120,105 @@ class Crew:
         return sum(users for other, users in self.first.items() if other < number)
 
 
+class LocalCrew(Crew):
+    """Processes of this one's."""
+
+    def __init__(self, order: LocustOrder, runner: MasterRunner, book: Book) -> None:
+        super().__init__(order, runner, book)
+        self._processes: dict[int, subprocess.Popen[bytes]] = {}
+
+    def start(self) -> None:
+        """Start them; they find their master by its port."""
+        for number in range(1, self._order.workers + 1):
+            part = msgspec.structs.replace(
+                self._order, number=number, master_port=self._runner.server.port, measured_fd=-1
+            )
+            command = [sys.executable, "-P", "-m", "harness.load.locust_run", "--worker"]
+            process = subprocess.Popen(command, stdin=subprocess.PIPE)
+            assert process.stdin is not None
+            process.stdin.write(msgspec.json.encode(part) + b"\n")
+            process.stdin.flush()  # it stays open: a worker ends with its master
+            self._processes[number] = process
+        count = self._order.workers
+        wait_for(lambda: len(self._runner.clients.ready) == count or self.lost(), ARRIVE_S,
+                 f"the arrival of {count} workers")  # fmt: skip
+        if self.lost():
+            raise Stopped(self.obituary())
+
+    def lost(self) -> list[int]:
+        """Those that ended without their account."""
+        return [
+            n for n, p in self._processes.items() if p.poll() is not None and n not in self.done
+        ]
+
+    def stop(self) -> None:
+        """End all of them."""
+        for process in self._processes.values():
+            process.kill()
+            process.wait()
+
+
+class DistantCrew(Crew):
+    """Workers of other machines, numbered as they came."""
+
+    def __init__(self, order: LocustOrder, runner: MasterRunner, book: Book) -> None:
+        super().__init__(order, runner, book)
+        self._names: dict[int, str] = {}
+        self._ready: set[int] = set()
+        runner.register_message("lab_ready", self._on_ready)
+
+    def start(self) -> None:
+        """Wait for them, and tell each what to do."""
+        order, clients = self._order, self._runner.clients
+        where = f"{order.master_host}:{order.master_port}"
+        try:
+            wait_for(lambda: len(clients.ready) >= order.workers, order.wait_s, "")
+        except Stopped:
+            raise Stopped(
+                f"{len(clients.ready)} of {order.workers} workers came to {where} within "
+                f"{order.wait_s:g} s; run labrun locust-worker --master HOST:{order.master_port} "
+                "where the others are to be, HOST being this machine"
+            ) from None
+        for number, client in enumerate(clients.ready[: order.workers], 1):
+            self._names[number] = client.id
+            part = msgspec.structs.replace(order, number=number, cpus=[], measured_fd=-1)
+            self._runner.send_message("lab_order", msgspec.to_builtins(part), client.id)
+        wait_for(lambda: len(self._ready) == order.workers or self.lost(), ARRIVE_S,
+                 "that all workers understood their order")  # fmt: skip
+        if self.lost():
+            raise Stopped(self.obituary())
+
+    def lost(self) -> list[int]:
+        """Those that have not been heard of for seconds, or left, without their account."""
+        clients = self._runner.clients
+        return [
+            number
+            for number, name in self._names.items()
+            if number not in self.done
+            and (name not in clients or clients[name].state == STATE_MISSING)
+        ]
+
+    def stop(self) -> None:
+        """Tell them that the trial is over."""
+        for client in self._runner.clients.all:
+            self._runner.send_message("lab_end", None, client.id)
+        gevent.sleep(TICK_S)  # for the messages to leave
+
+    def _on_ready(self, environment: Environment, msg: Any, **_: Any) -> None:
+        self._ready.add(msg.data["number"])
+
+
 def run_crew(order: LocustOrder, lab: Lab) -> None:
     """The master of `order.workers` processes; `lab`: whom to tell."""
     host = f"http://{order.host}:{order.port}"  # which it tells the workers
     environment = Environment(user_classes=[CLASSES[order.user_class]], host=host)
-    runner = environment.create_master_runner("127.0.0.1", 0)
+    try:
+        runner = environment.create_master_runner(order.master_host, order.master_port)
+    except RPCError as error:
+        where = f"{order.master_host}:{order.master_port}"
+        raise Stopped(f"workers cannot be waited for at {where}: {error}") from error
     book = Book(order.measured_fd, interval_ns(order))
-    crew = Crew(order, runner, book)
+    crew = (DistantCrew if order.expected else LocalCrew)(order, runner, book)
     try:
         crew.start()
         warm_up(runner, order)
@@ -155,46 +238,9 @@ def run_crew(order: LocustOrder, lab: Lab) -> None:
         failure = crew.verdict(book.written)
         used = [own_ns, *(cpu for _, cpu, _ in crew.done.values())]
         # One process can fill a CPU, and so can all of them together where they share one.
-        busiest_ns = max(*used, sum(used) // len(os.sched_getaffinity(0)))
+        shared_ns = 0 if order.expected else sum(used) // len(os.sched_getaffinity(0))
+        busiest_ns = max(*used, shared_ns)
         lab.say(Summary(took_ns, busiest_ns, 0, recorded=recorded, failure=failure))
     finally:
         crew.stop()
         runner.quit()
-
-
-def be_worker(order: LocustOrder) -> None:
-    """One of several processes: users here, orders from the master."""
-    environment = make_environment(order)
-    runner = environment.create_worker_runner("127.0.0.1", order.master_port)
-    part = Part(environment, runner)
-    go = AsyncResult()
-
-    def hold(environment: Environment, msg: Any, **_: Any) -> None:
-        part.window.hold()
-        gevent.spawn(tell_held)
-
-    def tell_held() -> None:
-        while not part.held():
-            gevent.sleep(TICK_S)
-        said = {"number": order.number, "users": runner.user_count}
-        runner.send_message("lab_held", said)
-
-    def begin(environment: Environment, msg: Any, **_: Any) -> None:
-        go.set(msg.data)
-
-    runner.register_message("lab_hold", hold)
-    runner.register_message("lab_go", begin)
-    said = go.get()
-    first = sum(users for other, users in said["first"].items() if int(other) < order.number)
-    part.window.open(order.duration_s, said["users"], first)
-
-    def ship(rows: bytes) -> None:
-        if rows:
-            runner.send_message("lab_rows", {"number": order.number, "rows": rows})
-
-    used_ns, took_ns = part.run_window(ship, limit(order))
-    runner.send_message("lab_done", {
-        "number": order.number, "recorded": part.window.recorded, "cpu_ns": used_ns,
-        "took_ns": took_ns,
-    })  # fmt: skip
-    gevent.get_hub().join()

@@ -6,8 +6,9 @@ import msgspec
 
 
 class LocustOrder(msgspec.Struct, frozen=True):
-    """One trial. `workers`: processes beside the master; 0: one process does it all. `number` and
-    `master_port` are for a worker. `measured_fd`: the ledger's descriptor, inherited."""
+    """One trial. `workers`: processes beside the master; 0: one process does it all. `expected`:
+    they are of other machines, which have `wait_s` seconds to come to `master_host`:`master_port`.
+    `number` is for a worker. `measured_fd`: the ledger's descriptor, inherited."""
 
     host: str
     port: int
@@ -22,7 +23,10 @@ class LocustOrder(msgspec.Struct, frozen=True):
     cpus: list[int]
     measured_fd: int
     number: int = 0
+    master_host: str = "127.0.0.1"
     master_port: int = 0
+    expected: bool = False
+    wait_s: float = 0.0
 
 
 # What a process tells of one request, each an int64: user, intended, sent, connected, ended, code.
@@ -32,6 +36,18 @@ ROW_BYTES = 8 * ROW
 
 class Stopped(Exception):
     """The run cannot go on; why, in a sentence."""
+
+
+class WorkerOrder(msgspec.Struct, frozen=True):
+    """Where a worker of another machine finds its master, and for how long it looks for it."""
+
+    master_host: str
+    master_port: int
+    wait_s: float
+
+
+# How such a worker ends: after a trial, without one, without its master.
+TRIAL_OVER, NO_MASTER, MASTER_LOST = 0, 3, 4
 
 
 def interval_ns(order: LocustOrder) -> int:

@@ -30,18 +30,24 @@ def cpu_ns() -> int:
 
 def make_environment(order: LocustOrder) -> Environment:
     """One process's users, with their window in `environment.lab`."""
+    environment = Environment(user_classes=[CLASSES[order.user_class]], stop_timeout=None)
+    equip(environment, order)
+    return environment
+
+
+def equip(environment: Environment, order: LocustOrder) -> None:
+    """Give a process's users what a trial needs."""
     chosen = CLASSES[order.user_class]
     chosen.wait_time = constant(0)  # the window says when
     chosen.host = f"http://{order.host}:{order.port}"
     for name in ("connection_timeout", "network_timeout", "timeout_s"):
         if hasattr(chosen, name):
             setattr(chosen, name, order.timeout_s)
-    environment = Environment(user_classes=[chosen], host=chosen.host, stop_timeout=None)
+    environment.host = chosen.host
     loopback = order.host.startswith("127.")
     environment.lab = Window(  # type: ignore[attr-defined]
         order.number, order.body.encode(), interval_ns(order), order.timeout_s, loopback
     )
-    return environment
 
 
 def limit(order: LocustOrder) -> float:

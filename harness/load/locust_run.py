@@ -22,9 +22,15 @@ from time import monotonic_ns  # noqa: E402
 import msgspec  # noqa: E402
 
 from harness.load.locust_book import Book  # noqa: E402
-from harness.load.locust_crew import be_worker, run_crew  # noqa: E402
+from harness.load.locust_crew import run_crew  # noqa: E402
+from harness.load.locust_hand import be_distant_worker, be_worker  # noqa: E402
 from harness.load.locust_lab import Lab  # noqa: E402
-from harness.load.locust_order import LocustOrder, Stopped, interval_ns  # noqa: E402
+from harness.load.locust_order import (  # noqa: E402
+    LocustOrder,
+    Stopped,
+    WorkerOrder,
+    interval_ns,
+)
 from harness.load.locust_part import (  # noqa: E402
     ARRIVE_S,
     Part,
@@ -55,12 +61,14 @@ def run_here(order: LocustOrder, lab: Lab) -> None:
 def main() -> int:
     """Exit status 0; 1 with a sentence on standard error when the run could not be made."""
     lab = Lab()
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    if "--distant" in sys.argv:
+        be_distant_worker(msgspec.json.decode(lab.line(), type=WorkerOrder))
     order = msgspec.json.decode(lab.line(), type=LocustOrder)
     if order.cpus:
         os.sched_setaffinity(0, order.cpus)
         take_priority()
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     try:
         if "--worker" in sys.argv:
             be_worker(order)

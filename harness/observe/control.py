@@ -3,25 +3,44 @@
 from __future__ import annotations
 
 import http.client
+import os
 import time
 from types import TracebackType
 from typing import Self
 
 import msgspec
 
+from servers.control import TOKEN_VARIABLE
 from servers.report import Report
+from servers.restart import Restart
 
 
 class ControlLost(Exception):
     """The control port did not answer, or not with a report."""
 
 
-class ControlClient:
-    """One kept connection to a control port. `timeout_s` bounds each call."""
+class RestartNotAllowed(Exception):
+    """The server stays as it is; why, in its own words."""
 
-    def __init__(self, host: str, port: int, timeout_s: float = 5.0) -> None:
+
+def token_header() -> dict[str, str]:
+    """The header that shows LABRUN_TOKEN, where there is one."""
+    token = os.environ.get(TOKEN_VARIABLE, "")
+    return {"Authorization": f"Bearer {token}"} if token else {}
+
+
+class ControlClient:
+    """One kept connection to a control port. `timeout_s` bounds each call.
+
+    `elsewhere`: it is another machine's, which wants to see the token.
+    """
+
+    def __init__(
+        self, host: str, port: int, timeout_s: float = 5.0, elsewhere: bool = False
+    ) -> None:
         self._connection = http.client.HTTPConnection(host, port, timeout=timeout_s)
         self._where = f"{host}:{port}"
+        self._headers = token_header() if elsewhere else {}
 
     def __enter__(self) -> Self:
         return self
@@ -52,11 +71,47 @@ class ControlClient:
             # The server has no way to tell; between looks it must get on with its work.
             time.sleep(0.02)
 
+    def restart(self, order: Restart) -> None:
+        """Let a fresh server take this one's place, which takes a moment.
+
+        Raises `RestartNotAllowed` and `ControlLost`; ValueError with the reason for an order that
+        the server cannot carry out.
+        """
+        status, body = self._exchange("POST", "/restart", msgspec.json.encode(order))
+        self._connection.close()
+        if status in (403, 404):
+            raise RestartNotAllowed(body.decode("utf-8", "replace").strip())
+        if status != 202:
+            raise ValueError(body.decode("utf-8", "replace").strip())
+
+    def may_restart(self) -> bool:
+        """Whether this server would be replaced if asked; nothing is. Raises `ControlLost`."""
+        status, _ = self._exchange("POST", "/restart", b"{}")
+        return status not in (403, 404)
+
     def _ask(self, method: str, path: str) -> Report:
+        status, body = self._exchange(method, path)
         try:
-            self._connection.request(method, path)
-            body = self._connection.getresponse().read()
             return msgspec.json.decode(body, type=Report)
-        except (OSError, http.client.HTTPException, msgspec.MsgspecError) as error:
+        except msgspec.MsgspecError as error:
             self._connection.close()
-            raise ControlLost(f"the control port {self._where} did not answer: {error}") from error
+            raise ControlLost(
+                f"{self._where} is no control port of a MetricStream: {method} {path} was answered "
+                f"{status} without a report"
+            ) from error
+
+    def _exchange(self, method: str, path: str, body: bytes | None = None) -> tuple[int, bytes]:
+        try:
+            self._connection.request(method, path, body, self._headers)
+            answer = self._connection.getresponse()
+            found = answer.status, answer.read()
+        except (OSError, http.client.HTTPException) as error:
+            self._connection.close()
+            reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+            raise ControlLost(f"the control port {self._where} did not answer: {reason}") from error
+        if found[0] == 401:
+            raise ControlLost(
+                f"the control port {self._where} refused the token; set {TOKEN_VARIABLE} to what "
+                "it was in the server's environment"
+            )
+        return found

@@ -1,8 +1,11 @@
-"""The sampler's process: `python -m harness.observe.sampler PID CONTROL_PORT CPUS`.
+"""The sampler's process: `python -m harness.observe.sampler PID HOST CONTROL_PORT CPUS`.
 
 From a line on standard input until its end it looks at a server every 100 ms, from inside (the
 control port's light report) and from outside (psutil), and writes one JSON line each time. It is
 a process of its own so that neither the drawing of the live view nor the driver delays it.
+
+A PID of 0 is a server on another machine: there is no looking at it from outside, and its clock
+is not ours, so the moment of a report is when it was asked for.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ from typing import BinaryIO
 import msgspec
 import psutil
 
+from harness.observe.control import token_header
 from harness.observe.kernel import time_wait_sockets
 from servers.control import SAMPLE_REQUEST
 from servers.report import Sample
@@ -37,12 +41,15 @@ class Observation(msgspec.Struct, frozen=True):
 class LightReports:
     """Asks for the light report over one kept connection."""
 
-    def __init__(self, port: int) -> None:
-        self._sock = socket.create_connection(("127.0.0.1", port), timeout=2.0)
+    def __init__(self, host: str, port: int, elsewhere: bool) -> None:
+        self._sock = socket.create_connection((host, port), timeout=2.0)
+        headers = token_header() if elsewhere else {}
+        shown = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        self._request = SAMPLE_REQUEST.replace(b"\r\n\r\n", f"\r\n{shown}\r\n".encode())
 
     def ask(self) -> Sample:
         """One report. Raises OSError when the server is gone."""
-        self._sock.sendall(SAMPLE_REQUEST)
+        self._sock.sendall(self._request)
         data = b""
         while True:
             received = self._sock.recv(4096)
@@ -55,15 +62,25 @@ class LightReports:
                 return msgspec.json.decode(body, type=Sample)
 
 
-def observe(process: psutil.Process, reports: LightReports) -> Observation:
-    """One look. Raises OSError or psutil.Error when the server is gone."""
+def observe(process: psutil.Process | None, reports: LightReports) -> Observation:
+    """One look; without a process, at another machine's server. Raises OSError or psutil.Error
+    when the server is gone."""
+    if process is None:
+        asked_ns = time.monotonic_ns()
+        sample = reports.ask()
+        # Halfway: as likely as not when it was answered.
+        moment_ns = (asked_ns + time.monotonic_ns()) // 2
+        sample = msgspec.structs.replace(sample, monotonic_ns=moment_ns)
+        return Observation(sample, None, None, None, None)
     sample = reports.ask()
     with process.oneshot():
         threads, memory = process.num_threads(), process.memory_info()
     return Observation(sample, threads, memory.rss, memory.vms, time_wait_sockets())
 
 
-def run(process: psutil.Process, reports: LightReports, stop: BinaryIO, out: BinaryIO) -> None:
+def run(
+    process: psutil.Process | None, reports: LightReports, stop: BinaryIO, out: BinaryIO
+) -> None:
     """Observe at each 100 ms step until `stop` is readable."""
     next_s = time.monotonic()
     while True:
@@ -80,11 +97,12 @@ def run(process: psutil.Process, reports: LightReports, stop: BinaryIO, out: Bin
 
 def main(argv: list[str]) -> int:
     """Exit status 0 at the end of standard input."""
-    pid, port = int(argv[0]), int(argv[1])
-    if len(argv) > 2:
-        os.sched_setaffinity(0, {int(cpu) for cpu in argv[2].split(",")})
+    pid, host, port = int(argv[0]), argv[1], int(argv[2])
+    if len(argv) > 3:
+        os.sched_setaffinity(0, {int(cpu) for cpu in argv[3].split(",")})
     try:
-        process, reports = psutil.Process(pid), LightReports(port)
+        process = psutil.Process(pid) if pid else None
+        reports = LightReports(host, port, elsewhere=process is None)
         reports.ask()  # the first one costs more: it is not part of a measured window
     except (OSError, psutil.Error) as error:
         print(f"sampler: {error}", file=sys.stderr)

@@ -70,7 +70,7 @@ def test_the_open_loop_engine_is_free_of_gevent_and_numpy() -> None:
 
 
 def test_gevent_stays_in_locusts_processes() -> None:
-    names = ("file", "_run", "_crew", "_part", "_lab", "_window", "_web")
+    names = ("file", "_run", "_crew", "_hand", "_part", "_lab", "_window", "_web")
     theirs = [*(f"harness.load.locust{name}" for name in names), "gevent", "locust"]
     for folder in ("experiment", "observe", "analysis", "cli", "charts", "report"):
         assert violations(HARNESS / folder, *theirs) == []

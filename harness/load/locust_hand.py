@@ -1,0 +1,110 @@
+"""A worker among several Locust processes: users of its own, orders from the master.
+
+It keeps the account of its users, in times from its own start of the window, and ships it in
+batches. It is a process of the master's, or of another machine's.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from time import time
+from typing import Any
+
+import gevent
+import msgspec
+from gevent.event import AsyncResult
+from locust import runners
+from locust.env import Environment
+from locust.runners import WorkerRunner
+
+from harness.load.locust_order import (
+    MASTER_LOST,
+    NO_MASTER,
+    TRIAL_OVER,
+    LocustOrder,
+    WorkerOrder,
+)
+from harness.load.locust_part import CLASSES, TICK_S, Part, equip, limit, make_environment
+
+_LOST_S = 15.0  # without a word from the master, a worker of another machine gives it up
+_CALL_S = 5  # between two calls for a master
+
+
+def be_worker(order: LocustOrder) -> None:
+    """One of the master's own processes: users here, orders from the master."""
+    environment = make_environment(order)
+    runner = environment.create_worker_runner(order.master_host, order.master_port)
+    work(order, environment, runner)
+    gevent.get_hub().join()
+
+
+def be_distant_worker(found: WorkerOrder) -> None:
+    """A worker of another machine, for one trial. Ends the process, with one of three statuses."""
+    runners.CONNECT_TIMEOUT = max(1, min(_CALL_S, int(found.wait_s)))
+    runners.CONNECT_RETRY_COUNT = int(found.wait_s / runners.CONNECT_TIMEOUT) - 1
+    runners.MASTER_HEARTBEAT_TIMEOUT = 10**9  # which this looks after itself
+    logging.getLogger("locust").setLevel(logging.CRITICAL)  # it would tell of each call
+    environment = Environment(user_classes=list(CLASSES.values()))
+    try:
+        runner = environment.create_worker_runner(found.master_host, found.master_port)
+    except ConnectionError:
+        os._exit(NO_MASTER)
+    given = AsyncResult()
+
+    def begin(environment: Environment, msg: Any, **_: Any) -> None:
+        given.set(msgspec.convert(msg.data, type=LocustOrder))
+
+    def end(environment: Environment, msg: Any, **_: Any) -> None:
+        os._exit(TRIAL_OVER)
+
+    runner.register_message("lab_order", begin)
+    runner.register_message("lab_end", end)
+    gevent.spawn(_give_up, runner)
+    order = given.get()
+    equip(environment, order)
+    runner.send_message("lab_ready", {"number": order.number})
+    work(order, environment, runner)
+    gevent.get_hub().join()
+
+
+def _give_up(runner: WorkerRunner) -> None:
+    """End the process once the master has been silent for too long."""
+    while time() - (runner.last_heartbeat_timestamp or time()) < _LOST_S:
+        gevent.sleep(1.0)
+    os._exit(MASTER_LOST)
+
+
+def work(order: LocustOrder, environment: Environment, runner: WorkerRunner) -> None:
+    """The part of one worker in a trial, until its account has left."""
+    part = Part(environment, runner)
+    go = AsyncResult()
+
+    def hold(environment: Environment, msg: Any, **_: Any) -> None:
+        part.window.hold()
+        gevent.spawn(tell_held)
+
+    def tell_held() -> None:
+        while not part.held():
+            gevent.sleep(TICK_S)
+        said = {"number": order.number, "users": runner.user_count}
+        runner.send_message("lab_held", said)
+
+    def begin(environment: Environment, msg: Any, **_: Any) -> None:
+        go.set(msg.data)
+
+    runner.register_message("lab_hold", hold)
+    runner.register_message("lab_go", begin)
+    said = go.get()
+    first = sum(users for other, users in said["first"].items() if int(other) < order.number)
+    part.window.open(order.duration_s, said["users"], first)
+
+    def ship(rows: bytes) -> None:
+        if rows:
+            runner.send_message("lab_rows", {"number": order.number, "rows": rows})
+
+    used_ns, took_ns = part.run_window(ship, limit(order))
+    runner.send_message("lab_done", {
+        "number": order.number, "recorded": part.window.recorded, "cpu_ns": used_ns,
+        "took_ns": took_ns,
+    })  # fmt: skip

@@ -1,0 +1,60 @@
+"""What `POST /restart` on the control port may ask for; `servers.supervisor` carries it out."""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+import msgspec
+
+from servers.options import build_parser
+from servers.registry import available
+
+# What a trial chooses. Where a server listens and on which CPUs is its machine's own business.
+CHOSEN = (
+    "--workers",
+    "--queue-size",
+    "--stack-size",
+    "--backlog",
+    "--rate-limit",
+    "--workload",
+    "--switch-interval",
+    "--lock-stacks",
+    "--max-threads",
+)
+
+
+class CannotRestart(Exception):
+    """What was asked for cannot be; why, in a sentence."""
+
+
+class Restart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The body of POST /restart: a backend by name, and options of `python -m servers`."""
+
+    backend: str
+    arguments: list[str] = []
+
+
+def read_restart(body: bytes, current: str) -> Restart:
+    """The order in `body`. `current`: the backend that runs now. Raises `CannotRestart`."""
+    try:
+        order = msgspec.json.decode(body, type=Restart)
+    except msgspec.MsgspecError as error:
+        raise CannotRestart(f"POST /restart takes a backend and its arguments: {error}") from error
+    for argument in order.arguments:
+        if argument.partition("=")[0] not in CHOSEN:
+            raise CannotRestart(f"{argument!r} is not for the control port to choose")
+    # What is neither installed nor running is code to load: for whoever has the machine to decide.
+    if order.backend not in {current, *available()}:
+        there = ", ".join(sorted(available()))
+        raise CannotRestart(f"there is no backend {order.backend!r} here; there are {there}")
+    try:
+        build_parser("restart", exit_on_error=False).parse_args([order.backend, *order.arguments])
+    except (ValueError, argparse.ArgumentError) as error:
+        raise CannotRestart(str(error)) from error
+    return order
+
+
+def announce_restart(order: Restart) -> None:
+    """The last line of a server that is to be followed by another."""
+    print(json.dumps({"restart": msgspec.to_builtins(order)}), flush=True)
