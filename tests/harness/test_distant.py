@@ -1,0 +1,266 @@
+"""Server, lab and Locust workers on machines of their own: network namespaces, real processes."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.networks import Machine, NoNamespaces, machines
+
+PATIENCE_S = 90.0
+TOKEN = {"LABRUN_TOKEN": "open sesame"}
+SERVER, CONTROL, MASTER = 8080, 8090, 5557
+
+
+@pytest.fixture
+def four() -> Iterator[list[Machine]]:
+    """Server, lab, and two for workers."""
+    with ExitStack() as stack:
+        try:
+            found = stack.enter_context(machines(4))
+        except NoNamespaces as error:
+            pytest.skip(str(error))
+        yield found
+
+
+def serve(machine: Machine, tmp_path: Path, *more: str) -> subprocess.Popen[bytes]:
+    """A server that all can reach, with a token."""
+    out = tmp_path / "server"
+    server = machine.start(
+        "-m", "harness.cli", "serve", "thread-pool",
+        f"--host={machine.address}", f"--port={SERVER}",
+        f"--control-host={machine.address}", f"--control-port={CONTROL}", *more, out=out, env=TOKEN,
+    )  # fmt: skip
+    await_text(server, out, "is ready")
+    return server
+
+
+def await_text(process: subprocess.Popen[bytes], out: Path, text: str) -> None:
+    """Until a process has said something; files tell nobody when they grow."""
+    until_s = time.monotonic() + PATIENCE_S
+    while text not in out.read_text():
+        assert process.poll() is None, out.read_text()
+        assert time.monotonic() < until_s, out.read_text()
+        time.sleep(0.02)
+
+
+def compare(
+    lab: Machine, server: Machine, tmp_path: Path, *more: str, env: dict[str, str] = TOKEN
+) -> subprocess.Popen[bytes]:
+    return lab.start(
+        "-m", "harness.cli", "compare", f"--target={server.address}:{SERVER}",
+        f"--control={server.address}:{CONTROL}", "--rps=200", "--rounds=1", "--duration=0.6",
+        "--warmup=0.2", "--clients=20", f"--out={tmp_path / 'results'}", *more,
+        out=tmp_path / "lab", env=env,
+    )  # fmt: skip
+
+
+def end_of(process: subprocess.Popen[bytes], tmp_path: Path) -> tuple[int, str]:
+    """Exit status and all that the lab said, in one line."""
+    status = process.wait(PATIENCE_S)
+    return status, " ".join((tmp_path / "lab").read_text().split())
+
+
+def record(tmp_path: Path) -> dict[str, Any]:
+    (folder,) = (tmp_path / "results").iterdir()
+    found: dict[str, Any] = json.loads((folder / "run.json").read_bytes())
+    return found
+
+
+def assert_accounted(trial: dict[str, Any]) -> None:
+    client, counted = trial["client"], trial["server"]["requests"]
+    assert client["scheduled"] == sum(client["outcomes"].values())
+    assert counted["accepted"] == client["scheduled"] - client["outcomes"]["unsent"]
+    assert counted["answered"] == counted["accepted"]
+    assert client["outcomes"]["ok"] == client["scheduled"]
+
+
+def hire(machines: list[Machine], lab: Machine, tmp_path: Path) -> list[subprocess.Popen[bytes]]:
+    """A Locust worker on each machine."""
+    return [
+        machine.start(
+            "-m",
+            "harness.cli",
+            "locust-worker",
+            f"--master={lab.address}",
+            out=tmp_path / f"worker{number}",
+        )
+        for number, machine in enumerate(machines, 1)
+    ]
+
+
+def test_both_backends_of_another_machine_are_compared(four: list[Machine], tmp_path: Path) -> None:
+    server, lab, *_ = four
+    serving = serve(server, tmp_path, "--allow-restart")
+    status, said = end_of(compare(lab, server, tmp_path), tmp_path)
+    assert status == 0, said
+    assert "The server was at 10.77.0.1:8080" in said
+    run = record(tmp_path)
+    assert run["complete"]
+    assert [t["backend"] for t in run["trials"]] == ["thread-per-request", "thread-pool"]
+    assert len({t["server"]["pid"] for t in run["trials"]}) == 2
+    for trial in run["trials"]:
+        assert_accounted(trial)
+        assert trial["server"]["fresh_process"]
+        # What only the server's own machine knows is not known, and is not 0.
+        assert set(trial["kernel"].values()) == {None}
+        assert trial["server"]["threads_seen_by_os_peak"] is None
+        assert trial["server"]["memory"]["rss_mean_bytes"] is None
+        assert trial["server"]["memory"]["rss_peak_bytes"] > 0
+    assert run["environment"]["server_cpus"] is None
+    serving.send_signal(signal.SIGINT)
+    assert serving.wait(PATIENCE_S) == 0
+    assert server.processes() == []
+
+
+def test_a_server_that_may_not_be_replaced_is_not_fresh(
+    four: list[Machine], tmp_path: Path
+) -> None:
+    server, lab, *_ = four
+    serve(server, tmp_path, "--workers=3")
+    status, said = end_of(compare(lab, server, tmp_path), tmp_path)
+    assert status == 2
+    assert "runs thread-pool and lets nobody replace it by thread-per-request" in said
+    status, said = end_of(compare(lab, server, tmp_path, "--backends=thread-pool"), tmp_path)
+    assert status == 2
+    assert "has --workers 3 and the run asks for 16" in said
+    assert not list((tmp_path / "results").iterdir())
+    asked = compare(lab, server, tmp_path, "--backends=thread-pool", "--workers=3")
+    status, said = end_of(asked, tmp_path)
+    assert status == 0, said
+    assert "process was not started for this trial" in said
+    (trial,) = record(tmp_path)["trials"]
+    assert not trial["server"]["fresh_process"]
+    assert_accounted(trial)
+
+
+def test_workers_of_other_machines_share_the_users(four: list[Machine], tmp_path: Path) -> None:
+    server, lab, *others = four
+    serve(server, tmp_path, "--allow-restart")
+    workers = hire(others, lab, tmp_path)
+    asked = compare(lab, server, tmp_path, "--driver=locust", "--expect-workers=2")
+    status, said = end_of(asked, tmp_path)
+    assert status == 0, said
+    assert "in 2 workers of other machines" in said
+    run = record(tmp_path)
+    assert run["settings"]["expect_workers"] == 2
+    assert len(run["trials"]) == 2
+    for trial in run["trials"]:
+        assert_accounted(trial)
+    for number, worker in enumerate(workers, 1):
+        await_text(worker, tmp_path / f"worker{number}", "trial 2 is over")
+        worker.send_signal(signal.SIGINT)
+        assert worker.wait(PATIENCE_S) == 130
+
+
+@pytest.mark.parametrize("driver", ["open-loop", "locust"])
+def test_a_cable_that_is_pulled_ends_the_run_as_partial(
+    driver: str, four: list[Machine], tmp_path: Path
+) -> None:
+    server, lab, *others = four
+    serve(server, tmp_path)
+    more = [f"--driver={driver}", "--backends=thread-pool", "--duration=3", "--timeout=0.5"]
+    if driver == "locust":
+        hire(others, lab, tmp_path)
+        more.append("--expect-workers=2")
+    asked = compare(lab, server, tmp_path, *more)
+    until_the_window_is_open(server, tmp_path)
+    server.cut()
+    status, said = end_of(asked, tmp_path)
+    assert status == 2, said
+    assert "the control port 10.77.0.1:8090 did not answer" in said
+    run = record(tmp_path)
+    assert not run["complete"]
+    (trial,) = run["trials"]
+    assert not trial["valid"]
+    outcomes = trial["client"]["outcomes"]
+    assert trial["client"]["scheduled"] == sum(outcomes.values())
+    assert outcomes["ok"] > 0
+    assert outcomes["timeout"] > 0
+    assert lab.processes() == []
+
+
+def test_a_worker_that_is_killed_is_a_named_gap(four: list[Machine], tmp_path: Path) -> None:
+    server, lab, *others = four
+    serve(server, tmp_path)
+    hire(others, lab, tmp_path)
+    asked = compare(lab, server, tmp_path, "--driver=locust", "--expect-workers=2",
+                    "--backends=thread-pool", "--duration=3")  # fmt: skip
+    until_the_window_is_open(server, tmp_path)
+    for process in others[0].processes():
+        process.kill()
+    status, said = end_of(asked, tmp_path)
+    assert status == 2, said
+    assert "of 2 died (its account ends after" in said
+    run = record(tmp_path)
+    assert not run["complete"]
+    (trial,) = run["trials"]
+    client = trial["client"]
+    assert client["unsent_causes"] == {"lost with its worker": client["outcomes"]["unsent"]}
+    assert client["scheduled"] == sum(client["outcomes"].values())
+    assert lab.processes() == []
+
+
+def until_the_window_is_open(server: Machine, tmp_path: Path) -> None:
+    """Until more requests were answered than a warm-up has: asked of the server, on its machine."""
+    script = (
+        "import http.client, sys, time\n"
+        "import json\n"
+        "until = time.monotonic() + 60\n"
+        "while time.monotonic() < until:\n"
+        f"    ask = http.client.HTTPConnection('{server.address}', {CONTROL})\n"
+        "    ask.request('GET', '/report', headers={'Authorization': 'Bearer open sesame'})\n"
+        "    if json.load(ask.getresponse())['counters']['answered'] > 150:\n"
+        "        sys.exit(0)\n"
+        "    time.sleep(0.02)\n"
+        "sys.exit(1)\n"
+    )
+    (tmp_path / "look.py").write_text(script)
+    looking = server.start(str(tmp_path / "look.py"), out=tmp_path / "look")
+    assert looking.wait(PATIENCE_S) == 0, (tmp_path / "look").read_text()
+
+
+def test_what_cannot_be_reached_is_one_sentence(four: list[Machine], tmp_path: Path) -> None:
+    server, lab, *_ = four
+    serve(server, tmp_path)
+    wrong = {"LABRUN_TOKEN": "open barley"}
+    nowhere, port = "10.77.0.99", str(SERVER)
+    cases: list[tuple[list[str], dict[str, str], str]] = [
+        ([], wrong, "refused the token; set LABRUN_TOKEN"),
+        ([f"--control={nowhere}:{CONTROL}"], TOKEN, "did not answer: No route to host"),
+        ([f"--target={nowhere}:{port}"], TOKEN, "does not answer: No route to host"),
+        ([f"--control={server.address}:{port}"], TOKEN, "no control port of a MetricStream"),
+        ([f"--target={server.address}:9"], TOKEN, "does not answer: Connection refused"),
+        (["--target=no such host:80"], TOKEN, "--target no such host:80: "),
+        (["--target=here"], TOKEN, "--target 'here' is no address; write HOST:PORT"),
+    ]
+    for more, env, words in cases:
+        asked = compare(lab, server, tmp_path, "--backends=thread-pool", *more, env=env)
+        status, said = end_of(asked, tmp_path)
+        assert status == 2, said
+        assert words in said
+        assert said.startswith("labrun: ")
+        assert "Traceback" not in said
+        assert (tmp_path / "lab").read_text().count("\n") == 1
+
+
+def test_workers_that_never_come_are_not_waited_for_forever(
+    four: list[Machine], tmp_path: Path
+) -> None:
+    server, lab, one, _ = four
+    serve(server, tmp_path)
+    hire([one], lab, tmp_path)
+    asked = compare(lab, server, tmp_path, "--driver=locust", "--expect-workers=2",
+                    "--backends=thread-pool", "--worker-wait=4")  # fmt: skip
+    status, said = end_of(asked, tmp_path)
+    assert status == 2, said
+    assert "1 of 2 workers came to 0.0.0.0:5557 within 4 s; run labrun locust-worker" in said
+    assert not record(tmp_path)["complete"]
