@@ -188,12 +188,37 @@ def _words(process: psutil.Process) -> str:
         (("--driver", "locust", "--user-class", "http"), "socket"),
         (("--driver", "locust", "--users", "2", "--locust-workers", "3"), "cannot be spread"),
         (("--driver", "locus"), "locust"),
+        (("--expect-workers", "2"), "only Locust has these"),
+        (("--driver", "locust", "--expect-workers", "2"), "--target and --control"),
+        (("--driver", "locust", "--expect-workers", "0"), "--expect-workers must be from 1"),
+        (("--driver", "locust", "--master", "here:5557"), "--expect-workers; add it"),
+        (("--target", "127.0.0.1:80"), "--target and --control go together"),
+        (("--target", "127.0.0.1", "--control", "127.0.0.1:80"), "write HOST:PORT"),
+        (("--target", "127.0.0.1:80", "--control", "127.0.0.1:x"), "write HOST:PORT"),
+        (("--target", "127.0.0.1:80", "--control", "127.0.0.1:81", "--python", "x"), "--python"),
     ],
 )
 def test_bad_options_are_one_sentence(
     labrun: Labrun, arguments: tuple[str, ...], words: str
 ) -> None:
     done = labrun("compare", "--rps", "200", *arguments)
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--master", "127.0.0.1:9", "--wait", "1"), "no lab at 127.0.0.1:9 within 1 s"),
+        (("--master", "127.0.0.1:port"), "write HOST:PORT"),
+        (("--master", "127.0.0.1", "--wait", "0"), "--wait must be from 1"),
+    ],
+)
+def test_a_worker_without_a_lab_is_one_sentence(
+    labrun: Labrun, arguments: tuple[str, ...], words: str
+) -> None:
+    done = labrun("locust-worker", *arguments)
     assert done.returncode == 2
     assert words in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1

@@ -1,0 +1,118 @@
+"""`--allow-restart`: the control port has a fresh server started, and nothing else."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import resource
+import signal
+
+import pytest
+from serving import (
+    PATIENCE_S,
+    RunningServer,
+    StartServer,
+    connect,
+    exchange,
+    metric_request,
+    read_answer,
+)
+
+from harness.observe.control import ControlClient, RestartNotAllowed
+from servers.report import Report
+from servers.restart import Restart
+
+
+def ask_restart(server: RunningServer, order: Restart) -> None:
+    with ControlClient("127.0.0.1", server.control_port) as control:
+        control.restart(order)
+
+
+def successor(server: RunningServer, pid: int) -> Report:
+    """The report of the process after `pid`, once it has said that it is ready."""
+    assert server.process.stdout is not None
+    ready = json.loads(server.process.stdout.readline())
+    assert (ready["port"], ready["control_port"]) == (server.port, server.control_port)
+    assert ready["pid"] != pid
+    with ControlClient("127.0.0.1", server.control_port) as control:
+        return control.report()
+
+
+def test_a_fresh_process_takes_over_the_address(start_server: StartServer) -> None:
+    server = start_server("thread-pool", "--allow-restart", "--workers=3", "--queue-size=7")
+    assert exchange(server.port, metric_request()).status == 202
+    first = server.report()
+    assert first.settings["workers"] == 3
+    ask_restart(server, Restart("thread-per-request", ["--stack-size=512KiB", "--workers=5"]))
+    second = successor(server, first.pid)
+    assert second.backend == "thread-per-request"
+    assert second.counters.accepted == 0
+    assert second.settings["stack_size_bytes"] == 512 * 1024
+    # What was not asked for stays as its machine has it.
+    assert (second.settings["workers"], second.settings["queue_size"]) == (5, 7)
+    assert exchange(server.port, metric_request()).status == 202
+    assert server.stop(signal.SIGTERM) == 0
+    assert server.log().count("is ready") == 2
+    assert server.log().count("accepted 1 = answered 1") == 2
+
+
+def test_what_was_accepted_is_answered_before_the_restart(start_server: StartServer) -> None:
+    server = start_server("thread-pool", "--allow-restart", "--workers=1", "--workload=io:200ms")
+    pid = server.report().pid
+    with connect(server.port) as first, connect(server.port) as second:
+        for sock in (first, second):
+            sock.sendall(metric_request())
+        server.until(lambda report: report.counters.accepted == 2)
+        ask_restart(server, Restart("thread-pool"))
+        assert [read_answer(sock).status for sock in (first, second)] == [202, 202]
+    assert successor(server, pid).counters.accepted == 0
+
+
+def test_one_that_cannot_start_leaves_the_one_before(start_server: StartServer) -> None:
+    server = start_server("thread-pool", "--allow-restart")
+    pid = server.report().pid
+    ask_restart(server, Restart("thread-per-request", ["--stack-size=2MiB", "--backlog=9"]))
+    second = successor(server, pid)
+    # Not enough address space for so many stacks: the next process ends before it is ready.
+    resource.prlimit(server.process.pid, resource.RLIMIT_AS, (8 << 30, resource.RLIM_INFINITY))
+    ask_restart(server, Restart("thread-pool", ["--workers=100", "--stack-size=1GiB"]))
+    third = successor(server, second.pid)
+    assert (third.backend, third.settings["backlog"]) == ("thread-per-request", 9)
+    assert "thread-pool did not start; going on with the one before" in server.log()
+
+
+def test_without_leave_nothing_is_restarted(backend: str, start_server: StartServer) -> None:
+    server = start_server(backend)
+    with pytest.raises(RestartNotAllowed, match="--allow-restart"):
+        ask_restart(server, Restart(backend))
+    with ControlClient("127.0.0.1", server.control_port) as control:
+        assert not control.may_restart()
+    assert exchange(server.port, metric_request()).status == 202
+
+
+@pytest.mark.parametrize(
+    ("order", "words"),
+    [
+        (Restart("thread-pull"), "no backend 'thread-pull' here; there are thread-per-request"),
+        (Restart("os:system"), "no backend 'os:system' here"),
+        (Restart("thread-pool", ["--port=1"]), "'--port=1' is not for the control port to choose"),
+        (Restart("thread-pool", ["--host=0.0.0.0"]), "not for the control port"),
+        (Restart("thread-pool", ["--workers=x"]), "--workers must be a whole number"),
+        (Restart("thread-pool", ["--workers"]), "expected one argument"),
+        (Restart("thread-pool", ["--cpus=0", "extra"]), "not for the control port"),
+    ],
+)
+def test_what_may_not_be_asked_for_is_refused_and_the_server_lives_on(
+    order: Restart, words: str, start_server: StartServer
+) -> None:
+    server = start_server("thread-pool", "--allow-restart")
+    pid = server.report().pid
+    with pytest.raises(ValueError, match=words):
+        ask_restart(server, order)
+    assert server.report().pid == pid
+    connection = http.client.HTTPConnection("127.0.0.1", server.control_port, timeout=PATIENCE_S)
+    connection.request("POST", "/restart", b'{"backend": 1}')
+    answer = connection.getresponse()
+    assert (answer.status, b"takes a backend" in answer.read()) == (400, True)
+    connection.close()
+    assert "Traceback" not in server.log()
