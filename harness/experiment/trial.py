@@ -78,7 +78,7 @@ def new_ledger(settings: Settings, rps: float, duration_s: float, seed: int) -> 
 
 
 def source_address(client: int, host: str) -> str | None:
-    """Each client has a loopback address of its own, so that 100 x 28,000 ports are to be had.
+    """Each client has a loopback address of its own, so that ports do not run out in a stall.
 
     None for another machine's server: there the system chooses.
     """
