@@ -160,7 +160,7 @@ def make_order(port: int, warmup: L.Ledger, measured: L.Ledger) -> Order:
         host="127.0.0.1",
         port=port,
         requests=requests,
-        sources=[source_address(client % 200) for client in range(CLIENTS)],
+        sources=[source_address(client % 200, "127.0.0.1") for client in range(CLIENTS)],
         timeout_ns=int(TIMEOUT_S * 1e9),
         max_in_flight=8_000,
         closed_loop=False,
