@@ -14,15 +14,18 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from statistics import median
+
+import msgspec
 
 from benchmarks.common import lab_settings, measured, met, print_table, run_trials
 from harness.analysis.compare import build_cells
 from harness.errors import LabError
 from harness.experiment.processes import ServerProcess
 from harness.observe.control import ControlClient
-from harness.record import Cell, Settings, Trial
+from harness.record import Trial
 
 USERS = 100
 # More than any user can send, so that each sends again as soon as it has its answer.
@@ -104,17 +107,17 @@ def peaks(runs: int, seconds: float) -> list[tuple[str, str, str, str]]:
     ]  # fmt: skip
 
 
-def by_driver(driver: str, rounds: int) -> tuple[Cell, Settings]:
-    """The pool at 500 RPS."""
-    settings = lab_settings(backends="thread-pool", rps="500", rounds=rounds, driver=driver,
-                            arrivals="constant")  # fmt: skip
-    (cell,) = build_cells(settings, run_trials(settings))
-    return cell, settings
-
-
 def equality(rounds: int) -> list[tuple[str, str, str, str]]:
-    """Whether both drivers see the same server at 500 RPS."""
-    cells = [by_driver(driver, rounds)[0] for driver in ("open-loop", "locust")]
+    """Whether both drivers see the same server at 500 RPS: a trial of each in every round, in
+    alternating order."""
+    trials: dict[str, list[Trial]] = {"open-loop": [], "locust": []}
+    for number in range(1, rounds + 1):
+        for driver in sorted(trials, reverse=number % 2 == 0):
+            settings = lab_settings(backends="thread-pool", rps="500", rounds=1, driver=driver,
+                                    arrivals="constant", seed=number)  # fmt: skip
+            (trial,) = run_trials(settings)
+            trials[driver].append(msgspec.structs.replace(trial, round=number))
+    cells = [build_cells(settings, found)[0] for found in trials.values()]
     rows = []
     for name in ("server.cpu_us_per_request.total", "client.success_rate"):
         one, other = (cell.metrics[name] for cell in cells)
@@ -151,12 +154,14 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=5.0)
     parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--only", choices=("peaks", "equality", "spread"))
     chosen = parser.parse_args()
-    rows = [
-        *peaks(chosen.runs, chosen.seconds),
-        *equality(chosen.rounds),
-        *spread(chosen.seconds),
-    ]
+    parts: dict[str, Callable[[], list[tuple[str, str, str, str]]]] = {
+        "peaks": lambda: peaks(chosen.runs, chosen.seconds),
+        "equality": lambda: equality(chosen.rounds),
+        "spread": lambda: spread(chosen.seconds),
+    }
+    rows = [row for name, part in parts.items() if chosen.only in (None, name) for row in part()]
     print_table("Locust", ("what", "found", "mark", ""), rows)
     return 0 if all(row[3] == "met" for row in rows) else 1
 
