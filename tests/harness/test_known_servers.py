@@ -152,7 +152,7 @@ def make_order(
         host="127.0.0.1",
         port=port,
         requests=[f"POST / HTTP/1.1\r\nX-Client-Id: {k}\r\nHost: a\r\n\r\n" for k in clients],
-        sources=[source_address(k) for k in clients],
+        sources=[source_address(k, "127.0.0.1") for k in clients],
         timeout_ns=10_000_000_000,
         max_in_flight=2000,
         closed_loop=closed_loop,
