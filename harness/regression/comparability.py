@@ -11,7 +11,7 @@ from harness.record import Environment, Run, Settings
 
 # Of the settings: what changes how much is known, not what is measured. Levels and backends are
 # matched one by one.
-_FREE = {"rps", "backends", "rounds", "seed"}
+_FREE = {"rps", "backends", "rounds", "seed", "master", "worker_wait_s"}
 # Of the environment: what moves absolute figures by itself.
 _MACHINE = (
     "cpu_model", "cpu_count", "server_cpus", "generator_cpus", "governor", "kernel",
