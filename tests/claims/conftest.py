@@ -2,33 +2,19 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from harness.store import load_run
-
-Labrun = Callable[..., "subprocess.CompletedProcess[str]"]
+from tests.support.labrun import Labrun, run_lab
 
 
 @pytest.fixture(scope="session")
 def labrun() -> Labrun:
-    """Run `labrun` with these arguments."""
-
-    def run(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-P", "-m", "harness.cli", *arguments],
-            cwd=cwd,
-            capture_output=True,
-            text=True,
-            timeout=240,
-            check=False,
-        )
-
-    return run
+    """Run `labrun` with these arguments, here if no other folder is named."""
+    return partial(run_lab, Path.cwd())
 
 
 @pytest.fixture(scope="session")

@@ -20,8 +20,7 @@ from harness.claims.ledger import load_ledger
 from harness.claims.records import VERDICTS, Explored, Judged
 from harness.record import Run
 from harness.store import load_run
-
-Labrun = Callable[..., "subprocess.CompletedProcess[str]"]
+from tests.support.labrun import Labrun
 
 
 @pytest.fixture

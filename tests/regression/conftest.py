@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from harness.record import Run
+from tests.support.labrun import Labrun, run_lab
 from tests.support.reference import reference_level
 
 ROOT = Path(__file__).parents[2]
-Labrun = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 @pytest.fixture(scope="session")
@@ -25,15 +23,4 @@ def reference() -> Run:
 @pytest.fixture
 def labrun(tmp_path: Path) -> Labrun:
     """Run `labrun` with these arguments, in an empty folder if no other is named."""
-
-    def run(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-P", "-m", "harness.cli", *arguments],
-            cwd=tmp_path if cwd is None else cwd,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-
-    return run
+    return partial(run_lab, tmp_path)

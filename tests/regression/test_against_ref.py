@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,8 +16,8 @@ import servers
 from harness.errors import LabError
 from harness.experiment.source import ServerSource, differing, prepare
 from harness.store import load_run
+from tests.support.labrun import Labrun
 
-Labrun = Callable[..., "subprocess.CompletedProcess[str]"]
 SHORT = (
     "--rps", "100", "--rounds", "2", "--duration", "0.5", "--warmup", "0.1",
     "--backends", "thread-pool", "--out",

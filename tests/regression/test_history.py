@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
-from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree as ET
@@ -13,8 +11,8 @@ from changed_runs import assert_one_sentence, changed, saved, scaled
 
 from harness.record import Run
 from harness.regression.history import build_history, tell_steps
+from tests.support.labrun import Labrun
 
-Labrun = Callable[..., "subprocess.CompletedProcess[str]"]
 CPU = "server.cpu_us_per_request.total"
 
 

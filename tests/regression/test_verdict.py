@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -12,8 +10,8 @@ from harness.errors import LabError
 from harness.record import Run, Source
 from harness.regression.thresholds import DEFAULT_MAX_LOSS, parse_thresholds
 from harness.regression.verdict import judge_interleaved, judge_runs
+from tests.support.labrun import Labrun
 
-Labrun = Callable[..., "subprocess.CompletedProcess[str]"]
 CPU = "server.cpu_us_per_request.total"
 ONLY_CPU = [f"{path}=off" for path in DEFAULT_MAX_LOSS if path != CPU]
 

@@ -6,28 +6,22 @@ import html
 import json
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-FILES = ("run.json", "requests.parquet", "timeline.parquet")
+from tests.support.labrun import Labrun, run_lab
 
-Labrun = Callable[..., "subprocess.CompletedProcess[str]"]
+FILES = ("run.json", "requests.parquet", "timeline.parquet")
 
 
 @pytest.fixture
 def labrun(tmp_path: Path) -> Labrun:
     """Run `labrun` with these arguments in an empty folder."""
 
-    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-P", "-m", "harness.cli", *arguments],
-            cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False,
-        )  # fmt: skip
-
-    return run
+    return partial(run_lab, tmp_path)
 
 
 @pytest.fixture

@@ -1,21 +1,46 @@
-"""Run `labrun` as a person does."""
+"""Run `labrun` as a person does.
+
+Most tests ask about what it says and writes, not about its process: they run its `main` in this
+one, where everything heavy has been imported already. What lives by its process (a server, a page,
+limits of its own, measurements of this very process) gets one.
+"""
 
 from __future__ import annotations
 
+import io
+import os
 import resource
+import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
+
+from harness.cli import main
 
 Labrun = Callable[..., "subprocess.CompletedProcess[str]"]
 
+_NEED_A_PROCESS = {"serve", "locust", "locust-worker", "notebook", "doctor", "anatomy"}
+_NEED_A_PROCESS |= {"--against-ref", "--python", "--lock-stacks"}
+
 
 def run_lab(
-    folder: Path, *arguments: str, limit_files: int | None = None
+    folder: Path, *arguments: str, cwd: Path | None = None, limit_files: int | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run `labrun` in a folder; `limit_files`: with that many descriptors."""
+    """Run `labrun` in `cwd`, else in `folder`; `limit_files`: with that many descriptors."""
+    where = folder if cwd is None else cwd
+    if limit_files is not None or _NEED_A_PROCESS & set(arguments):
+        return _in_a_process(where, arguments, limit_files)
+    out, errors = _stream(), _stream()
+    with _as_if_new(where, arguments), redirect_stdout(out), redirect_stderr(errors):
+        status = main(list(arguments))
+    return subprocess.CompletedProcess(list(arguments), status, _text(out), _text(errors))
 
+
+def _in_a_process(
+    folder: Path, arguments: tuple[str, ...], limit_files: int | None
+) -> subprocess.CompletedProcess[str]:
     def lower_limit() -> None:
         if limit_files is not None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (limit_files, limit_files))
@@ -25,7 +50,40 @@ def run_lab(
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
         check=False,
         preexec_fn=lower_limit,
     )
+
+
+@contextmanager
+def _as_if_new(folder: Path, arguments: tuple[str, ...]) -> Iterator[None]:
+    """What a process has to itself, put back afterwards."""
+    before, path, argv = Path.cwd(), list(sys.path), sys.argv
+    handler = signal.getsignal(signal.SIGTERM)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    modules = set(sys.modules)
+    os.chdir(folder)
+    sys.argv = ["labrun", *arguments]
+    try:
+        yield
+    finally:
+        sys.argv = argv
+        os.chdir(before)
+        sys.path[:] = path
+        # A backend of the folder's own; the next folder may have another of that name.
+        for name in set(sys.modules) - modules:
+            file = str(getattr(sys.modules[name], "__file__", None))
+            if Path(file).parent == folder:
+                del sys.modules[name]
+        signal.signal(signal.SIGTERM, handler)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def _stream() -> io.TextIOWrapper:
+    return io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True)
+
+
+def _text(stream: io.TextIOWrapper) -> str:
+    stream.seek(0)
+    return stream.read()
