@@ -50,7 +50,8 @@ def run_command(
     except (LabError, KeyboardInterrupt):
         folder.discard_if_empty()
         raise
-    draw(result, messages)
+    if not options.bare:
+        draw(result, messages)
     show(result, options, json_path, printing)
     if options.plot and options.json != "-":
         from harness.cli.plot import print_plot

@@ -92,6 +92,9 @@ def compare(
     plot: Annotated[
         bool, typer.Option("--plot", help="Draw the response times in the terminal too.")
     ] = False,
+    bare: Annotated[
+        bool, typer.Option("--bare", help="Record and rows alone; labrun report draws them later.")
+    ] = False,
 ) -> None:
     """Measure backends side by side at one rate or several.
 
@@ -121,6 +124,7 @@ def compare(
         name=name,
         json=json,
         plot=plot,
+        bare=bare,
         target=target,
         control=control,
         expect_workers=expect_workers,

@@ -39,6 +39,7 @@ class CompareOptions:
     name: str = "compare"
     json: str | None = None
     plot: bool = False
+    bare: bool = False
     max_threads: int | None = None
     python: str | None = None
     users: int | None = None

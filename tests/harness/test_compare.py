@@ -20,10 +20,11 @@ import psutil
 import pytest
 
 from harness.record import OUTCOMES
+from tests.support.labrun import Labrun
 
 Start = Callable[..., "subprocess.Popen[str]"]
 COMMAND = [sys.executable, "-P", "-m", "harness.cli", "compare"]
-SHORT = ["--rounds", "1", "--duration", "1", "--warmup", "0.3"]
+SHORT = ["--rounds", "1", "--duration", "1", "--warmup", "0.3", "--bare"]
 
 
 def validate(record: dict[str, Any]) -> None:
@@ -232,6 +233,15 @@ def test_json_on_standard_output_is_the_record_alone(start: Start) -> None:
     assert [t["backend"] for t in record["trials"]] == ["thread-per-request", "thread-pool"]
 
 
+def test_a_bare_run_is_what_a_report_can_be_made_of(labrun: Labrun, tmp_path: Path) -> None:
+    done = labrun("compare", "--rps", "100", "--rounds", "1", "--duration", "0.5", "--bare")
+    assert done.returncode == 0, done.stderr
+    run, _ = the_run(tmp_path)
+    assert {p.name for p in run.iterdir()} == {"run.json", "requests.parquet", "timeline.parquet"}
+    assert labrun("report", str(run)).returncode == 0
+    assert (run / "report.html").exists()
+
+
 def test_a_backend_against_itself_is_a_control(start: Start, tmp_path: Path) -> None:
     process = start("--rps", "300", *SHORT, "--backends", "thread-pool,thread-pool")
     out, _ = process.communicate(timeout=60)
@@ -255,7 +265,7 @@ def test_one_backend_alone_is_measured_without_a_comparison(start: Start, tmp_pa
 def test_more_than_the_generator_can_send_is_invalid_and_not_compared(
     start: Start, tmp_path: Path
 ) -> None:
-    process = start("--rps", "60000", *SHORT)
+    process = start("--rps", "60000", *SHORT, "--duration", "0.5")
     out, err = process.communicate(timeout=120)
     assert process.returncode == 0, err
     _, record = the_run(tmp_path)

@@ -58,7 +58,7 @@ def compare(
     return lab.start(
         "-m", "harness.cli", "compare", f"--target={server.address}:{SERVER}",
         f"--control={server.address}:{CONTROL}", "--rps=200", "--rounds=1", "--duration=0.6",
-        "--warmup=0.2", "--clients=20", f"--out={tmp_path / 'results'}", *more,
+        "--warmup=0.2", "--clients=20", "--bare", f"--out={tmp_path / 'results'}", *more,
         out=tmp_path / "lab", env=env,
     )  # fmt: skip
 

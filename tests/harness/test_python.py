@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 Labrun = Callable[..., "subprocess.CompletedProcess[str]"]
-SHORT = ("--rounds", "1", "--duration", "0.5", "--warmup", "0.1")
+SHORT = ("--rounds", "1", "--duration", "0.5", "--warmup", "0.1", "--bare")
 
 
 def assert_one_sentence(done: subprocess.CompletedProcess[str], *words: str) -> None:
