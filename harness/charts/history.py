@@ -47,9 +47,7 @@ def draw(history: History, rps: float) -> Figure:
     handles = [*handles, grid[0][0].plot([], [], color=style.INK, linestyle=":")[0]]
     figure.legend(handles, [*labels, "another machine"], loc="outside lower center", ncols=4)
     style.head(figure, _title(history, rps), _subtitle(history))
-    # Laid out once, not for each file again.
-    figure.draw_without_rendering()
-    figure.set_layout_engine("none")
+    style.settle(figure)
     return figure
 
 

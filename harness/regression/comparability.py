@@ -22,6 +22,8 @@ _MACHINE = (
 
 def settings_difference(baseline: Settings, candidate: Settings) -> str | None:
     """The first setting that differs and matters, with both values; None when none does."""
+    if baseline == candidate:
+        return None
     for field in msgspec.structs.fields(Settings):
         if field.name not in _FREE:
             told = _difference(field.name, baseline, candidate)
