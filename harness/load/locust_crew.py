@@ -43,6 +43,8 @@ from harness.load.worker import Summary
 
 # A worker that is missing stays so: Locust would hand its users to the others after a minute.
 runners.HEARTBEAT_DEAD_INTERNAL = -(10**9)
+# Seconds of silence until then. Locust's 3 can pass on a machine that is merely busy.
+runners.HEARTBEAT_LIVENESS = 8
 
 
 class Crew:

@@ -71,18 +71,15 @@ def machines(count: int) -> Iterator[list[Machine]]:
     switch, made = f"{prefix}s", list[str]()
     found: list[Machine] = []
     try:
-        _add(switch, made)
-        _ip("-n", switch, "link", "add", "bridge", "type", "bridge")
-        _ip("-n", switch, "link", "set", "bridge", "up")
-        for number in range(1, count + 1):
-            name, cable, address = f"{prefix}n{number}", f"port{number}", f"10.77.0.{number}"
-            _add(name, made)
-            _ip("-n", switch, "link", "add", cable, "type", "veth", "peer", "name", "eth0",
-                "netns", name)  # fmt: skip
-            _ip("-n", switch, "link", "set", cable, "master", "bridge", "up")
-            _ip("-n", name, "address", "add", f"{address}/24", "dev", "eth0")
-            _ip("-n", name, "link", "set", "eth0", "up")
-            found.append(Machine(name, address, cable, switch))
+        try:
+            _add(switch, made)
+            _ip("-n", switch, "link", "add", "bridge", "type", "bridge")
+            _ip("-n", switch, "link", "set", "bridge", "up")
+            for number in range(1, count + 1):
+                found.append(_connect(prefix, number, made))
+        except subprocess.CalledProcessError as error:
+            said = error.stderr.strip()
+            raise NoNamespaces(f"there can be no network namespaces here: {said}") from error
         yield found
     finally:
         for machine in found:
@@ -91,11 +88,19 @@ def machines(count: int) -> Iterator[list[Machine]]:
             _ip("netns", "del", name)
 
 
+def _connect(prefix: str, number: int, made: list[str]) -> Machine:
+    switch, name = f"{prefix}s", f"{prefix}n{number}"
+    cable, address = f"port{number}", f"10.77.0.{number}"
+    _add(name, made)
+    _ip("-n", switch, "link", "add", cable, "type", "veth", "peer", "name", "eth0", "netns", name)
+    _ip("-n", switch, "link", "set", cable, "master", "bridge", "up")
+    _ip("-n", name, "address", "add", f"{address}/24", "dev", "eth0")
+    _ip("-n", name, "link", "set", "eth0", "up")
+    return Machine(name, address, cable, switch)
+
+
 def _add(name: str, made: list[str]) -> None:
-    try:
-        _ip("netns", "add", name)
-    except subprocess.CalledProcessError as error:
-        raise NoNamespaces(f"network namespaces need rights: {error.stderr.strip()}") from error
+    _ip("netns", "add", name)
     made.append(name)
     _ip("-n", name, "link", "set", "lo", "up")
 
