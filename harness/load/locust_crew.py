@@ -189,6 +189,12 @@ class DistantCrew(Crew):
                  "that all workers understood their order")  # fmt: skip
         if self.lost():
             raise Stopped(self.obituary())
+        if len(clients.ready) > order.workers:
+            # Locust gives users to whoever is there; without an order they would be in no account.
+            raise Stopped(
+                f"{len(clients.ready)} workers came to {where} and {order.workers} were expected; "
+                "end those that are too many, or raise --expect-workers"
+            )
 
     def lost(self) -> list[int]:
         """Those that have not been heard of for seconds, or left, without their account."""

@@ -61,6 +61,7 @@ class Exchanges:
             raise OSError(failed, "connect")
         sent = 0
         while sent < len(request):
+            tried_ns = monotonic_ns()
             try:
                 sent += sock.send(request[sent:] if sent else request)
             except OSError as error:
@@ -69,7 +70,7 @@ class Exchanges:
                 self._wait(sock, _WRITE)
                 continue
             if self.connected_ns is None:
-                self.connected_ns = monotonic_ns()
+                self.connected_ns = tried_ns  # what send() itself takes is no connecting
 
     def _read(self, sock: _socket.socket) -> bytes:
         data = b""
