@@ -162,6 +162,8 @@ def prometheus(report: Report) -> str:
         ("metrics_taken", "Metrics in accepted requests."),
     ):
         add(f"{name}_total", "counter", help_text, getattr(counters, name))
+    add("held_seconds_total", "counter", "Time from accept to the end of requests that ended.",
+        None if counters.held_ns is None else counters.held_ns / 1e9)  # fmt: skip
     add("in_progress", "gauge", "Connections accepted and not at their end.", counters.in_progress)
     add("clients_tracked", "gauge", "Clients in the rate limiter.", counters.clients_tracked)
     add("threads_created_total", "counter", "Threads created.", gauges.threads_created)

@@ -36,7 +36,13 @@ class Gauges(msgspec.Struct, frozen=True):
 
 class Counters(msgspec.Struct, frozen=True):
     """Requests since the start. Once nothing is in progress,
-    accepted = answered + timed_out + reset + abandoned."""
+    accepted = answered + timed_out + reset + abandoned.
+
+    `held_ns` adds up, over the requests that have come to an end, the time from accept to that
+    end (for an answer: sent whole), so that a difference over a window at whose edges nothing is
+    in progress, divided by the window, is the mean number of requests in the server. None: a
+    server of before there was this.
+    """
 
     accepted: int
     answered: int
@@ -53,6 +59,7 @@ class Counters(msgspec.Struct, frozen=True):
     descriptor_episodes: int
     metrics_taken: int
     clients_tracked: int
+    held_ns: int | None = None
 
     @property
     def in_progress(self) -> int:

@@ -66,16 +66,19 @@ class RequestPath:
             except Exception as error:
                 self._refuse(connection, recorder, message, error)
         except ClientLeft:
+            recorder.ended(connection)
             if self.cut_off:
                 recorder.abandoned += 1
             else:
                 recorder.reset += 1
             connection.sock.close()
         except AnswerTimedOut:
+            recorder.ended(connection)
             recorder.timed_out += 1
             connection.sock.close()
         except BaseException:  # this thread is being killed: its connection goes with it
             log.exception("a thread was killed in its handler; its request is abandoned")
+            recorder.ended(connection)
             recorder.abandoned += 1
             connection.sock.close()
             raise
@@ -93,7 +96,7 @@ class RequestPath:
             answer = route(message)
             if answer is not None:
                 connection.send(answer)
-                recorder.answered(200)
+                recorder.answered(200, connection)
                 self._close(connection, message)
                 return
         received_ns = monotonic_ns()
@@ -108,7 +111,7 @@ class RequestPath:
         worked_ns = monotonic_ns()
         connection.send(self._accepted(count))
         written_ns = monotonic_ns()
-        recorder.answered(202)
+        recorder.answered(202, connection)
         recorder.metrics += count
         self._close(connection, message)
         recorder.rows.extend(
@@ -146,7 +149,7 @@ class RequestPath:
         answer = problem_response(problem)
         is_head = message.headers_complete and message.method == b"HEAD"
         connection.send(without_body(answer) if is_head else answer)
-        recorder.answered(problem.status)
+        recorder.answered(problem.status, connection)
         self._close(connection, message)
 
     def _close(self, connection: Connection, message: Message) -> None:

@@ -195,13 +195,15 @@ class Server:
         try:
             connection.send(problem_response(problem))
         except ClientLeft:
+            self._acceptor.ended(connection)
             self._acceptor.reset += 1
             connection.sock.close()
         except AnswerTimedOut:
+            self._acceptor.ended(connection)
             self._acceptor.timed_out += 1
             connection.sock.close()
         else:
-            self._acceptor.answered(503)
+            self._acceptor.answered(503, connection)
             self._housekeeper.linger(connection.sock)
 
     def _drain(self) -> int:
@@ -224,6 +226,7 @@ class Server:
         """End what a drain left over, and give its threads a moment to notice and count it."""
         self._path.cut_off = True
         for connection in self.backend.abandon():
+            self._acceptor.ended(connection)
             self._acceptor.abandoned += 1
             connection.sock.close()
         end_s = time.monotonic() + _CUT_OFF_S
@@ -353,6 +356,7 @@ class Server:
             accept_errors=self._accept_errors,
             descriptor_episodes=self._descriptor_episodes,
             metrics_taken=sum(r.metrics for r in recorders),
+            held_ns=sum(r.held_ns for r in recorders),
             clients_tracked=len(self._limiter),
             accepted=self._accepted,
         )

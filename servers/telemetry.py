@@ -38,6 +38,7 @@ class Recorder:
         "handled_ns",
         "handler_cpu_ns",
         "handler_errors",
+        "held_ns",
         "metrics",
         "reset",
         "rows",
@@ -58,10 +59,18 @@ class Recorder:
         self.handler_cpu_ns = 0
         self.waited_ns = 0  # from accept to the handler's start, summed
         self.handled_ns = 0  # from the handler's start to its end, summed
+        self.held_ns = 0  # from accept to the request's end, summed
         self.rows = array("f")  # nanoseconds, ROW_WIDTH to a request; 7 digits are plenty
 
-    def answered(self, status: int) -> None:
+    def ended(self, connection: Connection) -> None:
+        """Holder only: a request has come to its end, which is counted next. In this order, so
+        that no request is counted of which the time is not.
+        """
+        self.held_ns += time.monotonic_ns() - connection.accepted_ns
+
+    def answered(self, status: int, connection: Connection) -> None:
         """Holder only: one response has been sent whole."""
+        self.ended(connection)
         self.statuses[status] = self.statuses.get(status, 0) + 1
 
     @property
