@@ -7,6 +7,7 @@ seconds, `per_s` for each second of the measured window.
 
 from __future__ import annotations
 
+from inspect import cleandoc
 from typing import Any, Literal
 
 import msgspec
@@ -533,11 +534,25 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
 
 def json_schema() -> dict[str, Any]:
     """The JSON Schema (2020-12) that every `run.json` validates against."""
-    schema = msgspec.json.schema(Run)
+    schema = _with_clean_descriptions(msgspec.json.schema(Run))
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "MetricStream lab run, schema 1",
         **schema,
+    }
+
+
+def _with_clean_descriptions(value: Any) -> Any:
+    """Each description without the indentation of its docstring, which Python 3.13 leaves out."""
+    if isinstance(value, list):
+        return [_with_clean_descriptions(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    return {
+        key: cleandoc(item)
+        if key == "description" and isinstance(item, str)
+        else _with_clean_descriptions(item)
+        for key, item in value.items()
     }
 
 

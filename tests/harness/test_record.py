@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from importlib.resources import files
+from inspect import cleandoc
+from typing import Any
 
 import jsonschema
 
@@ -12,3 +15,23 @@ def test_the_published_schema_is_the_one_that_the_records_have() -> None:
     published = json.loads(files("harness").joinpath("run.schema.json").read_text("utf-8"))
     assert published == json_schema(), "run: python -m harness.record > harness/run.schema.json"
     jsonschema.Draft202012Validator.check_schema(published)
+
+
+def test_the_schema_is_the_same_under_every_python() -> None:
+    """Python 3.13 takes the indentation out of docstrings, which become descriptions; others
+    keep it."""
+    told = list(descriptions(json_schema()))
+    assert any("\n" in description for description in told)
+    assert told == [cleandoc(description) for description in told]
+
+
+def descriptions(value: Any) -> Iterator[str]:
+    if isinstance(value, list):
+        for item in value:
+            yield from descriptions(item)
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            if key == "description" and isinstance(item, str):
+                yield item
+            else:
+                yield from descriptions(item)
