@@ -28,6 +28,7 @@ OUTCOMES: tuple[Outcome, ...] = (
     "unsent",
 )
 TrialClass = Literal["sound", "server-saturated", "generator-limited"]
+Died = Literal["server", "generator", "sampler"]
 Verdict = Literal["better", "worse", "cannot-tell", "not-comparable"]
 Driver = Literal["open-loop", "closed-loop", "locust"]
 Arrivals = Literal["poisson", "constant"]
@@ -193,7 +194,8 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
 
     `order` is the trial's place within its round (0 first); `slot` tells apart the two sides of
     an A/A run, where both have the same backend. `workload` and `workers` are this trial's own,
-    where they are other than the settings have it.
+    where they are other than the settings have it. `died`: whose process ended the trial by dying
+    or by not ending in time; `generator` is Locust too, and only the server's end is the server's.
     """
 
     backend: str
@@ -210,6 +212,7 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
     kernel: Kernel
     server: Server | None
     warnings: list[str] = []
+    died: Died | None = None
     workload: str | None = None
     workers: int | None = None
 

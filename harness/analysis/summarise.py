@@ -13,6 +13,7 @@ from harness.load import ledger as L
 from harness.load.worker import Summary
 from harness.record import (
     Client,
+    Died,
     Driver,
     Kernel,
     Lag,
@@ -193,9 +194,10 @@ def build_trial(
     failure: str | None,
     driver: Driver = "open-loop",
     fresh: bool = True,
+    died: Died | None = None,
 ) -> Trial:
-    """The record of a trial. `failure` says what ended it early, if anything did; `fresh`: whether
-    the server's process was started for this trial."""
+    """The record of a trial. `failure` says what ended it early, if anything did, and `died` whose
+    process that was; `fresh`: whether the server's process was started for this trial."""
     client = client_figures(rows, duration_s, summary)
     window_s = window_length_s(rows, duration_s)
     if driver == "locust":
@@ -206,7 +208,9 @@ def build_trial(
     if server is not None:
         server = msgspec.structs.replace(server, fresh_process=fresh)
     if failure is not None:
-        kind, reason = "server-saturated", failure
+        # A silent server is the server's fault; a dead generator or sampler is not.
+        kind = "server-saturated" if died in ("server", None) else "generator-limited"
+        reason = failure
     return Trial(
         backend=planned.backend,
         rps=planned.rps,
@@ -231,6 +235,7 @@ def build_trial(
                 else ()
             ),
         ],
+        died=died,
         workload=planned.workload,
         workers=planned.workers,
     )

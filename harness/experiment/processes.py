@@ -28,7 +28,14 @@ _STOP_S = 8.0
 
 
 class ProcessDied(Exception):
-    """A process of a trial ended before its time, or did not answer; says what it said last."""
+    """A process of a trial ended before its time, or did not answer; says what it said last.
+
+    `whose`: the name of the process (`server`, `generator`, `locust`, `sampler`, ...).
+    """
+
+    def __init__(self, said: str, whose: str) -> None:
+        super().__init__(said)
+        self.whose = whose
 
 
 class _Child:
@@ -111,7 +118,7 @@ class _Child:
         """Its next line. Raises `ProcessDied` when it does not come in time."""
         line = self.wait_for_line(timeout_s)
         if line is None:
-            raise ProcessDied(f"the {self.name} did not answer within {timeout_s:g} s")
+            raise ProcessDied(f"the {self.name} did not answer within {timeout_s:g} s", self.name)
         return line
 
     def died(self) -> ProcessDied:
@@ -119,12 +126,13 @@ class _Child:
         try:
             status = self.process.wait(2.0)
         except subprocess.TimeoutExpired:
-            return ProcessDied(f"the {self.name} closed its output without ending")
+            return ProcessDied(f"the {self.name} closed its output without ending", self.name)
         how = f"signal {-status}" if status < 0 else f"exit status {status}"
         if status < 0:
             how = signal.Signals(-status).name
         last = self.last_words()
-        return ProcessDied(f"the {self.name} died ({how})" + (f": {last}" if last else ""))
+        said = f"the {self.name} died ({how})" + (f": {last}" if last else "")
+        return ProcessDied(said, self.name)
 
     def last_words(self) -> str:
         """The last line that it wrote to standard error, or nothing."""
@@ -166,9 +174,14 @@ class ServerProcess(_Child):
             self.stop()
             raise LabError(last or str(error)) from error
 
-    def alive(self) -> bool:
-        """Whether it is still running."""
-        return self.process.poll() is None
+    def alive(self, grace_s: float = 0.0) -> bool:
+        """Whether it is still running, `grace_s` from now: the sockets of a process that is killed
+        close a moment before it has ended."""
+        try:
+            self.process.wait(grace_s)
+        except subprocess.TimeoutExpired:
+            return True
+        return False
 
     def drain(self) -> int:
         """SIGTERM, and wait for it to finish what it accepted; its exit status."""

@@ -151,13 +151,13 @@ class RemoteServer:
     ) -> None:
         """It is not ours to end."""
 
-    def alive(self) -> bool:
+    def alive(self, grace_s: float = 0.0) -> bool:
         """As far as is known: its end shows in what it does not answer."""
         return True
 
     def died(self) -> ProcessDied:
         """For whoever asks all the same."""
-        return ProcessDied("the server on the other machine is gone")
+        return ProcessDied("the server on the other machine is gone", "server")
 
     def drain(self) -> int:
         """Nothing: it is left running, at rest."""

@@ -31,10 +31,13 @@ from harness.load.worker import Order, Summary
 from harness.observe.control import ControlClient, ControlLost
 from harness.observe.kernel import deltas, read_kernel
 from harness.observe.sampler import Observation
-from harness.record import Kernel, Settings, Trial
+from harness.record import Died, Kernel, Settings, Trial
 
 _IDLE_S = 5.0
 _WATCH_S = 0.25
+_READY_S = 60.0  # beyond its warm-up, for a generator to start
+_LATE_S = 60.0  # one that takes this much longer than its window is given up
+_ENDING_S = 0.5  # for a server that is killed to have ended once its sockets are closed
 # 50 ms of work and a metric a request, 96 bytes of JSON, as the design document's clients send.
 BODY = (
     '{"name":"cpu.load.average","value":0.42,"timestamp":1700000000,'
@@ -219,7 +222,7 @@ class _Measurement:
 
     def run(self, started: str) -> TrialResult:
         """Measure; the result, complete or cut short."""
-        summary, window, failure = None, None, None
+        summary, window, failure, died = None, None, None, None
         before = read_kernel()
         try:
             self._warm_up()
@@ -234,7 +237,7 @@ class _Measurement:
             window = ServerWindow(opened, closed, rested, observations)
             self._server.drain()
         except (ProcessDied, ControlLost) as error:
-            failure = str(error if self._server.alive() else self._server.died())
+            failure, died = self._failure(error)
         observations = self._sampler.collect()
         looks = [o.time_wait for o in observations if o.time_wait is not None]
         kernel = deltas(before, read_kernel(), max(looks, default=None))
@@ -248,7 +251,7 @@ class _Measurement:
         duration_s = self._settings.duration_s
         trial = build_trial(
             self._planned, started, duration_s, rows, summary, kernel, window, failure,
-            self._settings.driver, getattr(self._server, "fresh", True),
+            self._settings.driver, getattr(self._server, "fresh", True), died,
         )  # fmt: skip
         requests = requests_frame(self._planned, rows)
         timeline = timeline_frame(self._planned, rows.start_ns, observations)
@@ -258,20 +261,30 @@ class _Measurement:
 
     def _warm_up(self) -> None:
         self._sampler.wait_ready()
-        limit_s = self._settings.warmup_s + self._settings.timeout_s + 60
+        limit_s = self._settings.warmup_s + self._settings.timeout_s + _READY_S
         limit_s += self._settings.worker_wait_s or 0.0
         self._generator.must_say(limit_s)
         self._control.wait_until_idle(_IDLE_S)
 
+    def _failure(self, error: ProcessDied | ControlLost) -> tuple[str, Died | None]:
+        """What ended the trial, in words, and whose end it was. A server that is gone takes the
+        others with it; one that runs on and is silent has not died."""
+        if not self._server.alive(_ENDING_S):
+            return str(self._server.died()), "server"
+        if isinstance(error, ControlLost):
+            return str(error), None
+        return str(error), "sampler" if error.whose == self._sampler.name else "generator"
+
     def _wait(self) -> Summary:
         """Until the generator is done, with a look at the server from time to time."""
         began = monotonic()
-        limit_s = began + self._settings.duration_s + self._settings.timeout_s + 60
+        limit_s = began + self._settings.duration_s + self._settings.timeout_s + _LATE_S
         while (line := self._generator.wait_for_line(_WATCH_S)) is None:
             if not self._server.alive():
                 raise self._server.died()
             if monotonic() > limit_s:
-                raise ProcessDied("the generator did not end in time")
+                name = self._generator.name
+                raise ProcessDied(f"the {name} did not end in time", name)
             if self._watch is not None:
                 observations = self._sampler.collect()
                 elapsed_s = monotonic() - began
