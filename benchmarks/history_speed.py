@@ -44,8 +44,12 @@ def make_runs(run: Run, folder: Path) -> None:
 
     def vary(metric: CellMetric) -> CellMetric:
         factor = float(noise.lognormal(0, 0.05))
-        figures = msgspec.structs.asdict(metric).items()
-        return CellMetric(**{k: None if v is None else v * factor for k, v in figures})
+        scaled = {
+            name: None if value is None else value * factor
+            for name in ("median", "ci_low", "ci_high")
+            if isinstance(value := getattr(metric, name), float | None)
+        }
+        return msgspec.structs.replace(metric, **scaled)
 
     def vary_ratio(found: Comparison) -> Comparison:
         ratio = None if found.ratio is None else found.ratio * float(noise.lognormal(0, 0.05))

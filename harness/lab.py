@@ -10,6 +10,7 @@ recorded run of that name is read instead, so that a notebook works where a mach
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -26,7 +27,7 @@ from harness.cli.settings import CompareOptions, make_settings
 from harness.course.checks import check
 from harness.course.files import keep, recorded_folder
 from harness.errors import LabError
-from harness.record import CellMetric, Comparison, Run, Settings, Trial, metric_value
+from harness.record import CellMetric, Comparison, Run, Settings, Trial, ordered_value
 from harness.report.comparison import from_trials
 from harness.report.restrict import only
 from harness.store import RunFolder
@@ -135,16 +136,21 @@ class Experiment:
 
     def table(self, rps: float | None = None) -> pd.DataFrame:
         """Medians of each backend at one level (None: the first), the ratio of the second to the
-        first with its 95 % interval, and the verdict. Raises `LabError` for another level."""
+        first with its 95 % interval, and the verdict; for further backends the same four columns
+        with their names. A response time that lies among the failures is infinite. Raises
+        `LabError` for another level."""
         level = self._level(rps)
         cells = [cell for cell in self.run.cells if cell.rps == level]
-        compared = {c.metric: c for c in self.run.comparisons if c.rps == level}
+        compared = {(c.slot, c.metric): c for c in self.run.comparisons if c.rps == level}
         rows = {}
         for title, path in _SHOWN:
             medians: dict[str, float | str | None] = {
                 _name(self.run, c.slot): _median(c.metrics.get(path)) for c in cells
             }
-            rows[title] = medians | _ratio(compared.get(path))
+            for slot in range(1, len(self.run.settings.backends)):
+                suffix = "" if slot == 1 else f", {_name(self.run, slot)}"
+                medians |= _ratio(compared.get((slot, path)), suffix)
+            rows[title] = medians
         return pd.DataFrame(rows).T
 
     def figure(self, path: str, rps: float | None = None) -> pd.Series[float]:
@@ -392,14 +398,22 @@ def _name(run: Run, slot: int) -> str:
 
 
 def _median(found: CellMetric | None) -> float | None:
-    return None if found is None else found.median
+    if found is None:
+        return None
+    return math.inf if "median" in found.beyond else found.median
 
 
-def _ratio(found: Comparison | None) -> dict[str, float | str | None]:
+def _ratio(found: Comparison | None, suffix: str) -> dict[str, float | str | None]:
+    """The four columns of a comparison; ends that are infinite as such."""
     if found is None:
         return {}
-    return {"ratio": found.ratio, "low": found.ci_low, "high": found.ci_high,
-            "verdict": found.verdict}  # fmt: skip
+    ends = {"ratio": found.ratio, "low": found.ci_low, "high": found.ci_high}
+    named = {"ratio": "ratio", "low": "ci_low", "high": "ci_high"}
+    told: dict[str, float | str | None] = {
+        f"{name}{suffix}": math.inf if named[name] in found.beyond else value
+        for name, value in ends.items()
+    }
+    return told | {f"verdict{suffix}": found.verdict}
 
 
 def _trial_row(trial: Trial) -> dict[str, Any]:
@@ -407,7 +421,7 @@ def _trial_row(trial: Trial) -> dict[str, Any]:
         "rps": trial.rps, "round": trial.round, "backend": trial.backend, "class": trial.class_,
         "valid": trial.valid,
     }  # fmt: skip
-    return row | {title: metric_value(trial, path) for title, path in _SHOWN}
+    return row | {title: ordered_value(trial, path) for title, path in _SHOWN}
 
 
 def _in_notebook() -> bool:

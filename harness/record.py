@@ -7,12 +7,13 @@ seconds, `per_s` for each second of the measured window.
 
 from __future__ import annotations
 
+import math
 from inspect import cleandoc
 from typing import Any, Literal
 
 import msgspec
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 Outcome = Literal[
     "ok", "timeout", "refused", "reset", "rejected", "http_error", "bad_response", "unsent"
@@ -29,14 +30,19 @@ OUTCOMES: tuple[Outcome, ...] = (
 )
 TrialClass = Literal["sound", "server-saturated", "generator-limited"]
 Died = Literal["server", "generator", "sampler"]
-Verdict = Literal["better", "worse", "cannot-tell", "not-comparable"]
+Verdict = Literal["better", "worse", "more", "fewer", "cannot-tell", "not-comparable"]
 Driver = Literal["open-loop", "closed-loop", "locust"]
 Arrivals = Literal["poisson", "constant"]
 UserClass = Literal["fast", "socket"]
 
 
 class Quantiles(msgspec.Struct, frozen=True, kw_only=True):
-    """Of one kind of time over a trial's `ok` requests, in microseconds; None without any."""
+    """Of one kind of time, in microseconds, over all requests that were sent or refused.
+
+    A request that failed is slower than any that was answered, so a quantile may lie beyond every
+    answer: it is None then, as are mean and maximum where anything failed, and their names are in
+    the client's `beyond`. All are None where nothing was sent.
+    """
 
     mean: float | None
     p50: float | None
@@ -74,7 +80,15 @@ class Outcomes(msgspec.Struct, frozen=True, kw_only=True):
 
 class Client(msgspec.Struct, frozen=True, kw_only=True):
     """What the generator saw. `response_us` counts from the intended time, `service_us` from the
-    actual send, `connect_us` from the send to the connection's being established."""
+    actual send, `connect_us` from the send to the connection's being established.
+
+    `beyond`: which figures of `response_us` and `service_us` (the same ones) lie among the failures
+    (`p99`, ...); `connect_beyond`: which of `connect_us` do, a connection that never came about
+    being slower than any that did. `response_us_by_outcome` has the quantiles of each outcome by
+    itself; those of `ok` are the survivors'. `survivors`: figures of `response_us` and
+    `service_us` that a lab before schema 2 took of the answered requests alone although others
+    failed; they are shown and never compared.
+    """
 
     scheduled: int
     outcomes: Outcomes
@@ -84,6 +98,9 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
     response_us: Quantiles
     service_us: Quantiles
     connect_us: Quantiles
+    beyond: list[str] = []
+    connect_beyond: list[str] = []
+    survivors: list[str] = []
     response_us_by_outcome: dict[str, Quantiles] = {}
     unsent_causes: dict[str, int] = {}
     in_flight_mean: float | None = None
@@ -219,11 +236,16 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
 
 class CellMetric(msgspec.Struct, frozen=True, kw_only=True):
     """The median of one metric over a cell's valid rounds, with a 95 % interval where there is
-    one (None: too few rounds to say)."""
+    one (None: too few rounds to say). Of the success rate: the share of all their requests.
+
+    `beyond`: which of `median`, `ci_low` and `ci_high` are None because they lie among the
+    failures, slower than any answer.
+    """
 
     median: float | None
     ci_low: float | None
     ci_high: float | None
+    beyond: list[str] = []
 
 
 class Cell(msgspec.Struct, frozen=True, kw_only=True):
@@ -237,11 +259,15 @@ class Cell(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Comparison(msgspec.Struct, frozen=True, kw_only=True):
-    """The typical within-round ratio contender / baseline of one metric, with its interval.
+    """The typical within-round ratio contender / baseline of one metric, with its interval. Of the
+    success rate: the ratio of the two shares of all requests.
 
-    `ruled_out`: a relative difference above this, either way, is outside the interval (0.12 is
-    12 %). `smallest_difference`: the smallest one that an interval of this width could have told
-    from none. Both None where there is no interval that could say so.
+    `slot`: the contender's place among the backends. A round that the contender did not answer has
+    an infinite ratio, one that the baseline did not answer the ratio 0: `beyond` names which of
+    `ratio`, `ci_low` and `ci_high` are None because they are infinite. `note`: how many rounds say
+    less than the others, and why. `ruled_out`: a relative difference above this, either way, is
+    outside the interval (0.12 is 12 %). `smallest_difference`: the smallest one that an interval of
+    this width could have told from none. Both None where there is no interval that could say so.
     """
 
     rps: float
@@ -256,6 +282,8 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     note: str | None = None
     ruled_out: float | None = None
     smallest_difference: float | None = None
+    slot: int = 1
+    beyond: list[str] = []
 
 
 class HeadlineControl(msgspec.Struct, frozen=True, kw_only=True):
@@ -540,7 +568,7 @@ def json_schema() -> dict[str, Any]:
     schema = _with_clean_descriptions(msgspec.json.schema(Run))
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "MetricStream lab run, schema 1",
+        "title": f"MetricStream lab run, schema {SCHEMA_VERSION}",
         **schema,
     }
 
@@ -567,6 +595,20 @@ def metric_value(trial: Trial, path: str) -> float | None:
             return None
         value = getattr(value, name)
     return None if value is None else float(value)
+
+
+def ordered_value(trial: Trial, path: str) -> float | None:
+    """The same for comparing: infinite where the figure lies among the failures, and None where it
+    is of the survivors alone (a trial of schema 1 in which something failed)."""
+    client, (part, _, name) = trial.client, path.rpartition(".")
+    if part in ("client.response_us", "client.service_us"):
+        if name in client.beyond:
+            return math.inf
+        if name in client.survivors:
+            return None
+    if part == "client.connect_us" and name in client.connect_beyond:
+        return math.inf
+    return metric_value(trial, path)
 
 
 if __name__ == "__main__":

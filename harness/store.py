@@ -11,6 +11,7 @@ from typing import TypeVar
 import msgspec
 import pandas as pd
 
+from harness.analysis.upgrade import OLD_SCHEMAS, upgraded
 from harness.errors import LabError
 from harness.record import SCHEMA_VERSION, Run
 
@@ -161,8 +162,9 @@ class _Versioned(msgspec.Struct):
 
 
 def load_run(path: Path) -> Run:
-    """The record in a run's folder, or in a `run.json`. A run that was cut short has one too, with
-    `complete` false. Raises `LabError` with what is wrong and what to do."""
+    """The record in a run's folder, or in a `run.json`; that of an earlier schema by the rules of
+    this one (see `harness.analysis.upgrade`). A run that was cut short has one too, with `complete`
+    false. Raises `LabError` with what is wrong and what to do."""
     file = path / RUN_FILE if path.is_dir() else path
     try:
         data = file.read_bytes()
@@ -178,13 +180,13 @@ def load_run(path: Path) -> Run:
         raise LabError(f"{file} is no whole run.json: {what}; make the run again") from error
     if not isinstance(found, dict) or "schema" not in found:
         raise LabError(f"{file} is no whole run.json: another program's file, or a damaged one")
-    if found["schema"] != SCHEMA_VERSION:
+    if found["schema"] not in (*OLD_SCHEMAS, SCHEMA_VERSION):
         raise LabError(
-            f"{file} has schema {found['schema']!r}; this lab reads {SCHEMA_VERSION}: "
+            f"{file} has schema {found['schema']!r}; this lab reads up to {SCHEMA_VERSION}: "
             "read it with the version that made it, or make the run again"
         )
     try:
-        return msgspec.convert(found, Run)
+        return upgraded(msgspec.convert(found, Run))
     except msgspec.ValidationError as error:
         raise LabError(f"{file} is no whole run.json: {error}; make the run again") from error
 

@@ -92,7 +92,7 @@ def headline_controls(runs: Sequence[ControlRun]) -> list[HeadlineControl]:
             HeadlineControl(
                 metric=metric.path,
                 judged=len(judged),
-                false_alarms=sum(c.verdict in ("better", "worse") for c in judged),
+                false_alarms=sum(c.verdict != "cannot-tell" for c in judged),
                 ruled_out=statistics.median(limits) if limits else None,
             )
         )
@@ -151,11 +151,9 @@ def control_sentences(run: Run) -> list[str]:
     """For every level: what could have been seen and what is ruled out; then the false alarms."""
     found = []
     for rps in run.settings.rps:
-        for slot, contender in enumerate(run.settings.backends[1:]):
-            level = [c for c in run.comparisons if c.rps == rps and c.contender == contender]
-            size = len(level) // max(1, run.settings.backends[1:].count(contender))
-            twin = run.settings.backends[1 : slot + 1].count(contender)
-            found += _level(rps, contender, level[twin * size : (twin + 1) * size])
+        for slot, contender in enumerate(run.settings.backends[1:], start=1):
+            level = [c for c in run.comparisons if (c.rps, c.slot) == (rps, slot)]
+            found += _level(rps, contender, level)
     if found:
         found.append(_false_alarms(run.control))
     return found

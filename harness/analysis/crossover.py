@@ -22,6 +22,7 @@ from harness.record import (
     Settings,
     Trial,
     Vary,
+    ordered_value,
 )
 from servers.options import parse_workload
 
@@ -130,9 +131,11 @@ def advantage(baseline: Trial, contender: Trial) -> str:
         return CANNOT_TELL
     if abs(success[0] - success[1]) > SUCCESS_MARGIN:
         return baseline.backend if success[0] > success[1] else contender.backend
-    mine, other = baseline.client.response_us.p99, contender.client.response_us.p99
+    mine, other = (ordered_value(t, "client.response_us.p99") for t in (baseline, contender))
     if mine is None or other is None:
-        return EVEN  # both answer nothing
+        return CANNOT_TELL
+    if mine == other:
+        return EVEN  # neither has an answer there
     low, high = sorted((mine, other))
     if high > low * P99_MARGIN and high - low > P99_LEAST_US:
         return baseline.backend if mine < other else contender.backend

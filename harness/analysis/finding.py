@@ -4,76 +4,111 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from harness.analysis.compare import comparable, standard
 from harness.analysis.metrics import BY_PATH
-from harness.record import Cell, Comparison, Trial
-from harness.units import ratio
+from harness.analysis.wording import effect_words, one_side_answers
+from harness.record import OUTCOMES, Cell, Comparison, Trial
+from harness.units import share
 
 WORDS = (
-    ("server.cpu_us_per_request.total", "of the CPU per request"),
-    ("server.cpu_us_per_request.overhead", "of the overhead CPU"),
-    ("client.response_us.p50", "of the median response time"),
-    ("client.response_us.p99", "of the p99"),
-    ("server.context_switches.per_s", "of the context switches"),
+    ("server.cpu_us_per_request.total", "the CPU per request"),
+    ("server.cpu_us_per_request.overhead", "the overhead CPU"),
+    ("client.response_us.p50", "the median response time"),
+    ("client.response_us.p99", "the p99"),
+    ("server.context_switches.per_s", "the context switches"),
 )
+_UNDECIDED = ("cannot-tell", "not-comparable")
 
 
 def finding(
     rps: float, comparisons: Sequence[Comparison], cells: Sequence[Cell], trials: Sequence[Trial]
 ) -> str:
-    """What one level showed, in one or two sentences."""
+    """What one level showed: every contender against the baseline, and what was answered."""
     level = [c for c in comparisons if c.rps == rps]
     head = f"At {rps:,.0f} RPS"
     here = [t for t in trials if t.rps == rps]
     if here and not any(t.valid for t in here):
         return f"{head} nothing can be said: no trial was valid ({here[0].invalid_reason})."
-    success = _success(rps, cells)
+    names = slot_names([cell.backend for cell in cells if cell.rps == rps])
+    success = _success(rps, cells, trials, names)
     if not level:
         return f"{head} {success}."
-    baseline, contender = level[0].baseline, level[0].contender
-    if baseline == contender:
-        return _control(head, level)
-    by_metric = {c.metric: c for c in level if c.contender == contender}
-    told = [text for metric, words in WORDS if (text := _ratio(by_metric.get(metric), words))]
-    if not told:
+    told = [
+        _contender([c for c in level if c.slot == slot], names)
+        for slot in sorted({c.slot for c in level})
+    ]
+    return f"{head} {'; '.join([*told, success])}."
+
+
+def slot_names(backends: Sequence[str]) -> list[str]:
+    """The backends by name; those that occur twice by number too."""
+    return [
+        f"{name} #{slot + 1}" if backends.count(name) > 1 else name
+        for slot, name in enumerate(backends)
+    ]
+
+
+def _contender(level: Sequence[Comparison], names: Sequence[str]) -> str:
+    """One contender against the baseline at a level, without a full stop."""
+    first = level[0]
+    if first.baseline == first.contender:
+        return _control(level)
+    contender = names[first.slot] if first.slot < len(names) else first.contender
+    by_metric = {c.metric: c for c in level}
+    decided = [
+        (found, words)
+        for path, words in WORDS
+        if (found := by_metric.get(path)) is not None and found.verdict not in _UNDECIDED
+    ]
+    if not decided:
         why = next((c.note for c in level if c.note), "no interval excludes 1")
-        return f"{head} no difference between {contender} and {baseline} can be told ({why})."
-    return f"{head} {contender} takes {', '.join(told)} of {baseline}; {success}."
+        return f"no difference between {contender} and {first.baseline} can be told ({why})"
+    told = [effect_words(c, words) for c, words in decided if one_side_answers(c) is None]
+    lone = [(c, words) for c, words in decided if one_side_answers(c) is not None]
+    parts = [f"{contender} takes {', '.join(told)} of {first.baseline}"] if told else []
+    for found, words in lone:
+        who, other = contender, first.baseline
+        if one_side_answers(found) == first.baseline:
+            who, other = other, who
+        parts.append(f"{who} has an answer at {words.removesuffix(' response time')}, {other} none")
+    return "; ".join(parts)
 
 
-def _ratio(comparison: Comparison | None, words: str) -> str | None:
-    if comparison is None or comparison.ratio is None:
-        return None
-    if comparison.verdict not in ("better", "worse"):
-        return None
-    assert comparison.ci_low is not None
-    assert comparison.ci_high is not None
-    interval = f"{ratio(comparison.ci_low)} to {ratio(comparison.ci_high)}"
-    what = words.removeprefix("of ")
-    return f"{ratio(comparison.ratio)}× {what} ({interval})"
-
-
-def _success(rps: float, cells: Sequence[Cell]) -> str:
+def _success(
+    rps: float, cells: Sequence[Cell], trials: Sequence[Trial], names: Sequence[str]
+) -> str:
+    """What became of all requests of the trials that count, failures by name."""
     parts = []
     for cell in cells:
-        rate = cell.metrics["client.success_rate"].median
-        if cell.rps == rps and rate is not None:
-            parts.append(f"{cell.backend} answers {rate:.1%}")
+        if cell.rps != rps or cell.metrics["client.success_rate"].median is None:
+            continue
+        mine = [t for t in standard(trials) if (t.rps, t.slot) == (rps, cell.slot)]
+        mine = [t for t in mine if comparable(t)]
+        name = names[cell.slot] if cell.slot < len(names) else cell.backend
+        scheduled = sum(t.client.scheduled for t in mine)
+        ok = sum(t.client.outcomes.ok for t in mine)
+        if ok == scheduled:
+            parts.append(f"{name} answers all {scheduled:,} requests")
+            continue
+        counts = {o: sum(getattr(t.client.outcomes, o) for t in mine) for o in OUTCOMES[1:]}
+        why = ", ".join(f"{o.replace('_', ' ')} {count:,}" for o, count in counts.items() if count)
+        parts.append(f"{name} answers {share(ok / scheduled)} of {scheduled:,} requests ({why})")
+    if len(parts) > 2:
+        parts = [", ".join(parts[:-1]), parts[-1]]
     return " and ".join(parts) or "no trial was valid"
 
 
-def _control(head: str, level: Sequence[Comparison]) -> str:
+def _control(level: Sequence[Comparison]) -> str:
     """An A/A run: how many figures differ though nothing does."""
     headline = [c for c in level if BY_PATH[c.metric].headline]
-    judged = [c for c in headline if c.verdict in ("better", "worse", "cannot-tell")]
+    judged = [c for c in headline if c.verdict != "not-comparable"]
     if not judged:
         why = next((c.note for c in level if c.note), "too few rounds for an interval")
-        return (
-            f"{head} {level[0].baseline} was run against itself, and nothing can be said ({why})."
-        )
-    false = [c for c in judged if c.verdict != "cannot-tell"]
+        return f"{level[0].baseline} was run against itself, and nothing can be said ({why})"
+    false = [c for c in judged if c.verdict not in _UNDECIDED]
     largest = max((c.ruled_out or 0.0 for c in judged), default=0.0)
     return (
-        f"{head} {level[0].baseline} was run against itself: {len(false)} of {len(judged)} "
+        f"{level[0].baseline} was run against itself: {len(false)} of {len(judged)} "
         "headline figures were told apart (5 % are to be expected); the widest interval still "
-        f"allows {largest:.0%}."
+        f"allows {largest:.0%}"
     )

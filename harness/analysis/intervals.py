@@ -49,10 +49,9 @@ from dataclasses import dataclass
 from enum import Enum
 from functools import cache
 from itertools import pairwise
-from statistics import median
 from typing import Literal
 
-Verdict = Literal["better", "worse", "cannot-tell", "not-comparable"]
+Verdict = Literal["better", "worse", "more", "fewer", "cannot-tell", "not-comparable"]
 
 LEAST_ROUNDS = 5  # fewer give no interval of 95 %
 # n: an end value is disturbed when its gap to the rest exceeds this many ranges of the rest.
@@ -95,11 +94,18 @@ def ratio_estimate(
     middle two), so that swapping the two sides inverts value and interval. Method and coverage:
     see the module.
 
-    What cannot be divided: a pair with a missing (not finite) value is left out, and so is 0/0.
-    A baseline of 0 has no ratio. If every contender value is 0 and every baseline is above 0, the
-    ratio is exactly 0 in every round: 0 [0, 0]. Where only some pairs have one side at 0 (or
-    below), they are left out too, but leaving them out favours a side, so no interval is given.
-    None if that leaves no pair. Ratios that are all the same give that point as the interval.
+    A value may be infinite: a response time that lies among the failures. Such pairs, and those
+    with a side of 0 (or below), take part in the ordering that gives median and interval:
+
+    * contender infinite, or baseline 0: the ratio is infinite;
+    * baseline infinite, or contender 0: the ratio is 0;
+    * both infinite, or both 0: the ratio may be anything. The pair counts as 0 for the lower end
+      and as infinite for the upper one, so that it widens the interval at both ends; the value is
+      the median of the others.
+
+    So ends may be 0 or infinite, and so may the value; it is NaN where the middle two are 0 and
+    infinite. A pair with a NaN is left out. None if that leaves no pair with a ratio. Ratios that
+    are all the same give that point as the interval.
 
     Raises ValueError if the lengths differ, or if confidence is not between 0 and 1.
     """
@@ -109,44 +115,55 @@ def ratio_estimate(
             f"{len(contender)} contender values"
         )
     pairs = zip(baseline, contender, strict=True)
-    finite = [(b, c) for b, c in pairs if math.isfinite(b) and math.isfinite(c)]
-    if finite and all(b > 0 and c == 0 for b, c in finite):
-        return _estimate([0.0] * len(finite), confidence)
-    ratios = [c / b for b, c in finite if b > 0 and c > 0]
-    ratios = [ratio for ratio in ratios if 0 < ratio < math.inf]  # under- and overflow
-    if not ratios:
+    there = [(b, c) for b, c in pairs if not (math.isnan(b) or math.isnan(c))]
+    ratios = [_pair_ratio(b, c) for b, c in there]
+    known = [ratio for ratio in ratios if ratio is not None]
+    if not known:
         return None
-    if min(ratios) == max(ratios):
-        estimate = _estimate(ratios, confidence)  # exactly that point: no trip through the logs
-    else:
-        estimate = _exponential(_estimate([math.log(ratio) for ratio in ratios], confidence))
-    if any((b > 0) != (c > 0) for b, c in finite):
-        return Estimate(estimate.value, None, None, estimate.n)
-    return estimate
+    unknown = len(ratios) - len(known)
+    if min(known) == max(known) and not unknown:
+        return _estimate(known, confidence)  # exactly that point: no trip through the logs
+    return _exponential(_estimate([_log(ratio) for ratio in known], confidence, unknown))
+
+
+def _pair_ratio(baseline: float, contender: float) -> float | None:
+    """The ratio of one pair, 0 and infinite included; None where it may be anything."""
+    below, above = max(baseline, 0.0), max(contender, 0.0)
+    if below == above and (below == 0 or math.isinf(below)):
+        return None
+    if below == 0 or math.isinf(above):
+        return math.inf
+    return above / below
+
+
+def _log(ratio: float) -> float:
+    return math.log(ratio) if ratio > 0 else -math.inf
 
 
 def location_estimate(values: Sequence[float], confidence: float = 0.95) -> Estimate | None:
     """The median of one cell's values (one per round, any unit), with an interval for the median.
 
-    Values that are not finite are left out; None if that leaves none. The interval is that of
+    Infinite values (what lies among the failures) take part in the ordering, so that the value and
+    the ends may be infinite. A NaN is left out; None if that leaves none. The interval is that of
     `ratio_estimate` without the logs; where no value is negative it ends at 0.
 
     Raises ValueError if confidence is not between 0 and 1.
     """
-    finite = [value for value in values if math.isfinite(value)]
-    if not finite:
+    there = [value for value in values if not math.isnan(value)]
+    if not there:
         return None
-    estimate = _estimate(finite, confidence)
-    if estimate.low is not None and estimate.low < 0 <= min(finite):
+    estimate = _estimate(there, confidence)
+    if estimate.low is not None and estimate.low < 0 <= min(there):
         return Estimate(estimate.value, 0.0, estimate.high, estimate.n)
     return estimate
 
 
-def verdict(estimate: Estimate | None, direction: Direction) -> Verdict:
+def verdict(estimate: Estimate | None, direction: Direction, judged: bool = True) -> Verdict:
     """What a ratio contender/baseline says of the contender, in one word.
 
     not-comparable: there is no ratio. cannot-tell: no interval, or one that includes 1 (to within
-    rounding). Otherwise better or worse, by the direction in which the metric improves.
+    rounding). Otherwise better or worse, by the direction in which the metric improves; or, where
+    it is not `judged` since neither is good or bad, more or fewer.
     """
     if estimate is None:
         return "not-comparable"
@@ -155,6 +172,8 @@ def verdict(estimate: Estimate | None, direction: Direction) -> Verdict:
     if estimate.low <= 1 + _ROUNDING and estimate.high >= 1 - _ROUNDING:
         return "cannot-tell"
     lower = estimate.high < 1
+    if not judged:
+        return "fewer" if lower else "more"
     return "better" if lower == (direction is Direction.LOWER_IS_BETTER) else "worse"
 
 
@@ -162,10 +181,12 @@ def ruled_out(estimate: Estimate | None) -> float | None:
     """The relative difference above which the interval of a ratio rules a difference out.
 
     max(high, 1 / low) - 1, so 0.12 reads "a difference above 12 %, either way, is ruled out".
-    None where nothing is: no estimate, no interval, or an interval that reaches down to 0.
+    None where nothing is: no estimate, no interval, or one that reaches to 0 or is infinite.
     """
-    if estimate is None or estimate.low is None or estimate.high is None or estimate.low <= 0:
+    if estimate is None or not _bounded(estimate):
         return None
+    assert estimate.low is not None
+    assert estimate.high is not None
     return max(estimate.high, 1 / estimate.low) - 1
 
 
@@ -173,39 +194,64 @@ def smallest_difference(estimate: Estimate | None) -> float | None:
     """The smallest relative difference that a ratio with an interval this wide tells from none.
 
     The interval excludes 1 as soon as the ratio is further from it, in logs, than the interval's
-    longer arm: max(high / value, value / low) - 1. None without an interval, or one that reaches
-    down to 0.
+    longer arm: max(high / value, value / low) - 1. None without an interval, or with one that
+    reaches to 0 or is infinite.
     """
-    if estimate is None or estimate.low is None or estimate.high is None or estimate.low <= 0:
+    if estimate is None or not _bounded(estimate):
         return None
+    assert estimate.low is not None
+    assert estimate.high is not None
     return max(estimate.high / estimate.value, estimate.value / estimate.low) - 1
+
+
+def _bounded(estimate: Estimate) -> bool:
+    """Whether there is an interval of ratios with two ends that say something."""
+    low, high = estimate.low, estimate.high
+    return low is not None and high is not None and low > 0 and math.isfinite(high)
 
 
 def _exponential(estimate: Estimate) -> Estimate:
     """An estimate of logs, taken back."""
 
     def exp(value: float) -> float:
-        return math.exp(value) if value < 709 else math.inf  # a widened end can overflow
+        return math.inf if value >= 709 else math.exp(value)  # a widened end can overflow
 
     low = None if estimate.low is None else exp(estimate.low)
     high = None if estimate.high is None else exp(estimate.high)
     return Estimate(exp(estimate.value), low, high, estimate.n)
 
 
-def _estimate(values: Sequence[float], confidence: float) -> Estimate:
-    """Median and interval of finite values; the steps are in the module's docstring."""
+def _estimate(values: Sequence[float], confidence: float, unknown: int = 0) -> Estimate:
+    """Median and interval of values that may be infinite; the steps are in the module's docstring.
+
+    `unknown` more values may be anything: they count as the least for the lower end, and as the
+    most for the upper one.
+    """
     if not 0 < confidence < 1:
         raise ValueError(f"confidence is a share between 0 and 1, not {confidence}")
     ordered = sorted(values)
-    n, middle = len(ordered), median(ordered)
+    n, middle = len(ordered) + unknown, _median(ordered)
     if _sample_range_coverage(n) < confidence - _SHORTFALL * (1 - confidence) - _ROUNDING:
         return Estimate(middle, None, None, n)
-    kept = _undisturbed(ordered, _DISTURBED_GAP.get(n, math.inf))
     target = confidence + _CUSHION * (1 - confidence)
+    kept = ordered
+    if not unknown and math.isfinite(ordered[0]) and math.isfinite(ordered[-1]):
+        kept = list(_undisturbed(ordered, _DISTURBED_GAP.get(n, math.inf)))
     # The upper end is the mirror image of the lower one, computed by the same code.
-    low = _lower_end(kept, confidence, target)
-    high = -_lower_end([-value for value in reversed(kept)], confidence, target)
+    least = [-math.inf] * unknown
+    low = _lower_end([*least, *kept], confidence, target)
+    high = -_lower_end([*least, *(-value for value in reversed(kept))], confidence, target)
+    if math.isnan(middle):
+        return Estimate(middle, low, high, n)
     return Estimate(middle, min(low, middle), max(high, middle), n)  # min, max: rounding alone
+
+
+def _median(ordered: Sequence[float]) -> float:
+    """The median; NaN where the middle two are infinite either way."""
+    half = len(ordered) // 2
+    if len(ordered) % 2 or ordered[half - 1] == ordered[half]:
+        return ordered[half]
+    return (ordered[half - 1] + ordered[half]) / 2
 
 
 def _undisturbed(ordered: Sequence[float], limit: float) -> Sequence[float]:
@@ -222,14 +268,24 @@ def _undisturbed(ordered: Sequence[float], limit: float) -> Sequence[float]:
 
 
 def _lower_end(ordered: Sequence[float], confidence: float, target: float) -> float:
-    """The lower end of the interval of sorted values, at least four of them."""
+    """The lower end of the interval of sorted values, at least four of them.
+
+    Between a value and an infinite one there is nothing to interpolate: the lower of them counts.
+    """
     n = len(ordered)
     if target > _sample_range_coverage(n):
-        return ordered[0] - _WIDENING.get(n, 0.0) * (ordered[-1] - ordered[0])
+        finite = [value for value in ordered if math.isfinite(value)]
+        spread = finite[-1] - finite[0] if finite else 0.0
+        return ordered[0] - _WIDENING.get(n, 0.0) * spread
     depth, weight = _interpolation(n, target)
+    outer, inner = ordered[depth - 1], ordered[depth]
     if n == 7 and depth == 1 and confidence <= _SIGNED_RANK_7:
+        if not all(math.isfinite(value) for value in ordered[:3]):
+            return outer
         return min(ordered[1], (ordered[0] + ordered[2]) / 2)
-    return (1 - weight) * ordered[depth - 1] + weight * ordered[depth]
+    if math.isinf(outer) or math.isinf(inner):
+        return outer
+    return (1 - weight) * outer + weight * inner
 
 
 @cache

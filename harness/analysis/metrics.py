@@ -14,21 +14,29 @@ from dataclasses import dataclass
 
 from harness.analysis.intervals import Direction
 
+SUCCESS = "client.success_rate"
 LOWER, HIGHER = Direction.LOWER_IS_BETTER, Direction.HIGHER_IS_BETTER
 
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """A figure of a trial, by its dotted path in the record."""
+    """A figure of a trial, by its dotted path in the record.
+
+    `judged`: whether that direction is better for whoever uses or pays for the server, as of
+    success, response times, CPU and resident memory. Of threads, context switches or reserved
+    addresses neither more nor fewer is better by itself; `direction` is then the one that `regress`
+    asks about.
+    """
 
     path: str
     title: str
     direction: Direction
     headline: bool = False
+    judged: bool = True
 
 
 METRICS = (
-    Metric("client.success_rate", "success rate", HIGHER, headline=True),
+    Metric(SUCCESS, "success rate", HIGHER, headline=True),
     Metric("client.achieved_rps", "achieved rate", HIGHER),
     Metric("client.response_us.mean", "mean response time", LOWER),
     Metric("client.response_us.p50", "median response time", LOWER, headline=True),
@@ -39,22 +47,30 @@ METRICS = (
     Metric("client.service_us.p50", "median service time", LOWER),
     Metric("client.service_us.p99", "service time p99", LOWER),
     Metric("client.connect_us.p50", "median connect time", LOWER),
-    Metric("client.lag_us.p99", "generator's lag p99", LOWER),
+    Metric("client.lag_us.p99", "generator's lag p99", LOWER, judged=False),
     Metric("server.cpu_us_per_request.total", "CPU per request", LOWER, headline=True),
     Metric("server.cpu_us_per_request.handler", "handler CPU per request", LOWER),
     Metric("server.cpu_us_per_request.overhead", "overhead CPU per request", LOWER, headline=True),
-    Metric("server.efficiency", "efficiency", HIGHER),
-    Metric("server.context_switches.per_s", "context switches a second", LOWER, headline=True),
-    Metric("server.context_switches.per_request", "context switches a request", LOWER),
-    Metric("server.threads_active_mean", "threads active", LOWER),
-    Metric("server.threads_peak", "threads at the peak", LOWER),
-    Metric("server.threads_created_per_s", "threads created a second", LOWER),
-    Metric("server.queue_depth_mean", "queue depth", LOWER),
-    Metric("server.queue_depth_max", "queue depth at the peak", LOWER),
+    Metric("server.efficiency", "efficiency", HIGHER, judged=False),
+    Metric(
+        "server.context_switches.per_s",
+        "context switches a second",
+        LOWER,
+        headline=True,
+        judged=False,
+    ),
+    Metric(
+        "server.context_switches.per_request", "context switches a request", LOWER, judged=False
+    ),
+    Metric("server.threads_active_mean", "threads active", LOWER, judged=False),
+    Metric("server.threads_peak", "threads at the peak", LOWER, judged=False),
+    Metric("server.threads_created_per_s", "threads created a second", LOWER, judged=False),
+    Metric("server.queue_depth_mean", "queue depth", LOWER, judged=False),
+    Metric("server.queue_depth_max", "queue depth at the peak", LOWER, judged=False),
     Metric("server.memory.rss_peak_bytes", "resident peak", LOWER),
     Metric("server.memory.rss_mean_bytes", "resident mean", LOWER),
-    Metric("server.memory.vms_peak_bytes", "address space peak", LOWER),
-    Metric("server.memory.stack_reserved_bytes", "stack reservation", LOWER),
+    Metric("server.memory.vms_peak_bytes", "address space peak", LOWER, judged=False),
+    Metric("server.memory.stack_reserved_bytes", "stack reservation", LOWER, judged=False),
     Metric("server.stages_us.dispatch.p50", "median dispatch", LOWER),
 )
 

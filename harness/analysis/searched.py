@@ -12,6 +12,7 @@ from harness.record import (
     Vary,
 )
 from harness.units import microseconds
+from harness.units import ratio as plain_ratio
 
 
 def three_digits(value: float) -> str:
@@ -38,11 +39,14 @@ def estimate_words(estimate: CapacityEstimate) -> str:
 def ratio_words(ratio: CapacityRatio) -> str:
     """`2.31× (2.10 to 2.55)`, or the bound, or that there is none."""
     if ratio.ratio is not None:
-        return f"{ratio.ratio:.2f}× ({ratio.ci_low:.2f} to {ratio.ci_high:.2f})"
+        assert ratio.ci_low is not None
+        assert ratio.ci_high is not None
+        ends = f"{plain_ratio(ratio.ci_low)} to {plain_ratio(ratio.ci_high)}"
+        return f"{plain_ratio(ratio.ratio)}× ({ends})"
     if ratio.ci_low is not None:
-        return f"at least {ratio.ci_low:.2f}×"
+        return f"at least {plain_ratio(ratio.ci_low)}×"
     if ratio.ci_high is not None:
-        return f"at most {ratio.ci_high:.2f}×"
+        return f"at most {plain_ratio(ratio.ci_high)}×"
     return "not to be told"
 
 

@@ -68,18 +68,20 @@ def _success(part: str, operator: str, limit: str) -> Condition:
 
 
 def check_against_timeout(conditions: Sequence[Condition], timeout_s: float) -> None:
-    """Raise `LabError` for a time that no answer in time can exceed."""
+    """Raise `LabError` for a time that no client waits for. (A limit of just the timeout asks how
+    many are answered in time, since a request that failed is slower than any answer.)"""
     for condition in conditions:
-        if condition.operator == "<=" and condition.limit >= timeout_s * 1e6:
+        if condition.operator == "<=" and condition.limit > timeout_s * 1e6:
             name = condition.metric.rpartition(".")[2]
             raise LabError(
-                f"--slo {name}<={condition.limit / 1e3:g}ms always holds, since a client gives up "
-                f"after {timeout_s:g} s; lower it or raise --timeout"
+                f"--slo {name}<={condition.limit / 1e3:g}ms cannot be judged, since a client gives "
+                f"up after {timeout_s:g} s; lower it or raise --timeout"
             )
 
 
 def met(conditions: Sequence[Condition], trial: Trial) -> bool:
-    """Whether a trial met them all. A figure that is missing (nothing was answered) is not met."""
+    """Whether a trial met them all. A time that lies among the failures is not met, nor is a
+    figure that is missing (nothing was sent)."""
     for condition in conditions:
         value = metric_value(trial, condition.metric)
         if value is None:

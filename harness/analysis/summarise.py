@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import msgspec
 import numpy as np
 
@@ -41,21 +43,31 @@ SATURATED_BELOW = 0.99
 LITTLE_TOLERANCE = 0.05
 
 
-def quantiles(times_us: Floats) -> Quantiles:
-    """Mean and quantiles (the value that at least that share of the samples do not exceed)."""
-    if len(times_us) == 0:
-        return Quantiles(mean=None, p50=None, p90=None, p95=None, p99=None, p999=None, max=None)
-    shares = (0.5, 0.9, 0.95, 0.99, 0.999)
-    p50, p90, p95, p99, p999 = np.quantile(times_us, shares, method="inverted_cdf").tolist()
+_SHARES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p999": 0.999}
+
+
+def quantiles(times_us: Floats, failed: int = 0) -> Quantiles:
+    """Mean, quantiles (the value that at least that share does not exceed) and maximum of the times
+    of those that came to an end, among whom `failed` more took longer than any: what lies among
+    those is None, and so are mean and maximum if there are any."""
+    ordered = np.sort(times_us)
+    size = len(ordered) + failed
+    found: dict[str, float | None] = {}
+    for name, share in _SHARES.items():
+        rank = max(1, math.ceil(share * size - 1e-9))
+        found[name] = float(ordered[rank - 1]) if rank <= len(ordered) else None
+    whole = len(ordered) > 0 and failed == 0
     return Quantiles(
-        mean=float(times_us.mean()),
-        p50=p50,
-        p90=p90,
-        p95=p95,
-        p99=p99,
-        p999=p999,
-        max=float(times_us.max()),
+        mean=float(ordered.mean()) if whole else None,
+        max=float(ordered[-1]) if whole else None,
+        **found,
     )
+
+
+def beyond(figures: Quantiles, failed: int) -> list[str]:
+    """The names of the figures that lie among the failures."""
+    named = msgspec.structs.asdict(figures)
+    return [name for name, value in named.items() if value is None] if failed else []
 
 
 def client_figures(rows: Rows, duration_s: float, summary: Summary | None) -> Client:
@@ -68,7 +80,12 @@ def client_figures(rows: Rows, duration_s: float, summary: Summary | None) -> Cl
     response_us = (rows.ended - rows.intended) / 1e3
     service_us = (rows.ended - rows.sent) / 1e3
     lag_us = (rows.sent - rows.allowed)[sent] / 1e3
-    connected = rows.connected >= 0
+    connected = sent & (rows.connected >= 0)
+    # Everybody who was sent or refused counts, and whoever failed is slower than any answer.
+    failed = len(outcome) - unsent - int(counts[L.OK])
+    unconnected = int(sent.sum() - connected.sum())
+    response = quantiles(response_us[ok], failed)
+    connect = quantiles((rows.connected - rows.sent)[connected] / 1e3, unconnected)
     scheduled = len(outcome)
     window_s = window_length_s(rows, duration_s)
     by_outcome = {
@@ -93,9 +110,11 @@ def client_figures(rows: Rows, duration_s: float, summary: Summary | None) -> Cl
             p99=None if lag is None else float(lag[1]),
             max=float(lag_us.max()) if len(lag_us) else None,
         ),
-        response_us=quantiles(response_us[ok]),
-        service_us=quantiles(service_us[ok]),
-        connect_us=quantiles((rows.connected - rows.sent)[connected] / 1e3),
+        response_us=response,
+        service_us=quantiles(service_us[ok], failed),
+        connect_us=connect,
+        beyond=beyond(response, failed),
+        connect_beyond=beyond(connect, unconnected),
         response_us_by_outcome=by_outcome,
         unsent_causes={
             name: int(count) for name, count in zip(L.UNSENT_CAUSES, causes, strict=True) if count

@@ -31,6 +31,7 @@ def draw(run: Run) -> Figure:
         trials = [t for t in run.trials if t.slot == look.slot]
         _points(success, look, [(t, t.client.success_rate) for t in trials])
         _points(p99, look, [(t, t.client.response_us.p99) for t in trials])
+        _beyond(p99, look, [t.rps for t in trials if "p99" in t.client.beyond])
         _points(goodput, look, [(t, t.client.achieved_rps) for t in trials])
         for axes in panels:
             _edge(axes, look, capacity.estimates[look.slot])
@@ -73,6 +74,16 @@ def _points(axes: Axes, look: style.Look, values: list[tuple[Trial, float | None
     # For the legend: dot and line together.
     axes.plot([], [], color=look.colour, linestyle=look.line, marker=look.marker, markersize=5,
               label=look.label)  # fmt: skip
+
+
+def _beyond(axes: Axes, look: style.Look, rates: list[float]) -> None:
+    """Trials whose figure lies among the failures, at the upper edge of the panel."""
+    if not rates:
+        return
+    axes.plot(rates, [0.96] * len(rates), transform=axes.get_xaxis_transform(), linestyle="none",
+              marker=look.marker, color=look.colour, markersize=5, markerfacecolor="none",
+              label="p99 not answered (at the edge)")  # fmt: skip
+    axes.legend(loc="lower right", fontsize=8)
 
 
 def _edge(axes: Axes, look: style.Look, estimate: CapacityEstimate) -> None:

@@ -24,8 +24,8 @@ Floats = npt.NDArray[np.float64]
 def draw(run: Run, requests: pd.DataFrame) -> Figure:
     """One panel a level; one line a backend over all its valid rounds, a band over the rounds.
 
-    The axis is over all scheduled requests: what did not end ok counts as infinitely slow, so a
-    curve stops where the successes do, and quick refusals cannot flatter it.
+    The axis is over all requests that were sent or refused: what did not end ok is slower than
+    any answer, so a curve stops where the successes do, and quick refusals cannot flatter it.
     """
     if requests.empty:
         return style.nothing_to_draw(run, "no request was recorded")
@@ -60,10 +60,15 @@ def _panel(axes: Axes, run: Run, requests: pd.DataFrame, ticks: tuple[float, ...
     failures = []
     for look in style.looks(run):
         mine = requests[requests["slot"] == look.slot]
+        rps = set(mine["level"])
+        here = [t for t in run.trials if t.slot == look.slot and t.rps in rps]
+        counted = {t.round for t in here if t.valid}
+        valid = bool(counted)
+        if valid:
+            mine = mine[mine["round"].isin(counted)]
         rounds = [curve(part) for _, part in mine.groupby("round") if len(part)]
         if not rounds:
             continue
-        valid = any(t.valid for t in run.trials if t.slot == look.slot)
         colour = look.colour if valid else style.INVALID
         label = look.label if valid else f"{look.label} (invalid, not compared)"
         x, y, share_ok = curve(mine)
@@ -80,7 +85,7 @@ def _panel(axes: Axes, run: Run, requests: pd.DataFrame, ticks: tuple[float, ...
     style.time_axis(axes)
     shown = [t for t in ticks if position(t / 100) <= deepest + 0.15]
     axes.set_xticks([position(t / 100) for t in shown], [f"{t:g}" for t in shown])
-    axes.set_xlabel("percentile of scheduled requests")
+    axes.set_xlabel("percentile of the requests sent")
     axes.minorticks_off()
 
 
@@ -90,7 +95,9 @@ def position(share: float) -> float:
 
 
 def curve(requests: pd.DataFrame) -> tuple[Floats, Floats, float]:
-    """(x, response time in us, share of ok) at evenly spaced places of the axis."""
+    """(x, response time in us, share of ok) at evenly spaced places of the axis, over the requests
+    that were sent or refused."""
+    requests = requests[requests["outcome"] != "unsent"]
     ok = requests.loc[requests["outcome"] == "ok", "response_us"].to_numpy(dtype=np.float64)
     size = len(requests)
     if len(ok) == 0:

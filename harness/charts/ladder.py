@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from matplotlib.ticker import PercentFormatter
 
 from harness.charts import style
+from harness.units import share
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -36,11 +37,11 @@ def draw(run: Run, expected: Expected) -> Figure:
                   label=f"{look.label}, measured")  # fmt: skip
         for cell, found in zip(cells, figures, strict=True):
             if found.ci_low is not None and found.ci_high is not None:
-                axes.plot([cell.rps * shift] * 2, [found.ci_low, min(1.0, found.ci_high)],
+                axes.plot([cell.rps * shift] * 2, [found.ci_low, found.ci_high],
                           color=look.colour, linewidth=4, alpha=0.4)  # fmt: skip
         hoped = sorted(expected.get(backend, {}).items())
         if hoped:
-            axes.plot([rps for rps, _ in hoped], [share for _, share in hoped], color=look.colour,
+            axes.plot([rps for rps, _ in hoped], [part for _, part in hoped], color=look.colour,
                       linestyle=":", marker=look.marker, markersize=7, markerfacecolor="none",
                       linewidth=1.2, label=f"{look.label}, the document")  # fmt: skip
     levels = {c.rps for c in measured} | {rps for per in expected.values() for rps in per}
@@ -49,7 +50,7 @@ def draw(run: Run, expected: Expected) -> Figure:
     axes.yaxis.set_major_formatter(PercentFormatter(1.0))
     axes.set_ylabel("requests answered 202 in time")
     axes.legend(loc="lower left", fontsize=8.5)
-    what = "Median of the valid rounds with 95 % interval; hollow: the document's figures"
+    what = "Share of all requests of valid rounds, 95 % interval; hollow: the document's figures"
     style.head(figure, _title(run, expected), style.subtitle(run, what))
     return figure
 
@@ -63,7 +64,7 @@ def _title(run: Run, expected: Expected) -> str:
             continue
         hoped = expected.get(cell.backend, {}).get(rps)
         beside = "" if hoped is None else f" (the document: {hoped:.0%})"
-        told.append(f"{cell.backend} answers {median:.1%}{beside}")
+        told.append(f"{cell.backend} answers {share(median)}{beside}")
     if not told:
         return f"At {style.level_label(rps)} RPS no trial was valid"
     return f"At {style.level_label(rps)} RPS {' and '.join(told)}"

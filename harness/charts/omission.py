@@ -33,15 +33,14 @@ class Measured:
 
 def gaps(run: Run, rows: pd.DataFrame, closed: Measured, rps: float) -> dict[int, float]:
     """For each backend (slot): p99 of the response times here over p99 of the service times of
-    the closed loop, where both have any ok request."""
+    the closed loop, where the latter is an answer; infinite where the former is none."""
     found = {}
     for slot in range(len(run.settings.backends)):
         response = response_us(run, rows, slot, rps)
         service = service_us(closed, run.settings.backends[slot], rps)
         if len(response) and len(service):
-            quantile = (np.quantile(t, 0.99, method="inverted_cdf") for t in (response, service))
-            top, bottom = quantile
-            if bottom > 0:
+            top, bottom = (t[int(np.ceil(0.99 * len(t))) - 1] for t in (response, service))
+            if 0 < bottom < np.inf:
                 found[slot] = float(top / bottom)
     return found
 
@@ -62,7 +61,7 @@ def draw(run: Run, requests: pd.DataFrame, closed: Measured, rps: float) -> Figu
         style.time_axis(axes)
         axes.minorticks_off()
         axes.set_xticks([position(t / 100) for t in _TICKS], [f"{t:g}" for t in _TICKS])
-        axes.set_xlabel("percentile of ok requests")
+        axes.set_xlabel("percentile of the requests sent")
         axes.legend(loc="lower right", fontsize=8)
     panels[0].set_ylabel("time (log scale)")
     what = "Service times count from the send; response times from the planned moment"
@@ -71,40 +70,52 @@ def draw(run: Run, requests: pd.DataFrame, closed: Measured, rps: float) -> Figu
 
 
 def response_us(run: Run, requests: pd.DataFrame, slot: int, rps: float) -> Floats:
-    """Response times of a backend's ok requests in valid trials at a level, ascending."""
+    """Response times of all requests of a backend that were sent in valid trials at a level,
+    ascending; infinite where a request failed."""
     valid = {t.round for t in run.trials if t.slot == slot and t.rps == rps and t.valid}
     mine = requests[(requests["slot"] == slot) & (requests["level"] == rps)]
-    ok = (mine["outcome"] == "ok") & mine["round"].isin(valid)
-    return np.sort(mine.loc[ok, "response_us"].to_numpy(dtype=np.float64))
+    mine = mine[mine["round"].isin(valid)]
+    return _with_failures(mine["response_us"], mine["outcome"])
 
 
 def service_us(closed: Measured, backend: str, rps: float) -> Floats:
-    """Service times of a backend's ok requests in a closed-loop run at a level, ascending."""
+    """The same of the service times in a closed-loop run."""
     rows = closed.requests
     mine = rows[(rows["backend"] == backend) & (rows["level"] == rps)]
     if mine.empty:
         return np.empty(0)
     service = mine["response_us"] - sent_after_us(mine)
-    return np.sort(service[mine["outcome"] == "ok"].to_numpy(dtype=np.float64))
+    return _with_failures(service, mine["outcome"])
+
+
+def _with_failures(times_us: pd.Series[float], outcome: pd.Series[str]) -> Floats:
+    sent = (outcome != "unsent").to_numpy()
+    ok = (outcome == "ok").to_numpy()
+    times: Floats = np.where(ok, times_us.to_numpy(dtype=np.float64), np.inf)[sent]
+    return np.sort(times)
 
 
 def _line(axes: Axes, times: Floats, colour: str, line: str, label: str) -> None:
-    if len(times) == 0:
+    answered = int(np.isfinite(times).sum())
+    if answered == 0:
         axes.plot([], [], color=colour, linestyle=line, label=f"{label} (none)")
         return
     x = np.linspace(0.0, max(position(1 - 1 / len(times)), 1e-3), 240)
     rank = np.clip(np.ceil((1 - 10.0**-x) * len(times)).astype(int) - 1, 0, len(times) - 1)
+    x, rank = x[rank < answered], rank[rank < answered]
     axes.plot(x, times[rank], color=colour, linestyle=line, linewidth=1.9, label=label)
 
 
 def _title(run: Run, requests: pd.DataFrame, closed: Measured, rps: float) -> str:
     told = [
         f"{gap:.1f}× for {run.settings.backends[slot]}"
+        if np.isfinite(gap)
+        else f"beyond every answer for {run.settings.backends[slot]}"
         for slot, gap in gaps(run, requests, closed, rps).items()
     ]
     start = f"At {style.level_label(rps)} RPS"
     if not told:
-        return f"{start} one of the two loops has no ok request to compare"
+        return f"{start} one of the two loops has no p99 to compare"
     return f"{start} the p99 that users wait is, over the closed loop's service p99: " + ", ".join(
         told
     )

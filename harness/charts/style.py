@@ -16,8 +16,13 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator
 
+from harness.analysis.wording import (
+    has_interval,
+    one_side_answers,
+    ratio_figure,
+    ratio_interval,
+)
 from harness.record import Comparison, Run
-from harness.units import ratio
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -209,16 +214,21 @@ def comparison(run: Run, metric: str, rps: float) -> Comparison | None:
 
 def claim(found: Comparison | None, what: str) -> str:
     """`0.58× the CPU per request (95 % CI 0.55 to 0.61)`, or that none can be told."""
-    if found is None or found.verdict == "not-comparable" or found.ratio is None:
+    if found is None or found.verdict == "not-comparable":
         return f"{what} is not compared"
-    if found.ci_low is None or found.ci_high is None:
-        return f"{ratio(found.ratio)}× {what} ({found.rounds} rounds: no interval)"
+    answers = one_side_answers(found)
+    if answers is not None:
+        other = found.baseline if answers == found.contender else found.contender
+        return f"{answers} has an answer at {what}, {other} none"
+    figure, interval = ratio_figure(found), ratio_interval(found)
+    if figure is not None and figure[-1].isdigit():
+        figure += "×"
+    ends = f"95 % CI {interval}" if interval else "95 %"
+    if not has_interval(found):
+        return f"{figure} {what} ({found.rounds} rounds: no interval)"
     if found.verdict == "cannot-tell":
-        return (
-            f"no difference in {what} can be told ({ratio(found.ratio)}×, "
-            f"95 % CI {ratio(found.ci_low)} to {ratio(found.ci_high)})"
-        )
-    return f"{ratio(found.ratio)}× {what} (95 % CI {ratio(found.ci_low)} to {ratio(found.ci_high)})"
+        return f"no difference in {what} can be told ({figure}, {ends})"
+    return f"{figure} {what} ({ends})"
 
 
 def count_axis(axes: Axes) -> None:

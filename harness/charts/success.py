@@ -7,6 +7,7 @@ from matplotlib.ticker import PercentFormatter
 
 from harness.charts import style
 from harness.record import Run
+from harness.units import share
 
 
 def draw(run: Run) -> Figure:
@@ -28,7 +29,7 @@ def draw(run: Run) -> Figure:
                   marker=look.marker, markersize=8, linewidth=1.8, label=look.label)  # fmt: skip
         for place, metric in zip(x, metrics, strict=True):
             if metric.ci_low is not None and metric.ci_high is not None:
-                axes.plot([place, place], [metric.ci_low, min(1.0, metric.ci_high)],
+                axes.plot([place, place], [metric.ci_low, metric.ci_high],
                           color=look.colour, linewidth=3, alpha=0.4)  # fmt: skip
         for trial in run.trials:
             if trial.slot == look.slot and trial.client.success_rate is not None:
@@ -45,7 +46,7 @@ def draw(run: Run) -> Figure:
     axes.yaxis.set_major_formatter(PercentFormatter(1.0))
     axes.set_ylabel("requests answered 202 in time")
     axes.legend(loc="lower left")
-    what = "Large: median of the valid rounds with 95 % interval; small: each round"
+    what = "Large: share of all requests of the valid rounds, with 95 % interval; small: each round"
     style.head(figure, _title(run), style.subtitle(run, what))
     return figure
 
@@ -56,7 +57,7 @@ def _title(run: Run) -> str:
     for cell in run.cells:
         median = cell.metrics["client.success_rate"].median
         if cell.rps == rps and median is not None:
-            parts.append(f"{cell.backend} answers {median:.1%}")
+            parts.append(f"{cell.backend} answers {share(median)}")
     if not parts:
         return f"At {style.level_label(rps)} RPS no trial was valid"
     return f"At {style.level_label(rps)} RPS {' and '.join(parts)} of all requests in time"

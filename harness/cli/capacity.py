@@ -118,9 +118,8 @@ def _table(run: Run, capacity: Capacity) -> Table:
 
 def _ratio(ratio: CapacityRatio) -> str:
     """`2.31 (2.10-2.55)`, or the bound."""
-    if ratio.ratio is not None:
-        return f"{ratio.ratio:.2f} ({ratio.ci_low:.2f}-{ratio.ci_high:.2f})"
-    return ratio_words(ratio).replace("at least", ">=").replace("at most", "<=").replace("×", "")
+    words = ratio_words(ratio).replace("at least", ">=").replace("at most", "<=")
+    return words.replace("×", "").replace(" to ", "-")
 
 
 def _rate(estimate: CapacityEstimate) -> str:

@@ -11,9 +11,10 @@ from rich.text import Text
 
 from harness.analysis.control import control_sentences
 from harness.analysis.driver import driver_sentence
+from harness.analysis.finding import slot_names
+from harness.analysis.wording import figure_words, has_interval, ratio_figure, ratio_interval
 from harness.record import Cell, Comparison, Run, Trial
 from harness.units import microseconds, number, rate, share, size
-from harness.units import ratio as plain_ratio
 
 Format = Callable[[float | None], str]
 
@@ -34,18 +35,20 @@ ROWS: tuple[tuple[str, str, Format], ...] = (
 )
 MOST_TOLD = 8
 _STYLES = {"better": "green", "worse": "red", "cannot-tell": "dim", "not-comparable": "dim"}
-_MARKS = {"better": "+", "worse": "-", "cannot-tell": "~", "not-comparable": ""}
+_MARKS = {"better": "+", "worse": "-", "more": ">", "fewer": "<", "cannot-tell": "~"}
 
 
 def print_run(console: Console, run: Run, folder: Path) -> None:
     """All levels, what they come to, what to beware of, and where the rest is."""
     for rps in run.settings.rps:
         cells = [cell for cell in run.cells if cell.rps == rps]
-        if cells:
-            console.print(level_table(run, rps, cells))
+        # Of three or more each contender has a table beside the baseline: 80 columns hold no more.
+        for contender in cells[1:] or cells[:1]:
+            pair = cells[:1] if contender is cells[0] else [cells[0], contender]
+            console.print(level_table(run, rps, pair))
     console.print(
         "Ratios are to the first backend, within rounds, with a 95 % interval: "
-        "+ better, - worse, ~ cannot tell.",
+        "+ better, - worse, > more and < fewer (neither is better), ~ cannot tell.",
         style="dim",
         highlight=False,
     )
@@ -74,33 +77,36 @@ def level_table(run: Run, rps: float, cells: list[Cell]) -> Table:
         pad_edge=False,
     )
     table.add_column("", no_wrap=True)
-    twins = len(set(settings.backends)) < len(settings.backends)
+    names = slot_names(settings.backends)
     for cell in cells:
-        name = f"{cell.backend} #{cell.slot + 1}" if twins else cell.backend
-        table.add_column(name.replace("thread-", "thread-\n"), justify="right", no_wrap=True)
-    for cell in cells[1:]:
-        title = "ratio (95 % CI)" if len(cells) == 2 else f"ratio of {cell.backend}"
-        table.add_column(title, justify="left", no_wrap=True)
-    contenders = settings.backends[1:]
+        name = names[cell.slot].replace("thread-", "thread-\n")
+        table.add_column(name, justify="right", no_wrap=True)
+    if len(cells) == 2:
+        table.add_column("ratio (95 % CI)", justify="left", no_wrap=True)
     for title, path, write in ROWS:
-        compared = [c for c in run.comparisons if c.rps == rps and c.metric == path]
-        medians = [write(cell.metrics[path].median) for cell in cells]
-        ratios = [ratio_text(c) for c, _ in zip(compared, contenders, strict=False)]
-        table.add_row(title, *medians, *ratios)
+        figures = [figure_words(cell.metrics.get(path), write) for cell in cells]
+        table.add_row(title, *figures, *(ratio_text(c) for c in of_pair(run, rps, path, cells)))
     return table
 
 
+def of_pair(run: Run, rps: float, path: str, cells: list[Cell]) -> list[Comparison]:
+    """The comparison of one metric between a level's baseline and the contender beside it."""
+    slots = [cell.slot for cell in cells[1:]]
+    found = {c.slot: c for c in run.comparisons if (c.rps, c.metric) == (rps, path)}
+    return [found[slot] for slot in slots if slot in found]
+
+
 def ratio_text(comparison: Comparison) -> Text:
-    """`0.56 (0.53-0.60) +`; without an interval the ratio alone."""
-    if comparison.ratio is None:
+    """`0.56 (0.53-0.60) +`, `at least 1.30 -`; without an interval the ratio alone."""
+    figure = ratio_figure(comparison)
+    if figure is None:
         return Text("-", style="dim")
-    text = f"{plain_ratio(comparison.ratio)}"
-    if comparison.ci_low is not None and comparison.ci_high is not None:
-        text += f" ({plain_ratio(comparison.ci_low)}-{plain_ratio(comparison.ci_high)})"
-        text += f" {_MARKS[comparison.verdict]}"
-    else:
-        text += " (too few rounds)"
-    return Text(text, style=_STYLES[comparison.verdict])
+    if not has_interval(comparison):
+        return Text(f"{figure} (too few rounds)", style=_STYLES.get(comparison.verdict, ""))
+    interval = ratio_interval(comparison).replace(" to ", "-")
+    text = figure + (f" ({interval})" if interval else "")
+    mark = _MARKS.get(comparison.verdict, "")
+    return Text(f"{text} {mark}".rstrip(), style=_STYLES.get(comparison.verdict, ""))
 
 
 def notes(run: Run) -> list[str]:

@@ -6,10 +6,19 @@ import statistics
 from collections.abc import Callable, Sequence
 
 from harness import record
-from harness.record import CellMetric, Comparison, Run, metric_value
+from harness.analysis.control import percent
+from harness.analysis.finding import slot_names
+from harness.analysis.wording import (
+    NOT_ANSWERED,
+    figure_interval,
+    figure_words,
+    has_interval,
+    ratio_figure,
+    ratio_interval,
+)
+from harness.record import CellMetric, Comparison, Run, ordered_value
 from harness.report.model import Cell, Column, Mark, Table
 from harness.units import microseconds, number, rate, share, size
-from harness.units import ratio as plain_ratio
 
 Format = Callable[[float | None], str]
 
@@ -39,17 +48,23 @@ ROWS: tuple[tuple[str, str, Format], ...] = (
 _MARKS: dict[record.Verdict, Mark] = {
     "better": "better",
     "worse": "worse",
+    "more": "none",
+    "fewer": "none",
     "cannot-tell": "cannot-tell",
     "not-comparable": "none",
 }
-_WORDS = {"better": "better", "worse": "worse", "cannot-tell": "cannot tell"}
+_WORDS = {
+    "better": "better",
+    "worse": "worse",
+    "more": "more",
+    "fewer": "fewer",
+    "cannot-tell": "cannot tell",
+}
 
 
 def labels(run: Run) -> list[str]:
     """The backends by name; the sides of an A/A run by number too."""
-    backends = run.settings.backends
-    twins = len(set(backends)) < len(backends)
-    return [f"{name} #{slot + 1}" if twins else name for slot, name in enumerate(backends)]
+    return slot_names(run.settings.backends)
 
 
 def level_table(run: Run, rps: float) -> Table:
@@ -62,7 +77,7 @@ def level_table(run: Run, rps: float) -> Table:
     rows = []
     for title, path, write in ROWS:
         figures = [c.metrics.get(path) for _, c in sorted(cells.items())]
-        if all(figure is None or figure.median is None for figure in figures):
+        if all(figure_words(figure, write) == "-" for figure in figures):
             continue
         compared = [c for c in run.comparisons if c.rps == rps and c.metric == path]
         rows.append(
@@ -76,30 +91,24 @@ def level_table(run: Run, rps: float) -> Table:
 
 
 def _median(figure: CellMetric | None, write: Format) -> Cell:
-    if figure is None or figure.median is None:
+    words = figure_words(figure, write)
+    if figure is None or words == "-":
         return Cell("-")
-    return Cell(write(figure.median), figure.median, interval(figure, write))
-
-
-def interval(figure: CellMetric, write: Format) -> str:
-    """`195 µs to 230 µs`; nothing where there is no interval."""
-    if figure.ci_low is None or figure.ci_high is None or figure.ci_low == figure.ci_high:
-        return ""
-    return f"{write(figure.ci_low)} to {write(figure.ci_high)}"
+    return Cell(words, figure.median, figure_interval(figure, write))
 
 
 def ratio(comparison: Comparison) -> Cell:
     """The ratio, its interval and the verdict in words."""
-    if comparison.ratio is None:
-        return Cell("-", small="no ratio")
-    text = f"{plain_ratio(comparison.ratio)}×"
-    if comparison.ci_low is None or comparison.ci_high is None:
+    figure = ratio_figure(comparison)
+    if figure is None:
+        return Cell("-", small=comparison.note or "no ratio")
+    text = f"{figure}×" if figure[-1].isdigit() else figure
+    if not has_interval(comparison):
         return Cell(text, comparison.ratio, "too few rounds for an interval")
-    small = f"{plain_ratio(comparison.ci_low)} to {plain_ratio(comparison.ci_high)}"
-    words = _WORDS.get(comparison.verdict)
-    small += f", {words}" if words else ""
+    told = [ratio_interval(comparison), _WORDS.get(comparison.verdict, "")]
+    small = ", ".join(part for part in told if part)
     if comparison.verdict == "cannot-tell" and comparison.ruled_out is not None:
-        small += f"; more than {comparison.ruled_out:.0%} is ruled out"
+        small += f"; more than {percent(comparison.ruled_out)} is ruled out"
     return Cell(text, comparison.ratio, small, _MARKS[comparison.verdict])
 
 
@@ -123,12 +132,13 @@ def by_level(run: Run, caption: str, figures: Sequence[tuple[str, str, Format]])
 
 
 def from_trials(run: Run, slot: int, rps: float, path: str) -> float | None:
-    """The median over a cell's valid trials of a figure that cells do not have."""
+    """The median over a cell's valid trials of a figure that cells do not have; infinite where it
+    lies among the failures."""
     found = [
         value
         for t in run.trials
         if t.slot == slot and t.rps == rps and t.valid
-        if (value := metric_value(t, path)) is not None
+        if (value := ordered_value(t, path)) is not None
     ]
     return statistics.median(found) if found else None
 
@@ -143,7 +153,10 @@ def trials_table(run: Run) -> Table:
     rows = []
     for t in run.trials:
         client = t.client
-        times = (client.response_us.p50, client.response_us.p99)
+        times = [
+            Cell(NOT_ANSWERED if name in client.beyond else microseconds(time), time)
+            for name, time in (("p50", client.response_us.p50), ("p99", client.response_us.p99))
+        ]
         rows.append(
             (
                 Cell(rate(t.rps).removesuffix(" RPS"), t.rps),
@@ -151,7 +164,7 @@ def trials_table(run: Run) -> Table:
                 Cell(names[t.slot]),
                 Cell(t.class_, small=t.invalid_reason or ""),
                 Cell(share(client.success_rate), client.success_rate),
-                *(Cell(microseconds(time), time) for time in times),
+                *times,
             )
         )
     return Table("Every trial, as it was run", columns, tuple(rows))

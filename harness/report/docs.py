@@ -24,6 +24,7 @@ from functools import cached_property, partial
 from pathlib import Path
 
 from harness.analysis.anatomy import anatomy_finding
+from harness.analysis.wording import figure_words, has_interval, ratio_figure, ratio_interval
 from harness.charts import style
 from harness.errors import LabError
 from harness.report.build import build
@@ -31,7 +32,6 @@ from harness.report.comparison import ROWS
 from harness.report.markdown import block_text, table
 from harness.report.model import Report, Section, Table
 from harness.report.source import CAPACITY, Source, load_source
-from harness.units import ratio as plain_ratio
 
 FILES = ("README.md", "docs/results.md")
 _BLOCK = re.compile(
@@ -133,18 +133,19 @@ def _median(source: Source, place: str) -> str:
     rps, _, backend = rest.partition("/")
     for cell in source.run.cells:
         if f"{cell.rps:g}" == rps and cell.backend == backend and path in cell.metrics:
-            return _format(path)(cell.metrics[path].median)
+            return figure_words(cell.metrics[path], _format(path))
     raise LabError(f"{source.run.id} has no figure {place!r}")
 
 
 def _ratio(source: Source, place: str) -> str:
     path, _, rps = place.partition("@")
     for found in source.run.comparisons:
-        if found.metric == path and f"{found.rps:g}" == rps and found.ratio is not None:
-            text = f"{plain_ratio(found.ratio)}×"
-            if found.ci_low is None or found.ci_high is None:
+        if found.metric == path and f"{found.rps:g}" == rps and ratio_figure(found) is not None:
+            text = f"{ratio_figure(found)}×".replace("answered×", "answered")
+            if not has_interval(found):
                 return f"{text} (too few rounds for an interval)"
-            return f"{text} ({plain_ratio(found.ci_low)} to {plain_ratio(found.ci_high)})"
+            interval = ratio_interval(found)
+            return f"{text} ({interval})" if interval else text
     raise LabError(f"{source.run.id} has no ratio {place!r}")
 
 

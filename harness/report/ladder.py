@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from functools import partial
 
+from harness.analysis.wording import figure_interval
 from harness.charts import ladder
 from harness.claims.ledger import load_ledger
 from harness.record import Run
-from harness.report.comparison import interval, labels
+from harness.report.comparison import labels
 from harness.report.model import Block, Cell, Column, Missing, Paragraph, Section, Table
 from harness.report.svg import chart
 from harness.units import number, rate, share
@@ -60,7 +61,7 @@ def _table(run: Run, expected: dict[str, dict[float, float]]) -> Table:
                 Cell(rate(cell.rps).removesuffix(" RPS"), cell.rps),
                 Cell(names[cell.slot]),
                 Cell(share(hoped), hoped),
-                Cell(share(success.median), success.median, interval(success, share)),
+                Cell(share(success.median), success.median, figure_interval(success, share)),
                 Cell(number(achieved), achieved),
             )
         )

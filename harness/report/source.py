@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from harness.analysis.anatomy import ANATOMY_FILE, ANATOMY_SCHEMA, Anatomy
 from harness.analysis.compare import build_cells, build_comparisons
+from harness.analysis.control import find_control, read_controls
 from harness.analysis.finding import finding
 from harness.claims.records import Beside
 from harness.claims.saved import load_beside
@@ -69,6 +70,7 @@ def load_source(
     """The run in a folder, with its rows and the runs that belong to it. Raises `LabError` with
     the reason when one is missing, cut short, corrupt or of another version."""
     run, requests = _load(path)
+    run = with_control(run, _folder(path).parent)
     timeline = _frame(_folder(path), TIMELINE_FILE, _TIMELINE, bool(run.trials))
     closed = closed_loop or _inside(path, CLOSED_LOOP)
     limit = capacity or _inside(path, CAPACITY)
@@ -115,6 +117,17 @@ def _capacity(path: Path) -> Run:
     if run.capacity is None:
         raise LabError(f"{path} has no capacity in it; make one with labrun capacity")
     return run
+
+
+def with_control(run: Run, results: Path) -> Run:
+    """The run with the newest A/A data below `results` that match it: they may have been made
+    after it. Without any that match, it keeps those that it was recorded with."""
+    if not run.comparisons:
+        return run
+    found = find_control(run, read_controls(results))
+    if found.mismatch is not None and run.control is not None:
+        return run
+    return msgspec.structs.replace(run, control=found)
 
 
 def settled(run: Run) -> Run:

@@ -231,44 +231,88 @@ def test_different_numbers_of_rounds_are_refused_with_both_numbers() -> None:
         ratio_estimate([1.0] * 5, [1.0] * 3)
 
 
-NAN = math.nan
+NAN, INF = math.nan, math.inf
 
 
 @pytest.mark.parametrize(
     ("baseline", "contender", "expected"),
     [
         pytest.param([], [], None, id="no rounds"),
-        pytest.param([0.0] * 5, [1.0] * 5, None, id="baseline all zero"),
+        pytest.param([0.0] * 5, [1.0] * 5, Estimate(INF, INF, INF, 5), id="baseline all zero"),
         pytest.param([0.0] * 5, [0.0] * 5, None, id="zero over zero"),
         pytest.param([NAN] * 5, [1.0] * 5, None, id="baseline missing"),
-        pytest.param([1.0] * 5, [math.inf] * 5, None, id="contender infinite"),
+        pytest.param([1.0] * 5, [INF] * 5, Estimate(INF, INF, INF, 5), id="contender beyond"),
+        pytest.param([INF] * 5, [1.0] * 5, Estimate(0, 0, 0, 5), id="baseline beyond"),
+        pytest.param([INF] * 5, [INF] * 5, None, id="both beyond"),
         pytest.param([3.0] * 5, [0.0] * 5, Estimate(0, 0, 0, 5), id="contender all zero"),
         pytest.param([3.0] * 4, [0.0] * 4, Estimate(0, None, None, 4), id="zero, too few"),
         pytest.param([3.0] * 6, [0.0] * 5 + [NAN], Estimate(0, 0, 0, 5), id="zero or missing"),
         pytest.param([4.0] * 5, [2.0] * 5, Estimate(0.5, 0.5, 0.5, 5), id="all the same"),
         pytest.param([1, 2, 3, 4, 5], [3, 6, 9, 12, 15], Estimate(3, 3, 3, 5), id="same ratio"),
         pytest.param([4.0] * 6, [2.0] * 5 + [NAN], Estimate(0.5, 0.5, 0.5, 5), id="one missing"),
-        pytest.param(
-            [4.0] * 5 + [0.0], [2.0] * 5 + [0.0], Estimate(0.5, 0.5, 0.5, 5), id="one 0/0"
-        ),
-        pytest.param([4.0] * 6, [2.0] * 5 + [0.0], Estimate(0.5, None, None, 5), id="one zero"),
-        pytest.param(
-            [4.0] * 5 + [0.0], [2.0] * 6, Estimate(0.5, None, None, 5), id="one without a ratio"
-        ),
-        pytest.param([4.0] * 6, [2.0] * 5 + [-1], Estimate(0.5, None, None, 5), id="negative"),
+        pytest.param([4.0] * 5 + [0.0], [2.0] * 5 + [0.0], Estimate(0.5, 0, INF, 6), id="one 0/0"),
+        pytest.param([4.0] * 6, [2.0] * 5 + [0.0], Estimate(0.5, 0, 0.5, 6), id="one zero"),
+        pytest.param([4.0] * 5 + [0.0], [2.0] * 6, Estimate(0.5, 0.5, INF, 6), id="one over 0"),
+        pytest.param([4.0] * 6, [2.0] * 5 + [-1], Estimate(0.5, 0, 0.5, 6), id="negative"),
     ],
 )
-def test_what_cannot_be_divided_is_left_out_or_said(
+def test_zero_and_what_lies_beyond_take_part_and_only_what_is_missing_is_left_out(
     baseline: list[float], contender: list[float], expected: Estimate | None
 ) -> None:
-    assert ratio_estimate(baseline, contender) == expected
+    found = ratio_estimate(baseline, contender)
+    if expected is None or found is None:
+        assert found is expected
+    else:
+        assert (found.value, found.low, found.high) == pytest.approx(
+            (expected.value, expected.low, expected.high)
+        )
+        assert found.n == expected.n
+
+
+def test_half_the_rounds_unanswered_is_never_a_verdict_from_the_other_half() -> None:
+    """Point 2: twelve rounds of which the contender answers nothing in six."""
+    contender = [50.0] * 6 + [INF] * 6
+    found = ratio_estimate([100.0] * 12, contender)
+    assert found is not None
+    assert (found.low, found.high, found.n) == (0.5, INF, 12)
+    assert verdict(found, LOWER) == "cannot-tell"
+    assert verdict(ratio_estimate(contender, [100.0] * 12), LOWER) == "cannot-tell"
+
+
+def test_an_end_may_be_infinite_while_the_other_one_says_at_least() -> None:
+    """Point 1: most rounds beyond: worse, by at least the smallest of the others."""
+    found = ratio_estimate([1.0] * 7, [1.3, 1.4, INF, INF, INF, INF, INF])
+    assert found is not None
+    assert found.value == found.high == INF
+    assert found.low is not None
+    assert found.low >= 1.3
+    assert verdict(found, LOWER) == "worse"
+
+
+def test_a_round_beyond_on_both_sides_widens_the_interval_at_both_ends() -> None:
+    """Point 1: with five good rounds that settles nothing, with eleven it does."""
+    few = ratio_estimate([1.0] * 5 + [INF], [2.0] * 5 + [INF])
+    many = ratio_estimate([1.0] * 11 + [INF], [2.0] * 11 + [INF])
+    assert few is not None
+    assert (few.low, few.high) == (0, INF)
+    assert many is not None
+    assert (many.low, many.high) == pytest.approx((2.0, 2.0))
+
+
+def test_rounds_that_fail_either_way_in_equal_number_have_no_typical_ratio() -> None:
+    found = ratio_estimate([1.0] * 3 + [INF] * 3, [INF] * 3 + [1.0] * 3)
+    assert found is not None
+    assert math.isnan(found.value)
+    assert (found.low, found.high) == (0, INF)
+    assert verdict(found, LOWER) == "cannot-tell"
 
 
 @pytest.mark.parametrize(
     ("values", "expected"),
     [
         pytest.param([], None, id="no values"),
-        pytest.param([NAN, math.inf], None, id="none finite"),
+        pytest.param([NAN, NAN], None, id="all missing"),
+        pytest.param([1.0] * 2 + [INF] * 3, Estimate(INF, 1, INF, 5), id="most beyond"),
         pytest.param([0.0] * 5, Estimate(0, 0, 0, 5), id="all zero"),
         pytest.param([7.0, NAN, 7.0, 7.0, 7.0, 7.0], Estimate(7, 7, 7, 5), id="one missing"),
         pytest.param([-2.0, -1.0, 5.0], Estimate(-1, None, None, 3), id="three"),
@@ -365,13 +409,13 @@ def test_scaling_the_contender_scales_the_estimate(
 def test_the_interval_holds_the_median_and_never_half_an_interval(values: list[float]) -> None:
     estimate = location_estimate(values)
     if estimate is None:
-        assert not any(math.isfinite(value) for value in values)
+        assert all(math.isnan(value) for value in values)
     elif estimate.n < 5:
         assert estimate.low is None
         assert estimate.high is None
     else:
         low, high = interval(estimate)
-        assert low <= estimate.value <= high
+        assert low <= estimate.value <= high or math.isnan(estimate.value)
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)

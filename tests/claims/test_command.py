@@ -123,7 +123,7 @@ def test_a_run_that_ended_before_its_first_trial(labrun: Labrun, tmp_path: Path)
         (lambda data: data[: len(data) // 2], "it is cut short"),
         (lambda data: b"", "it is empty"),
         (lambda data: b"\x00\xff" + data[2:], "it is corrupt"),
-        (lambda data: data.replace(b'"schema": 1', b'"schema": 7', 1), "has schema 7"),
+        (lambda data: data.replace(b'"schema": 2', b'"schema": 7', 1), "has schema 7"),
         (lambda data: b'{"name": "left-pad", "version": "1.0"}', "another program's"),
         (lambda data: b"[1, 2]", "another program's"),
         (lambda data: data.replace(b'"clients"', b'"customers"', 1), "`clients`"),

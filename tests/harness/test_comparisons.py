@@ -127,7 +127,7 @@ def test_nothing_is_compared_when_no_trial_is_valid() -> None:
 def test_what_one_side_never_does_is_a_ratio_of_exactly_zero() -> None:
     created = of(build_comparisons(settings(), rounds(0.5)), "server.threads_created_per_s")
     assert (created.ratio, created.ci_low, created.ci_high) == (0.0, 0.0, 0.0)
-    assert created.verdict == "better"
+    assert created.verdict == "fewer"  # point 20: of threads neither is better
 
 
 def test_what_neither_side_has_is_not_comparable() -> None:

@@ -70,7 +70,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], tuple[str, ...]]] = {
         lambda f: (f / "timeline.parquet").write_bytes(b"PAR1" + bytes(200) + b"PAR1"),
         ("timeline.parquet", "no Parquet file"),
     ),
-    "another version": (other_schema, ("schema 7", "this lab reads 1")),
+    "another version": (other_schema, ("schema 7", "this lab reads up to 2")),
     "rows of something else": (other_rows, ("requests.parquet lacks client", "measure again")),
 }
 

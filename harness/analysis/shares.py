@@ -1,0 +1,99 @@
+"""How sure is a share? Intervals for a success rate, and for the ratio of two.
+
+A share is taken over all requests of all rounds. Its interval is Wilson's (1927, "Probable
+inference"; recommended by Brown, Cai and DasGupta 2001 for any sample but the smallest), which
+never leaves 0 to 1. Where no request failed, or all did, only one side is open, and that end lies
+where so clean a sample has a chance of 5 %: about 3 / n from the border (the rule of three, Hanley
+and Lippman-Hand 1983).
+
+Requests of one round fail together, so rounds may differ by more than independent requests would.
+The variance is therefore also taken between the rounds, as of clusters (Cochran, Sampling
+Techniques, 1977, section 3.12), and the wider interval counts: Wilson's for as many independent
+requests as would vary so much (Korn and Graubard 1998), with Student's t for the number of rounds.
+
+The ratio of two shares has the interval that their own give by the method of variance estimates
+recovery on logs (Zou and Donner 2008). Fewer than five rounds give none, as everywhere.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from harness.analysis.intervals import LEAST_ROUNDS, Estimate
+
+_CONFIDENCE = 0.95
+_Z = 1.959963984540054  # standard normal, two-sided 95 %
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """One round: how many requests succeeded, of how many that were scheduled."""
+
+    ok: int
+    scheduled: int
+
+
+def share_estimate(rounds: Sequence[Tally]) -> Estimate | None:
+    """The share of all requests that succeeded, with its 95 % interval within 0 and 1 (no interval
+    from fewer than five rounds). None where nothing was scheduled."""
+    scheduled = sum(r.scheduled for r in rounds)
+    if scheduled == 0:
+        return None
+    share = sum(r.ok for r in rounds) / scheduled
+    if len(rounds) < LEAST_ROUNDS:
+        return Estimate(share, None, None, len(rounds))
+    low, high = _interval(rounds, share, scheduled)
+    return Estimate(share, low, high, len(rounds))
+
+
+def share_ratio_estimate(baseline: Sequence[Tally], contender: Sequence[Tally]) -> Estimate | None:
+    """The ratio of the two shares, contender / baseline, with its 95 % interval; both sequences
+    hold one tally for each round. Infinite where the baseline alone has no success. None where
+    neither side has one, or nothing was scheduled."""
+    below, above = share_estimate(baseline), share_estimate(contender)
+    if below is None or above is None or below.value == above.value == 0:
+        return None
+    rounds = min(below.n, above.n)
+    value = above.value / below.value if below.value else math.inf
+    if below.low is None or below.high is None or above.low is None or above.high is None:
+        return Estimate(value, None, None, rounds)
+    if below.value == 0 or above.value == 0:  # no logs to work with: the widest the ends allow
+        low = above.low / below.high
+        high = above.high / below.low if below.low else math.inf
+        return Estimate(value, low, high, rounds)
+    down = math.hypot(_log(above.value, above.low), _log(below.high, below.value))
+    up = math.hypot(_log(above.high, above.value), _log(below.value, below.low))
+    return Estimate(value, value * math.exp(-down), value * math.exp(up), rounds)
+
+
+def _interval(rounds: Sequence[Tally], share: float, scheduled: int) -> tuple[float, float]:
+    if share in (0.0, 1.0):
+        open_end = 1 - (1 - _CONFIDENCE) ** (1 / scheduled)
+        return (1 - open_end, 1.0) if share else (0.0, open_end)
+    low, high = _wilson(share, scheduled, _Z)
+    count = len(rounds)
+    spread = sum((r.ok - share * r.scheduled) ** 2 for r in rounds)
+    variance = count / (count - 1) * spread / scheduled**2
+    if variance > 0:
+        over = _wilson(share, share * (1 - share) / variance, _student(count - 1))
+        low, high = min(low, over[0]), max(high, over[1])
+    return low, high
+
+
+def _wilson(share: float, n: float, z: float) -> tuple[float, float]:
+    """Wilson's interval of a share of n independent requests."""
+    centre = (share + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def _student(degrees: int) -> float:
+    from scipy.special import stdtrit
+
+    return float(stdtrit(degrees, 1 - (1 - _CONFIDENCE) / 2))
+
+
+def _log(above: float, below: float) -> float:
+    return math.log(above / below) if below > 0 else math.inf

@@ -1,0 +1,81 @@
+"""Records of earlier labs, brought to the rules of this one when they are read. Pure.
+
+Schema 1 took the quantiles of response and service times over the requests that were answered, so
+whoever failed was in none of them. The counts of each outcome say what is left of such a figure: a
+quantile q lies among the failures where fewer than q of the requests that were sent were answered.
+Where more were but something failed, it is a figure of the survivors, smaller than it should be by
+an unknown amount: it stays to be read and is not compared.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from harness.analysis.capacity import build_capacity
+from harness.analysis.compare import build_cells, build_comparisons
+from harness.analysis.finding import finding
+from harness.record import SCHEMA_VERSION, Client, Quantiles, Run, Trial
+
+OLD_SCHEMAS = (1,)
+_SHARES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p999": 0.999}
+_WARNING = (
+    "This run was recorded under schema 1: where requests failed, its response times are those of "
+    "the answered ones alone, and are not compared"
+)
+
+
+def upgraded(run: Run) -> Run:
+    """The run as this lab would have recorded it, as far as its record tells. A run of the present
+    schema is returned as it is."""
+    if run.schema == SCHEMA_VERSION:
+        return run
+    trials = [_trial(trial) for trial in run.trials]
+    told = any(t.client.beyond or t.client.survivors for t in trials)
+    warnings = [*run.warnings, _WARNING] if told else run.warnings
+    run = msgspec.structs.replace(run, schema=SCHEMA_VERSION, trials=trials, warnings=warnings)
+    known = {(cell.slot, cell.rps) for cell in run.cells}
+    cells = [c for c in build_cells(run.settings, trials) if (c.slot, c.rps) in known]
+    run = msgspec.structs.replace(run, cells=cells)
+    if run.comparisons:
+        comparisons = build_comparisons(run.settings, trials)
+        run = msgspec.structs.replace(run, comparisons=comparisons)
+        if not run.sources:  # of a check of two commits the verdict is the sentence
+            levels = run.settings.rps
+            words = " ".join(finding(rps, comparisons, cells, trials) for rps in levels)
+            run = msgspec.structs.replace(run, finding=words)
+    if run.capacity is not None:
+        kept = run.capacity
+        capacity = build_capacity(run.settings, trials, kept.objective, kept.conditions)
+        run = msgspec.structs.replace(run, capacity=capacity)
+    return run
+
+
+def _trial(trial: Trial) -> Trial:
+    client = trial.client
+    failed = client.scheduled - client.outcomes.unsent - client.outcomes.ok
+    if failed <= 0:
+        return trial
+    named = msgspec.structs.asdict(client.response_us)
+    beyond = [name for name in named if _is_beyond(name, client)]
+    survivors = [name for name, value in named.items() if value is not None and name not in beyond]
+    return msgspec.structs.replace(
+        trial,
+        client=msgspec.structs.replace(
+            client,
+            response_us=_without(client.response_us, beyond),
+            service_us=_without(client.service_us, beyond),
+            beyond=beyond,
+            survivors=survivors,
+        ),
+    )
+
+
+def _is_beyond(name: str, client: Client) -> bool:
+    share = _SHARES.get(name)
+    if share is None:  # mean and maximum: of all, and something failed
+        return True
+    return client.outcomes.ok < share * (client.scheduled - client.outcomes.unsent)
+
+
+def _without(figures: Quantiles, names: list[str]) -> Quantiles:
+    return msgspec.structs.replace(figures, **dict.fromkeys(names))
