@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Callable
 from time import time
-from typing import Any
+from typing import Any, NoReturn
 
 import gevent
 import msgspec
@@ -46,10 +47,6 @@ def be_distant_worker(found: WorkerOrder) -> None:
     runners.MASTER_HEARTBEAT_TIMEOUT = 10**9  # which this looks after itself
     logging.getLogger("locust").setLevel(logging.CRITICAL)  # it would tell of each call
     environment = Environment(user_classes=list(CLASSES.values()))
-    try:
-        runner = environment.create_worker_runner(found.master_host, found.master_port)
-    except ConnectionError:
-        os._exit(NO_MASTER)
     given = AsyncResult()
 
     def begin(environment: Environment, msg: Any, **_: Any) -> None:
@@ -58,14 +55,42 @@ def be_distant_worker(found: WorkerOrder) -> None:
     def end(environment: Environment, msg: Any, **_: Any) -> None:
         os._exit(TRIAL_OVER)
 
-    runner.register_message("lab_order", begin)
-    runner.register_message("lab_end", end)
+    heard = {"lab_order": begin, "lab_end": end}
+    try:
+        runner = _Listening(environment, found.master_host, found.master_port, heard)
+    except ConnectionError:
+        os._exit(NO_MASTER)
+    environment.runner = runner
     gevent.spawn(_give_up, runner)
     order = given.get()
     equip(environment, order)
     runner.send_message("lab_ready", {"number": order.number})
     work(order, environment, runner)
     gevent.get_hub().join()
+
+
+class _Listening(WorkerRunner):
+    """A worker that knows these messages before its master knows of it.
+
+    The order may come on the heels of the acknowledgement that ends the constructor, and a message
+    for which nobody has registered is dropped.
+    """
+
+    def __init__(
+        self,
+        environment: Environment,
+        master_host: str,
+        master_port: int,
+        heard: dict[str, Callable[..., None]],
+    ) -> None:
+        self._heard = heard
+        super().__init__(environment, master_host, master_port)
+
+    def worker(self) -> NoReturn:
+        """What hears the master, started before the first word to it."""
+        for name, listener in self._heard.items():
+            self.register_message(name, listener)
+        super().worker()
 
 
 def _give_up(runner: WorkerRunner) -> None:
