@@ -12,7 +12,6 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-import msgpack
 import msgspec
 import pytest
 import zmq
@@ -181,14 +180,14 @@ class Master:
         while time.monotonic() < until_s:
             if self._socket.poll(1000):
                 self._worker, said = self._socket.recv_multipart()
-                found, data, _ = msgpack.loads(said)
+                found, data, _ = msgspec.msgpack.decode(said)
                 if found == kind:
                     return data
         pytest.fail(f"the worker never said {kind}")
 
     def say(self, kind: str, data: object = None) -> None:
         """A message to the worker heard last."""
-        said = msgpack.dumps((kind, data, self._worker.decode()))
+        said = msgspec.msgpack.encode((kind, data, self._worker.decode()))
         self._socket.send_multipart([self._worker, said])
 
 
