@@ -32,8 +32,9 @@ bench: $(VENV)/.lab
 	$(BIN)/python -m benchmarks
 
 # What .github/workflows/bench.yml runs. BASE_REF: where the branch came from; REGRESS and HISTORY:
-# further options of the two measurements. `make bench-ci` runs it all here, shortened.
+# options of the two measurements. `make bench-ci` runs it all here, shortened.
 BASE_REF ?= HEAD~1
+HISTORY ?= --rps 2000
 BENCH := build/bench
 SHORT := --rounds 4 --duration 1 --warmup 0.3 --rps 500
 
@@ -55,7 +56,7 @@ bench-summary: $(VENV)/.lab
 	cat $(BENCH)/regress.markdown >> "$${GITHUB_STEP_SUMMARY:-/dev/stdout}"
 
 bench-history: $(VENV)/.lab
-	$(BIN)/labrun compare --rps 2000 --out $(BENCH)/history --name main $(HISTORY)
+	$(BIN)/labrun compare --out $(BENCH)/history --name main $(HISTORY)
 	rm -rf $(BENCH)/history/*/*.parquet $(BENCH)/history/*/charts
 	$(BIN)/labrun history $(BENCH)/history
 	cp $(BENCH)/history/history.html $(BENCH)/history/index.html

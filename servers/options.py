@@ -6,6 +6,7 @@ import argparse
 import math
 import re
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NoReturn
@@ -222,9 +223,20 @@ def build_parser(prog: str, exit_on_error: bool = True) -> argparse.ArgumentPars
     return parser
 
 
+def _refuse_repeated(parser: argparse.ArgumentParser, argv: list[str]) -> None:
+    """An option that is given twice would silently be the last."""
+    names = [argument.partition("=")[0] for argument in argv if argument.startswith("--")]
+    for name, times in Counter(names).items():
+        if times > 1:
+            parser.error(f"{name} is given more than once; give it once")
+
+
 def parse_options(argv: list[str], prog: str) -> ServerOptions:
     """Options of a command line. Exits with status 2 and one sentence on bad usage."""
-    found = build_parser(prog).parse_args(argv)
+    parser = build_parser(prog)
+    found = parser.parse_args(argv)
+    if not found.supervised:  # to whose command line the supervisor adds what wins
+        _refuse_repeated(parser, argv)
     return ServerOptions(
         backend=found.backend,
         host=found.host,

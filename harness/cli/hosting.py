@@ -6,14 +6,14 @@ from typing import Annotated
 
 import typer
 
-from harness.cli.app import app
+from harness.cli.app import command
 from harness.cli.typed import (
     Workers,
     Workload,
 )
 
 
-@app.command(
+@command(
     context_settings={"ignore_unknown_options": True, "help_option_names": []},
     add_help_option=False,
 )
@@ -27,7 +27,7 @@ def serve(arguments: Annotated[list[str] | None, typer.Argument()] = None) -> No
     raise typer.Exit(serve_main(arguments or ["--help"], prog="labrun serve"))
 
 
-@app.command()
+@command()
 def locust(
     backend: Annotated[str, typer.Argument(help="Which server to start.")] = "thread-pool",
     web_port: Annotated[
@@ -50,7 +50,7 @@ def locust(
     )
 
 
-@app.command("locust-worker")
+@command("locust-worker")
 def locust_worker(
     master: Annotated[
         str, typer.Option(help="HOST or HOST:PORT of the lab: its --master as seen from here.")
@@ -68,7 +68,7 @@ def locust_worker(
     raise typer.Exit(worker_command(master, wait))
 
 
-@app.command()
+@command()
 def notebook(
     number: Annotated[int | None, typer.Argument(help="Which to open, 0 to 8.")] = None,
     folder: Annotated[
@@ -87,7 +87,7 @@ def notebook(
     raise typer.Exit(notebook_command(number, folder, open_it))
 
 
-@app.command()
+@command()
 def backends() -> None:
     """List the backends that can be named.
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from harness.cli.app import app
+from harness.cli.app import command
 from harness.cli.typed import (
     Arrivals,
     Backlog,
@@ -28,7 +28,7 @@ from harness.cli.typed import (
 )
 
 
-@app.command()
+@command()
 def compare(
     rps: Annotated[
         str, typer.Option(help="Target rates, requests a second: 2000 or 500,2000,10000.")
@@ -142,7 +142,7 @@ def compare(
     raise typer.Exit(compare_command(options, settings))
 
 
-@app.command()
+@command()
 def capacity(
     slo: Annotated[
         str, typer.Option(help="The objective: success, p50, p90, p95, p99, p999, max.")
@@ -209,7 +209,7 @@ def capacity(
     raise typer.Exit(capacity_command(options, settings, slo, conditions, budget))
 
 
-@app.command()
+@command()
 def anatomy(
     run: Annotated[
         str | None, typer.Argument(help="A run's folder to read; without one, a run is made.")
@@ -244,7 +244,7 @@ def anatomy(
     raise typer.Exit(anatomy_command(options, settings))
 
 
-@app.command()
+@command()
 def crossover(
     vary: Annotated[
         str, typer.Option(help="io: how long the handler waits; cpu: computes; workers: how many.")

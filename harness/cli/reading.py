@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from harness.cli.app import app
+from harness.cli.app import command
 from harness.cli.typed import (
     Name,
     Out,
@@ -17,7 +17,7 @@ from harness.cli.typed import (
 )
 
 
-@app.command()
+@command()
 def report(
     run: Annotated[
         str | None, typer.Argument(help="A run's folder; without one, the newest below results/.")
@@ -44,7 +44,7 @@ def report(
     raise typer.Exit(report_command(run, closed_loop, capacity, out))
 
 
-@app.command()
+@command()
 def claims(
     run: Annotated[
         str | None, typer.Argument(help="A run's folder to judge; without one, a run is made.")
@@ -82,7 +82,7 @@ def claims(
     raise typer.Exit(claims_command(options, settings))
 
 
-@app.command()
+@command()
 def regress(
     baseline: Annotated[
         str | None, typer.Argument(help="A run: its folder or run.json; not with --against-ref.")
@@ -148,7 +148,7 @@ def regress(
     raise typer.Exit(regress_command(options))
 
 
-@app.command()
+@command()
 def history(
     folder: Annotated[str, typer.Argument(help="A folder with runs in it.")] = "results/history",
     out: Annotated[
@@ -164,7 +164,7 @@ def history(
     raise typer.Exit(history_command(folder, out))
 
 
-@app.command()
+@command()
 def export(
     run: Annotated[str, typer.Argument(help="A run: its folder or run.json.")],
     form: Annotated[
@@ -181,7 +181,7 @@ def export(
     raise typer.Exit(export_command(run, form))
 
 
-@app.command()
+@command()
 def doctor(
     rps: Annotated[float, typer.Option(help="The rate that a run is to be sound at.")] = 10_000.0,
     duration: Annotated[

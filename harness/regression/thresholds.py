@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from harness.analysis.metrics import BY_PATH
@@ -37,8 +37,7 @@ def parse_thresholds(max_loss: Iterable[str], least: Iterable[str]) -> Threshold
     Those of headline metrics that are not named keep their defaults. Raises `LabError`.
     """
     losses: dict[str, float] = dict(DEFAULT_MAX_LOSS)
-    for text in max_loss:
-        path, value = _split("--max-loss", text)
+    for path, text, value in _each("--max-loss", max_loss):
         if value == "off":
             losses.pop(path, None)
             continue
@@ -47,12 +46,22 @@ def parse_thresholds(max_loss: Iterable[str], least: Iterable[str]) -> Threshold
             raise LabError(f"--max-loss {text}: a loss is from 0% to below 1000%")
         losses[path] = loss
     floors = {}
-    for text in least:
-        path, value = _split("--min", text)
+    for path, text, value in _each("--min", least):
         floors[path] = _number("--min", text, value)
     if not losses and not floors:
         raise LabError("every threshold is off, so there is nothing to check; leave one on")
     return Thresholds(losses, floors)
+
+
+def _each(option: str, texts: Iterable[str]) -> Iterator[tuple[str, str, str]]:
+    """Path, the whole, and value of each. Raises `LabError` for a metric that is named twice."""
+    seen: set[str] = set()
+    for text in texts:
+        path, value = _split(option, text)
+        if path in seen:
+            raise LabError(f"{option} names {path} more than once; name it once")
+        seen.add(path)
+        yield path, text, value
 
 
 def _split(option: str, text: str) -> tuple[str, str]:

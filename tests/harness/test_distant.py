@@ -59,13 +59,16 @@ def await_text(process: subprocess.Popen[bytes], out: Path, text: str) -> None:
 def compare(
     lab: Machine, server: Machine, tmp_path: Path, *more: str, env: dict[str, str] = TOKEN
 ) -> subprocess.Popen[bytes]:
-    """A short comparison of what is at `server`; what it says goes to `tmp_path / "lab"`."""
-    return lab.start(
-        "-m", "harness.cli", "compare", f"--target={server.address}:{SERVER}",
-        f"--control={server.address}:{CONTROL}", "--rps=200", "--rounds=1", "--duration=0.6",
-        "--warmup=0.2", "--clients=20", "--bare", f"--out={tmp_path / 'results'}", *more,
-        out=tmp_path / "lab", env=env,
-    )  # fmt: skip
+    """A short comparison of what is at `server`; what it says goes to `tmp_path / "lab"`. `more`
+    goes before what is usual here, where both name an option."""
+    usual = [
+        f"--target={server.address}:{SERVER}", f"--control={server.address}:{CONTROL}",
+        "--rps=200", "--rounds=1", "--duration=0.6", "--warmup=0.2", "--clients=20", "--bare",
+        f"--out={tmp_path / 'results'}",
+    ]  # fmt: skip
+    given = {option.partition("=")[0] for option in more}
+    usual = [option for option in usual if option.partition("=")[0] not in given]
+    return lab.start("-m", "harness.cli", "compare", *usual, *more, out=tmp_path / "lab", env=env)
 
 
 def end_of(process: subprocess.Popen[bytes], tmp_path: Path) -> tuple[int, str]:

@@ -19,8 +19,7 @@ from harness.store import load_run
 from tests.support.labrun import Labrun
 
 SHORT = (
-    "--rps", "100", "--rounds", "2", "--duration", "0.5", "--warmup", "0.1",
-    "--backends", "thread-pool", "--out",
+    "--rps", "100", "--duration", "0.5", "--warmup", "0.1", "--backends", "thread-pool", "--rounds",
 )  # fmt: skip
 _AUTHOR = ("-c", "user.name=a", "-c", "user.email=a@localhost")
 
@@ -64,7 +63,8 @@ def test_both_trees_are_measured_alternately_and_the_worktree_goes(
     handler.write_text(good + "\n\ndef decode(_: object) -> None:\n    raise ZeroDivisionError\n")
     git(repository, "commit", "--quiet", "-am", "broken")
     handler.write_text(good)
-    done = labrun("regress", "--against-ref", "HEAD", *SHORT, str(tmp_path / "out"), cwd=repository)
+    asked = ("regress", "--against-ref", "HEAD", *SHORT, "2", "--out", str(tmp_path / "out"))
+    done = labrun(*asked, cwd=repository)
     assert done.returncode == 0, done.stderr
     run = load_run(next((tmp_path / "out").iterdir()))
     assert run.complete
@@ -87,7 +87,7 @@ def test_both_trees_are_measured_alternately_and_the_worktree_goes(
 
 
 def test_ctrl_c_leaves_neither_worktree_nor_process(repository: Path, tmp_path: Path) -> None:
-    arguments = [*SHORT, str(tmp_path / "out"), "--rounds", "50"]
+    arguments = [*SHORT, "50", "--out", str(tmp_path / "out")]
     process = subprocess.Popen(
         [sys.executable, "-P", "-m", "harness.cli", "regress", "--against-ref", "HEAD~1",
          *arguments],
