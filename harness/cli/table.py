@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 
@@ -34,6 +35,7 @@ ROWS: tuple[tuple[str, str, Format], ...] = (
     ("Success", "client.success_rate", share),
 )
 MOST_TOLD = 8
+_NAME_WIDTH = 12
 _STYLES = {"better": "green", "worse": "red", "cannot-tell": "dim", "not-comparable": "dim"}
 _MARKS = {"better": "+", "worse": "-", "more": ">", "fewer": "<", "cannot-tell": "~"}
 
@@ -79,8 +81,9 @@ def level_table(run: Run, rps: float, cells: list[Cell]) -> Table:
     table.add_column("", no_wrap=True)
     names = slot_names(settings.backends)
     for cell in cells:
-        name = names[cell.slot].replace("thread-", "thread-\n")
-        table.add_column(name, justify="right", no_wrap=True)
+        # A long name takes lines, so that figures and ratio are whole at 80 columns.
+        lines = textwrap.wrap(names[cell.slot], _NAME_WIDTH)
+        table.add_column("\n".join(lines), justify="right", no_wrap=True)
     if len(cells) == 2:
         table.add_column("ratio (95 % CI)", justify="left", no_wrap=True)
     for title, path, write in ROWS:

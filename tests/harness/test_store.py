@@ -68,7 +68,7 @@ def test_a_full_disk_is_one_sentence_and_what_was_there_stays(tmp_path: Path) ->
         (None, "cannot read"),
         ("", "no whole run.json"),
         ('{"schema": 1, "id": "x"', "no whole run.json"),
-        ('{"schema": 2}', "schema 2; this lab reads 1"),
+        ('{"schema": 3}', "schema 3; this lab reads up to 2"),
         ('{"schema": 1}', "missing required field"),
         ("[]", "no whole run.json"),
     ],
