@@ -12,7 +12,11 @@ Techniques, 1977, section 3.12), and the wider interval counts: Wilson's for as 
 requests as would vary so much (Korn and Graubard 1998), with Student's t for the number of rounds.
 
 The ratio of two shares has the interval that their own give by the method of variance estimates
-recovery on logs (Zou and Donner 2008). Fewer than five rounds give none, as everywhere.
+recovery on logs (Zou and Donner 2008). If the sides were alike, they would fail alike, and one of
+them may have had no bad round by luck alone: both are taken as no more independent requests than
+the side that varies more. Without that, one bad round of five on one side, and none on the other,
+would be a verdict in a third of comparisons of equal servers. Fewer than five rounds give no
+interval, as everywhere.
 """
 
 from __future__ import annotations
@@ -38,21 +42,15 @@ class Tally:
 def share_estimate(rounds: Sequence[Tally]) -> Estimate | None:
     """The share of all requests that succeeded, with its 95 % interval within 0 and 1 (no interval
     from fewer than five rounds). None where nothing was scheduled."""
-    scheduled = sum(r.scheduled for r in rounds)
-    if scheduled == 0:
-        return None
-    share = sum(r.ok for r in rounds) / scheduled
-    if len(rounds) < LEAST_ROUNDS:
-        return Estimate(share, None, None, len(rounds))
-    low, high = _interval(rounds, share, scheduled)
-    return Estimate(share, low, high, len(rounds))
+    return _share(rounds, _design_effect(rounds))
 
 
 def share_ratio_estimate(baseline: Sequence[Tally], contender: Sequence[Tally]) -> Estimate | None:
     """The ratio of the two shares, contender / baseline, with its 95 % interval; both sequences
     hold one tally for each round. Infinite where the baseline alone has no success. None where
     neither side has one, or nothing was scheduled."""
-    below, above = share_estimate(baseline), share_estimate(contender)
+    effect = max(_design_effect(baseline), _design_effect(contender))
+    below, above = _share(baseline, effect), _share(contender, effect)
     if below is None or above is None or below.value == above.value == 0:
         return None
     rounds = min(below.n, above.n)
@@ -68,18 +66,36 @@ def share_ratio_estimate(baseline: Sequence[Tally], contender: Sequence[Tally]) 
     return Estimate(value, value * math.exp(-down), value * math.exp(up), rounds)
 
 
-def _interval(rounds: Sequence[Tally], share: float, scheduled: int) -> tuple[float, float]:
+def _share(rounds: Sequence[Tally], effect: float) -> Estimate | None:
+    """The share with its interval, for requests of which `effect` count as one."""
+    scheduled = sum(r.scheduled for r in rounds)
+    if scheduled == 0:
+        return None
+    share = sum(r.ok for r in rounds) / scheduled
+    if len(rounds) < LEAST_ROUNDS:
+        return Estimate(share, None, None, len(rounds))
+    independent = scheduled / effect
     if share in (0.0, 1.0):
-        open_end = 1 - (1 - _CONFIDENCE) ** (1 / scheduled)
-        return (1 - open_end, 1.0) if share else (0.0, open_end)
-    low, high = _wilson(share, scheduled, _Z)
-    count = len(rounds)
+        end = 1 - (1 - _CONFIDENCE) ** (1 / independent)
+        low, high = (1 - end, 1.0) if share else (0.0, end)
+    else:
+        low, high = _wilson(share, scheduled, _Z)
+        if effect > 1:
+            wider = _wilson(share, independent, _student(len(rounds) - 1))
+            low, high = min(low, wider[0]), max(high, wider[1])
+    return Estimate(share, low, high, len(rounds))
+
+
+def _design_effect(rounds: Sequence[Tally]) -> float:
+    """How many times the variance of a share is that of independent requests (Kish 1965): at least
+    1, and 1 where it cannot be told."""
+    scheduled, count = sum(r.scheduled for r in rounds), len(rounds)
+    share = sum(r.ok for r in rounds) / scheduled if scheduled else 0.0
+    if count < LEAST_ROUNDS or share in (0.0, 1.0):
+        return 1.0
     spread = sum((r.ok - share * r.scheduled) ** 2 for r in rounds)
-    variance = count / (count - 1) * spread / scheduled**2
-    if variance > 0:
-        over = _wilson(share, share * (1 - share) / variance, _student(count - 1))
-        low, high = min(low, over[0]), max(high, over[1])
-    return low, high
+    between = count / (count - 1) * spread / scheduled**2
+    return max(1.0, between * scheduled / (share * (1 - share)))
 
 
 def _wilson(share: float, n: float, z: float) -> tuple[float, float]:
