@@ -1,0 +1,23 @@
+"""The system's Chromium, for tests that look at pages."""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+import pytest
+
+_NAMES = ("chromium", "chromium-browser", "google-chrome")
+REQUIRED = "LAB_REQUIRE_BROWSER"
+
+
+def chromium() -> str:
+    """Its path. Where there is none the test is skipped; where the environment says
+    LAB_REQUIRE_BROWSER=1, as .ci/run does once it has found one, it fails."""
+    for name in _NAMES:
+        if path := shutil.which(name):
+            return path
+    reason = "no Chromium on this machine: apt-get install chromium"
+    if os.environ.get(REQUIRED) == "1":
+        pytest.fail(f"{reason} ({REQUIRED}=1: no page may go unseen)")
+    pytest.skip(reason)
