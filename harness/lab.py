@@ -317,14 +317,17 @@ def say(text: str) -> None:
 
 def claims(experiment: Experiment) -> pd.DataFrame:
     """What an experiment says of each of the design document's claims: the document's figure, ours
-    with its interval, the verdict, and why."""
+    with its interval, the verdict, why, and for an absolute cost the language of both. Raises
+    `LabError` for an experiment that the claims are not about."""
     from harness.claims.saved import judged, load_beside
+    from harness.claims.scenario import check_about
 
+    check_about(experiment.run)
     record: Judged = judged(experiment.run, load_beside(experiment.folder) or _nothing_beside())
     return pd.DataFrame(
         [
             {"claim": j.claim.text, "document": j.document, "here": j.ours, "verdict": j.verdict,
-             "why": j.reason or ""}
+             "why": j.reason or "", "language": j.language or ""}
             for j in record.judgements
         ]
     )  # fmt: skip

@@ -36,7 +36,8 @@ from dataclasses import dataclass
 
 import msgspec
 
-from harness.claims.ledger import load_ledger
+from harness.claims.language import language_note
+from harness.claims.ledger import the_ledger
 from harness.claims.measures import MEASURES, Evidence, Missing
 from harness.claims.records import (
     Beside,
@@ -45,6 +46,7 @@ from harness.claims.records import (
     Figure,
     Judgement,
 )
+from harness.claims.scenario import about, departures
 from harness.claims.words import document_words, figure_words
 from harness.record import Run, ThreadCosts
 
@@ -174,7 +176,8 @@ def _without_interval(claim: Claim, figure: Figure) -> tuple[ClaimVerdict, str]:
 
 def judge(claim: Claim, evidence: Evidence) -> Judgement:
     """One claim."""
-    figure = MEASURES[claim.measure].figure(evidence, claim)
+    measure = MEASURES[claim.measure]
+    figure = measure.figure(evidence, claim)
     if isinstance(figure, Missing):
         return Judgement(
             claim=claim,
@@ -192,13 +195,26 @@ def judge(claim: Claim, evidence: Evidence) -> Judgement:
         reason=reason,
         document=document_words(claim),
         ours=figure_words(figure, claim.unit),
+        language=(
+            language_note(evidence.run, by_server=measure.takes != "nothing")
+            if claim.language_bound
+            else None
+        ),
     )
+
+
+def judge_about(run: Run, beside: Beside | None = None) -> list[Judgement]:
+    """The claims that are about a run, judged by it: none where it departs from the scenario."""
+    if departures(run):
+        return []
+    return [j for j in judge_run(run, beside=beside) if about(j.claim, run)]
 
 
 def judge_run(
     run: Run, thread_costs: ThreadCosts | None = None, beside: Beside | None = None
 ) -> list[Judgement]:
-    """Every claim of the ledger, judged by a run and by what was measured beside it.
+    """Every claim of the ledger, judged by a run, whatever its conditions, and by what was measured
+    beside it: for a search for conditions. What a run itself says is `judge_about`.
 
     `thread_costs` alone is enough where nothing else was measured; it goes before `beside`'s.
     """
@@ -206,4 +222,4 @@ def judge_run(
     if thread_costs is not None:
         beside = msgspec.structs.replace(beside, thread_costs=thread_costs)
     evidence = Evidence(run, beside)
-    return [judge(claim, evidence) for claim in load_ledger()]
+    return [judge(claim, evidence) for claim in the_ledger().claim]

@@ -3,26 +3,42 @@
 from __future__ import annotations
 
 import math
+from functools import cache
 from pathlib import Path
 
 import msgspec
 
-from harness.claims.records import CLAIMS_SCHEMA, Claim
+from harness.claims.records import CLAIMS_SCHEMA, Claim, Given
 from harness.errors import LabError
+from harness.record import Settings
 
 LEDGER_FILE = Path(__file__).parent.parent / "claims.toml"
 
 
 class Ledger(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """All claims, in the order in which they are shown."""
+    """All claims, in the order in which they are shown, and the runs that they are about.
+
+    `language` is that of the document's code; `backends` and `scenario` say what a run must be
+    like; `free` names the settings that may be anything.
+    """
 
     schema: int
     document: str
+    language: str
+    backends: list[str]
+    free: list[str]
+    scenario: list[Given]
     claim: list[Claim]
 
 
-def load_ledger(path: Path = LEDGER_FILE) -> list[Claim]:
-    """The claims. Raises `LabError` with the place and the reason when the file is broken."""
+@cache
+def the_ledger() -> Ledger:
+    """The lab's own. Raises as `load_ledger` does."""
+    return load_ledger(LEDGER_FILE)
+
+
+def load_ledger(path: Path) -> Ledger:
+    """A ledger. Raises `LabError` with the place and the reason when the file is broken."""
     try:
         ledger = msgspec.toml.decode(path.read_bytes(), type=Ledger)
     except OSError as error:
@@ -36,13 +52,18 @@ def load_ledger(path: Path = LEDGER_FILE) -> list[Claim]:
             f"the ledger of claims {path} has schema {ledger.schema}; "
             f"this lab reads {CLAIMS_SCHEMA}"
         )
+    for given in ledger.scenario:
+        if given.setting not in Settings.__struct_fields__:
+            raise LabError(
+                f"the ledger of claims {path} is broken: a run has no setting {given.setting!r}"
+            )
     seen: set[str] = set()
     for claim in ledger.claim:
         fault = _fault(claim, seen)
         if fault is not None:
             raise LabError(f"the ledger of claims {path} is broken: claim {claim.id!r} {fault}")
         seen.add(claim.id)
-    return ledger.claim
+    return ledger
 
 
 def _fault(claim: Claim, seen: set[str]) -> str | None:

@@ -27,6 +27,7 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     `ratio` names two backends, first over second; `backend` names one; neither: the figure
     belongs to no backend. `rps` is the level, None where the figure covers the whole run.
+    `language_bound`: the figure is an absolute cost, which another language would change.
     """
 
     id: str
@@ -43,11 +44,23 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     backend: str | None = None
     ratio: tuple[str, str] | None = None
     rps: float | None = None
+    language_bound: bool = False
 
     @property
     def compares(self) -> bool:
         """Whether it states a comparison, which has a direction besides its size."""
         return self.unit == "times"
+
+
+class Given(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A setting that a run must have for the claims to be about it; a `value` of None: unset.
+
+    `otherwise` says what a run is that has another; `{}` stands for what was found (bytes in MiB).
+    """
+
+    setting: str
+    otherwise: str
+    value: bool | int | float | str | None = None
 
 
 class Figure(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,6 +85,8 @@ class Judgement(msgspec.Struct, frozen=True, kw_only=True):
 
     `document` and `ours` are the two figures as people write them (`ours` is `-` where there is
     none). `reason` is one sentence: why it cannot be tested here, or what the verdict rests on.
+    `language` is one too, where the figure is an absolute cost: the language in which ours was
+    measured, and the one that the document's is for.
     """
 
     claim: Claim
@@ -80,6 +95,7 @@ class Judgement(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
     document: str
     ours: str
+    language: str | None = None
 
 
 class Check(msgspec.Struct, frozen=True, kw_only=True):
@@ -122,8 +138,8 @@ class Beside(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Judged(msgspec.Struct, frozen=True, kw_only=True):
-    """`claims.json`: the judgement of one run. `departures`: where the run's conditions are not
-    the document's."""
+    """`claims.json`: the judgement of one run. `departures`: in what the run is not one that the
+    claims are about; no claim is judged by such a run. `remarks`: what is odd of its machine."""
 
     schema: int
     run: str
@@ -132,6 +148,7 @@ class Judged(msgspec.Struct, frozen=True, kw_only=True):
     beside: Beside
     judgements: list[Judgement]
     checks: list[Check]
+    remarks: list[str] = []
 
 
 class ExploredCondition(msgspec.Struct, frozen=True, kw_only=True):

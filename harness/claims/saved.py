@@ -8,9 +8,9 @@ from pathlib import Path
 import msgspec
 
 from harness.claims.itself import checks
-from harness.claims.judge import judge_run
+from harness.claims.judge import judge_about
 from harness.claims.records import CLAIMS_SCHEMA, Beside, Explored, Judged
-from harness.claims.scenario import departures
+from harness.claims.scenario import departures, remarks
 from harness.record import Run
 from harness.store import load_beside_run, write_json
 
@@ -25,8 +25,9 @@ def judged(run: Run, beside: Beside) -> Judged:
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         departures=departures(run),
         beside=beside,
-        judgements=judge_run(run, beside=beside),
+        judgements=judge_about(run, beside),
         checks=checks(),
+        remarks=remarks(run),
     )
 
 

@@ -23,6 +23,7 @@ from harness.analysis.anatomy import (
 )
 from harness.analysis.anatomy import notes as anatomy_notes
 from harness.charts.style import nearest_level
+from harness.claims.language import language_of_steps
 from harness.cli.anatomy_options import AnatomyOptions
 from harness.cli.claims import existing_run, json_target, make_run
 from harness.cli.options import parse_rates
@@ -159,7 +160,7 @@ def print_anatomy(console: Console, anatomy: Anatomy, run: Run, folder: Path) ->
             f"{first.invalid_reason}.",
             highlight=False,
         )
-    for line in anatomy_notes(anatomy):
+    for line in (*anatomy_notes(anatomy), language_of_steps(run)):
         console.print(line, highlight=False)
     console.print(f"Record, raw rows and charts: {folder}", highlight=False, soft_wrap=True)
 

@@ -13,6 +13,7 @@ from rich.console import Console
 from harness.claims.measures import figure_of
 from harness.claims.records import Beside, Explored, Judged, Migrations
 from harness.claims.saved import as_json, judged, load_beside, save_judged
+from harness.claims.scenario import check_about
 from harness.cli.claims_options import ClaimsOptions
 from harness.cli.claims_table import print_judged
 from harness.cli.live import make_watcher
@@ -31,11 +32,15 @@ Tell = Callable[[str], None]
 
 
 def claims_command(options: ClaimsOptions, settings: Settings) -> int:
-    """Judge, show, save; the exit status."""
+    """Judge, show, and save beside a run that was made for it; the exit status. A run that was
+    there is only read."""
     json_path = json_target(options.json)
     if options.run is not None:
         run, folder = existing_run(options.run)
-        return _finish(options, json_path, run, folder, load_beside(folder) or Beside(), 0)
+        check_about(run)
+        record = judged(run, load_beside(folder) or Beside())
+        _show(options, json_path, record, run, None)
+        return 0
     messages = Console(stderr=True)
     made = make_run(settings, options.out, options.name, messages)
     run, folder, interrupted = made
@@ -50,7 +55,10 @@ def claims_command(options: ClaimsOptions, settings: Settings) -> int:
     status = 130 if interrupted else 0 if run.complete else 2
     if status == 2:
         print(f"labrun: {run.incomplete_reason}", file=sys.stderr)
-    return _finish(options, json_path, run, folder, beside, status)
+    record = judged(run, beside)
+    save_judged(folder, record)
+    _show(options, json_path, record, run, folder)
+    return status
 
 
 def existing_run(name: str) -> tuple[Run, Path]:
@@ -126,22 +134,9 @@ def write_out(record: Judged | Explored, target: str | None, path: Path | None) 
         sys.stdout.buffer.flush()
 
 
-def _finish(
-    options: ClaimsOptions,
-    json_path: Path | None,
-    run: Run,
-    folder: Path,
-    beside: Beside,
-    status: int,
-) -> int:
-    record = judged(run, beside)
-    try:
-        save_judged(folder, record)
-    except LabError as error:
-        if options.run is None:
-            raise
-        print(f"labrun: the verdicts are not saved: {error}", file=sys.stderr)  # but shown
+def _show(
+    options: ClaimsOptions, json_path: Path | None, record: Judged, run: Run, saved: Path | None
+) -> None:
     write_out(record, options.json, json_path)
     if options.json != "-":
-        print_judged(Console(), record, run, folder)
-    return status
+        print_judged(Console(), record, run, saved)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from harness.claims.language import language_summary
 from harness.claims.records import VERDICTS, Check, Explored, Judged, Judgement, Nearest
 from harness.record import Run
 
@@ -23,8 +25,9 @@ _STYLES = {
 }
 
 
-def print_judged(console: Console, record: Judged, run: Run, folder: Path) -> None:
-    """The table of claims, why some cannot be tested, and the document against itself."""
+def print_judged(console: Console, record: Judged, run: Run, saved: Path | None) -> None:
+    """The table of claims, why some cannot be tested, and the document against itself; `saved`:
+    the folder that the verdicts were written into, if they were."""
     numbers = _reasons(record.judgements)
     console.print(claims_table(record.judgements, numbers))
     console.print(
@@ -34,6 +37,7 @@ def print_judged(console: Console, record: Judged, run: Run, folder: Path) -> No
         style="dim",
         highlight=False,
     )
+    print_languages(console, record.judgements)
     if numbers:
         console.print("\nNot testable here:", style="bold", highlight=False)
     for reason, number in numbers.items():
@@ -43,7 +47,8 @@ def print_judged(console: Console, record: Judged, run: Run, folder: Path) -> No
     console.print()
     for line in _notes(record, run):
         console.print(line, highlight=False)
-    console.print(f"Saved as claims.json in {folder}", highlight=False, soft_wrap=True)
+    if saved is not None:
+        console.print(f"Saved as claims.json in {saved}", highlight=False, soft_wrap=True)
 
 
 def claims_table(judgements: list[Judgement], numbers: dict[str, int]) -> Table:
@@ -53,21 +58,36 @@ def claims_table(judgements: list[Judgement], numbers: dict[str, int]) -> Table:
     table.add_column("document", justify="right", max_width=14)
     table.add_column("here", justify="right", max_width=22)
     table.add_column("verdict", no_wrap=False, width=14)
+    marks = _languages(judgements)
     for group, members in groupby(judgements, key=lambda j: j.claim.group):
         table.add_row(Text(group, style="bold"))
         for judgement in members:
             table.add_row(
                 Padding(judgement.claim.text, (0, 0, 0, 2)),
                 judgement.document,
-                ours(judgement),
+                ours(judgement, marks),
                 verdict(judgement, numbers.get(judgement.reason)),
             )
     return table
 
 
-def ours(judgement: Judgement) -> Text:
-    """The figure, and below it the interval."""
+def _languages(judgements: Sequence[Judgement]) -> dict[str, str]:
+    """A mark for each sentence on the language of a figure."""
+    found = dict.fromkeys(j.language for j in judgements if j.language is not None)
+    return {sentence: "*" * number for number, sentence in enumerate(found, start=1)}
+
+
+def print_languages(console: Console, judgements: Sequence[Judgement]) -> None:
+    """What the marks at figures say."""
+    for sentence, mark in _languages(judgements).items():
+        console.print(f"{mark} {sentence}", style="dim", highlight=False)
+
+
+def ours(judgement: Judgement, marks: Mapping[str, str]) -> Text:
+    """The figure with the mark of its language, and below it the interval."""
     head, _, tail = judgement.ours.partition(" (" if " (" in judgement.ours else " [")
+    if judgement.language is not None:
+        head = f"{head} {marks[judgement.language]}"
     if not tail:
         return Text(head)
     opening = "(" if judgement.ours.endswith(")") else "["
@@ -117,11 +137,11 @@ def _notes(record: Judged, run: Run) -> list[str]:
         f"{len(record.judgements)} claims: {told}. Of {len(record.checks)} checks of the document "
         f"against itself {wrong} contradict it."
     ]
-    if record.departures:
-        lines.append(
-            f"Other conditions than the document's: {'; '.join(record.departures)}. The verdicts "
-            "are those under these conditions."
-        )
+    costs = language_summary(run, record.judgements)
+    if costs is not None:
+        lines.append(costs)
+    if record.remarks:
+        lines.append(f"Of this machine: {'; '.join(record.remarks)}.")
     invalid = sum(not trial.valid for trial in run.trials)
     if invalid:
         lines.append(
@@ -150,9 +170,15 @@ def print_explored(console: Console, record: Explored, folder: Path) -> None:
     console.print(table)
     console.print("\nClaims that fail as the document has it, and where they come nearest:\n")
     console.print(_nearest_table(record.nearest))
+    print_languages(console, _shown(record.nearest))
     for line in explored_notes(record):
         console.print(line, highlight=False)
     console.print(f"Saved as explore.json in {folder}", highlight=False, soft_wrap=True)
+
+
+def _shown(nearest: list[Nearest]) -> list[Judgement]:
+    """Every judgement of which a figure is in the table."""
+    return [j for found in nearest for j in (found.at_first, found.judgement) if j is not None]
 
 
 def _nearest_table(nearest: list[Nearest]) -> Table:
@@ -162,14 +188,17 @@ def _nearest_table(nearest: list[Nearest]) -> Table:
     table.add_column("at first", justify="right", max_width=10)
     table.add_column("nearest", justify="right", max_width=18)
     table.add_column("condition", max_width=16)
+    marks = _languages(_shown(nearest))
     for found in nearest:
         best = found.judgement
         if best is None:
             there, where = Text("-"), Text("no condition gave a figure", style="dim")
         else:
-            there = ours(best)
+            there = ours(best, marks)
             where = Text(f"{found.condition}: ").append_text(verdict(best, None))
         first = found.at_first.ours.split(" (")[0].split(" [")[0]
+        if found.at_first.language is not None:
+            first = f"{first} {marks[found.at_first.language]}"
         table.add_row(found.claim.text, found.at_first.document, first, there, where)
     return table
 

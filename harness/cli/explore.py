@@ -17,6 +17,7 @@ from harness.claims.explore import Condition, conditions, nearest
 from harness.claims.judge import judge_run
 from harness.claims.records import CLAIMS_SCHEMA, Beside, Explored, ExploredCondition
 from harness.claims.saved import judged, load_beside, save_explored, save_judged
+from harness.claims.scenario import check_about
 from harness.cli.claims import existing_run, json_target, make_run, measure_threads, write_out
 from harness.cli.claims_options import ClaimsOptions
 from harness.cli.claims_table import print_explored
@@ -38,6 +39,7 @@ def explore_command(options: ClaimsOptions, settings: Settings) -> int:
     tried: list[ExploredCondition] = []
     if options.run is not None:
         run, source = existing_run(options.run)
+        check_about(run)
         tried.append(_condition(f"run {run.id}", source, run, load_beside(source) or Beside()))
         planned = planned[1:]
     folder = new_folder(Path(options.out), f"{options.name}-explore")

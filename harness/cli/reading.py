@@ -47,7 +47,8 @@ def report(
 @command()
 def claims(
     run: Annotated[
-        str | None, typer.Argument(help="A run's folder to judge; without one, a run is made.")
+        str | None,
+        typer.Argument(help="A run's folder to judge (only read); without one, a run is made."),
     ] = None,
     explore: Annotated[
         bool, typer.Option("--explore", help="Search conditions under which a claim would hold.")

@@ -7,6 +7,7 @@ from functools import partial
 from harness.analysis.anatomy import Anatomy, Life, Step, dissect, notes
 from harness.charts import anatomy as drawing
 from harness.charts import style
+from harness.claims.language import language_of_steps
 from harness.report.comparison import labels
 from harness.report.model import Cell, Column, Listing, Missing, Paragraph, Section, Table
 from harness.report.source import Source
@@ -29,7 +30,8 @@ def anatomy_section(source: Source) -> Section:
         "what the document says of each step."
     )
     blocks = (Paragraph(words), drawn, _table(anatomy, labels(run)))
-    return Section("anatomy", title, (*blocks, Listing(tuple(notes(anatomy)))))
+    told = (*notes(anatomy), language_of_steps(run))
+    return Section("anatomy", title, (*blocks, Listing(told)))
 
 
 def _table(anatomy: Anatomy, names: list[str]) -> Table:

@@ -23,6 +23,7 @@ def build(source: Source) -> Report:
     if run.capacity is not None or run.crossover is not None:
         return searched_report(run, _warning(run))
     main = style.nearest_level(run)
+    judged = claims_section(run, source.beside)
     return Report(
         title=f"MetricStream lab: {run.id}",
         finding=_findings(run, main),
@@ -36,7 +37,7 @@ def build(source: Source) -> Report:
             latency.latency_section(source),
             latency.waterfall_section(source),
             capacity_section(run, source.capacity),
-            claims_section(run, source.beside),
+            *(() if judged is None else (judged,)),
             surroundings.trust_section(run),
             surroundings.environment_section(run),
             surroundings.repeat_section(run),

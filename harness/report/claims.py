@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 
-from harness.claims import judge_run
+from harness.claims import judge_about
 from harness.claims.itself import checks
+from harness.claims.language import language_summary
 from harness.claims.records import VERDICTS, Beside, Judgement
+from harness.claims.scenario import departures
 from harness.record import Run
 from harness.report.model import (
     Block,
@@ -23,13 +25,20 @@ from harness.report.model import (
 _MARKS: dict[str, Mark] = {"holds": "better", "does not hold": "worse"}
 
 
-def claims_section(run: Run, beside: Beside | None) -> Section:
-    """Every claim of the ledger with a verdict on it by this run."""
-    judgements = judge_run(run, beside=beside)
+def claims_section(run: Run, beside: Beside | None) -> Section | None:
+    """Each claim that is about this run with a verdict on it; None where the run is not one that
+    the document's claims are about."""
+    if departures(run):
+        return None
+    judgements = judge_about(run, beside)
     counts = Counter(j.verdict for j in judgements)
     told = ", ".join(f'{counts[verdict]} "{verdict}"' for verdict in VERDICTS)
+    costs = language_summary(run, judgements)
     blocks: list[Block] = [
-        Paragraph(f"{len(judgements)} claims of the design document: {told}."),
+        Paragraph(
+            f"{len(judgements)} claims of the design document: {told}."
+            + ("" if costs is None else f" {costs}")
+        ),
         Paragraph(
             "Ranges in round brackets are 95 % intervals, in square brackets the range of the "
             "rounds where these are too few."
@@ -40,8 +49,8 @@ def claims_section(run: Run, beside: Beside | None) -> Section:
         blocks.append(
             Missing(
                 "Thread costs and what else needs a measurement beside the trials "
-                "were not measured for this run. It is done by:",
-                f"labrun claims results/{run.id}",
+                "were not measured for this run. They are with a run that is made by:",
+                "labrun claims",
             )
         )
     own = checks()
@@ -62,7 +71,7 @@ def _table(judgements: list[Judgement]) -> Table:
             Cell(j.claim.text, small=j.claim.group),
             Cell(j.document),
             Cell(j.ours, small="" if j.measured else j.reason),
-            Cell(j.verdict, mark=_MARKS.get(j.verdict, "none")),
+            Cell(j.verdict, small=j.language or "", mark=_MARKS.get(j.verdict, "none")),
         )
         for j in judgements
     ]

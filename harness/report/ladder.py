@@ -6,7 +6,7 @@ from functools import partial
 
 from harness.analysis.wording import figure_interval
 from harness.charts import ladder
-from harness.claims.ledger import load_ledger
+from harness.claims.ledger import the_ledger
 from harness.record import Run
 from harness.report.comparison import labels
 from harness.report.model import Block, Cell, Column, Missing, Paragraph, Section, Table
@@ -17,7 +17,7 @@ from harness.units import number, rate, share
 def expected_success() -> dict[str, dict[float, float]]:
     """What the document expects of each backend at each level, from the ledger of claims."""
     found: dict[str, dict[float, float]] = {}
-    for claim in load_ledger():
+    for claim in the_ledger().claim:
         stated = claim.measure == "success" and claim.ratio is None
         if stated and claim.backend and claim.rps and claim.value is not None:
             found.setdefault(claim.backend, {})[float(claim.rps)] = claim.value

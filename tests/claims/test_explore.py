@@ -7,7 +7,7 @@ from claim_trials import SETTINGS, both, make_run
 
 from harness.claims.explore import AS_WRITTEN, conditions, distance, nearest
 from harness.claims.judge import judge_run
-from harness.claims.ledger import load_ledger
+from harness.claims.ledger import the_ledger
 from harness.claims.records import ExploredCondition, Figure, Nearest
 from harness.record import Run, Settings
 
@@ -39,7 +39,7 @@ def figure(value: float) -> Figure:
 
 
 def test_distance_is_a_factor_of_the_odds_for_shares() -> None:
-    claims = {claim.id: claim for claim in load_ledger()}
+    claims = {claim.id: claim for claim in the_ledger().claim}
     assert distance(claims["median-thread"], figure(2200)) == 1
     assert distance(claims["median-thread"], figure(220)) == pytest.approx(8)  # 2200 / 1.25 / 220
     assert distance(claims["created-pool"], figure(3)) == float("inf")

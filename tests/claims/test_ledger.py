@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.claims.ledger import LEDGER_FILE, load_ledger
+from harness.claims.ledger import LEDGER_FILE, load_ledger, the_ledger
 from harness.claims.measures import MEASURES
 from harness.claims.words import document_words
 from harness.errors import LabError
@@ -32,12 +32,12 @@ def test_every_section_is_a_heading_of_the_document() -> None:
     from harness.claims.itself import checks
 
     known = {" / ".join(path[1:]) for path in headings()}
-    named = {claim.section for claim in load_ledger()} | {check.section for check in checks()}
+    named = {claim.section for claim in the_ledger().claim} | {check.section for check in checks()}
     assert named <= known
 
 
 def test_ids_are_unique_and_every_measure_is_used() -> None:
-    claims = load_ledger()
+    claims = the_ledger().claim
     assert len({claim.id for claim in claims}) == len(claims)
     assert {claim.measure for claim in claims} == set(MEASURES)
 
@@ -70,12 +70,19 @@ def test_ids_are_unique_and_every_measure_is_used() -> None:
     ],
 )  # fmt: skip
 def test_the_ledger_says_what_the_document_says(name: str, words: str) -> None:
-    (claim,) = [claim for claim in load_ledger() if claim.id == name]
+    (claim,) = [claim for claim in the_ledger().claim if claim.id == name]
     assert document_words(claim) == words
 
 
 WHOLE = """schema = 1
 document = "d"
+language = "C++"
+backends = ["thread-per-request", "thread-pool"]
+free = []
+[[scenario]]
+setting = "workers"
+value = 16
+otherwise = "{} workers"
 [[claim]]
 id = "a"
 group = "g"
@@ -105,8 +112,9 @@ condition = "c"
         ('backend = "thread-pool"\n', "", "needs a backend or a ratio"),
         ("rps = 2000", 'rps = 2000\nratio = ["a", "b"]', "which needs the unit 'times'"),
         ('id = "a"', 'id = ""', "needs an id"),
+        ('setting = "workers"', 'setting = "hands"', "a run has no setting 'hands'"),
         ('unit = "us"', 'unit = "us"\nsource = "x"', "unknown field `source`"),
-        ('condition = "c"\n', 'condition = "c"\n' + WHOLE.partition("\n")[2].partition("\n")[2],
+        ('condition = "c"\n', 'condition = "c"\n' + WHOLE[WHOLE.index("[[claim]]"):],
          "claim 'a' is there twice"),
     ],
 )  # fmt: skip
@@ -115,7 +123,7 @@ def test_a_broken_ledger_is_one_clear_sentence(
 ) -> None:
     file = tmp_path / "claims.toml"
     file.write_text(WHOLE)
-    assert [claim.id for claim in load_ledger(file)] == ["a"]
+    assert [claim.id for claim in load_ledger(file).claim] == ["a"]
     assert old in WHOLE
     file.write_text(WHOLE.replace(old, new))
     with pytest.raises(LabError) as caught:

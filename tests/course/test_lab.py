@@ -13,7 +13,7 @@ import pytest
 from harness.cli.notebook import copy_course
 from harness.course.api import text
 from harness.course.checks import EXERCISES, check
-from harness.course.files import notebooks_folder
+from harness.course.files import notebooks_folder, recorded_folder
 from harness.lab import BOTH, LabError, claims, compare, load_run, reference
 
 ROOT = Path(__file__).parents[2]
@@ -69,9 +69,16 @@ def test_every_picture_is_drawn(chart: str) -> None:
 
 def test_claims_are_a_table_with_reasons() -> None:
     ledger = claims(reference())
-    assert {"claim", "document", "here", "verdict", "why"} == set(ledger.columns)
+    assert {"claim", "document", "here", "verdict", "why", "language"} == set(ledger.columns)
     assert len(ledger) > 70
     assert set(ledger["verdict"]) >= {"holds", "does not hold"}
+    steps = ledger[ledger["claim"].str.startswith("parsing HTTP")]
+    assert all("C++" in note and "Python" in note and "GIL" in note for note in steps["language"])
+
+
+def test_claims_of_a_run_that_they_are_not_about_are_one_sentence() -> None:
+    with pytest.raises(LabError, match=r"not about run .*handlers with io"):
+        claims(load_run(recorded_folder() / "waiting"))
 
 
 def test_bad_options_are_those_of_the_command_line(tmp_path: Path) -> None:

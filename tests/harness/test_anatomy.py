@@ -46,6 +46,17 @@ def test_every_step_of_both_backends_has_the_documents_figure_beside_it(
         assert sum(s.document_us or 0 for s in life.steps if s.kind == "work") == 34
 
 
+def test_steps_beside_the_documents_say_in_which_language_they_were_measured(
+    made: tuple[Path, str],
+) -> None:
+    """The document's steps are those of C++, ours those of Python (point 21)."""
+    folder, shown = made
+    for text in (shown, (folder / "report.md").read_text("utf-8")):
+        told = " ".join(text.split())
+        assert "the GIL; the document's figures are for C++." in told
+        assert "Measured in CPython 3." in told
+
+
 def test_what_no_stamp_can_tell_is_measured_apart(made: tuple[Path, str]) -> None:
     for life in saved(made[0]).lives:
         last = life.steps[-1]

@@ -106,6 +106,25 @@ def test_what_was_not_measured_is_said_with_the_command(source: Source) -> None:
     assert missing.command == "labrun capacity"
 
 
+def test_a_run_under_other_conditions_leaves_the_documents_claims_out(source: Source) -> None:
+    """Neither the page nor the Markdown judges the document by 32 workers (point 16e)."""
+    settings = msgspec.structs.replace(source.run.settings, workers=32)
+    run = msgspec.structs.replace(source.run, settings=settings)
+    report = build(Source(run, source.requests, source.timeline))
+    assert tuple(s.id for s in report.sections) == tuple(s for s in SECTIONS if s != "claims")
+    for text in (to_html(report), to_markdown(report)):
+        assert "does not hold" not in text
+        assert "352,000" not in text
+
+
+def test_an_absolute_cost_says_its_language_in_page_and_markdown(source: Source) -> None:
+    """The document's code is C++, what was measured is Python with the GIL (point 21)."""
+    report = build(source)
+    for text in (to_html(report), to_markdown(report)):
+        assert re.search(r"Measured in CPython 3\.\d+ with(out)? the GIL; the document(&#39;|')s "
+                         r"figure is for C\+\+\.", text)  # fmt: skip
+
+
 def test_markdown_says_the_same_as_the_page(source: Source) -> None:
     report = build(source)
     text = to_markdown(report)
