@@ -70,7 +70,8 @@ def _contender(level: Sequence[Comparison], names: Sequence[str]) -> str:
         who, other = contender, first.baseline
         if one_side_answers(found) == first.baseline:
             who, other = other, who
-        parts.append(f"{who} has an answer at {words.removesuffix(' response time')}, {other} none")
+        place = words.removesuffix(" response time")
+        parts.append(f"at {place} {who} still answers and {other} does not")
     return "; ".join(parts)
 
 

@@ -31,7 +31,7 @@ def draw(run: Run) -> Figure:
         trials = [t for t in run.trials if t.slot == look.slot]
         _points(success, look, [(t, t.client.success_rate) for t in trials])
         _points(p99, look, [(t, t.client.response_us.p99) for t in trials])
-        _beyond(p99, look, [t.rps for t in trials if "p99" in t.client.beyond])
+        _beyond(p99, look, [t.rps for t in trials if t.valid and "p99" in t.client.beyond])
         _points(goodput, look, [(t, t.client.achieved_rps) for t in trials])
         for axes in panels:
             _edge(axes, look, capacity.estimates[look.slot])
@@ -81,9 +81,10 @@ def _beyond(axes: Axes, look: style.Look, rates: list[float]) -> None:
     if not rates:
         return
     axes.plot(rates, [0.96] * len(rates), transform=axes.get_xaxis_transform(), linestyle="none",
-              marker=look.marker, color=look.colour, markersize=5, markerfacecolor="none",
-              label="p99 not answered (at the edge)")  # fmt: skip
-    axes.legend(loc="lower right", fontsize=8)
+              marker=look.marker, color=look.colour, markersize=5,
+              markerfacecolor="none")  # fmt: skip
+    axes.annotate("hollow, at the edge: p99 not answered", (0.01, 0.95),
+                  xycoords="axes fraction", fontsize=8, va="top")  # fmt: skip
 
 
 def _edge(axes: Axes, look: style.Look, estimate: CapacityEstimate) -> None:

@@ -140,6 +140,7 @@ def head(figure: Figure, title: str, subtitle: str) -> None:
     if _EMBEDDED.get():
         return
     wide = int(_TITLE_WIDTH * figure.get_figwidth() / 8.0)
+    title, subtitle = (text.replace(" %", "\u00a0%") for text in (title, subtitle))
     title = "\n".join(textwrap.wrap(title, wide))
     subtitle = "\n".join(textwrap.wrap(subtitle, int(wide * 1.3)))
     lines = title.count("\n") + 1, subtitle.count("\n") + 1
@@ -219,7 +220,7 @@ def claim(found: Comparison | None, what: str) -> str:
     answers = one_side_answers(found)
     if answers is not None:
         other = found.baseline if answers == found.contender else found.contender
-        return f"{answers} has an answer at {what}, {other} none"
+        return f"at {what} {answers} still answers and {other} does not"
     figure, interval = ratio_figure(found), ratio_interval(found)
     if figure is not None and figure[-1].isdigit():
         figure += "×"

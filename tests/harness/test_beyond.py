@@ -288,7 +288,7 @@ def test_the_sentence_says_who_has_no_answer() -> None:
     fine = [client_of([L.OK] * 100) for _ in range(5)]
     failing = [client_of([REJECTED] * 60 + [L.OK] * 40, 50.0) for _ in range(5)]
     sentence = said(rounds_of(fine, failing))
-    assert "thread-per-request has an answer at the median, thread-pool none" in sentence
+    assert "at the median thread-per-request still answers and thread-pool does not" in sentence
     assert "of the median" not in sentence
 
 
