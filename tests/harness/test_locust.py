@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -32,15 +31,12 @@ from harness.load.payloads import make_bodies, names
 from harness.record import OUTCOMES, Settings
 from servers import metric
 from servers.problem import Problem
+from tests.support.chromium import PATIENCE_MS, launch
 from tests.support.labrun import Labrun
 from tests.support.serving import RunningServer
 
 LOAD = Path(harness.__file__).parent / "load"
 SHORT = ("--rps", "200", "--rounds", "1", "--duration", "0.6", "--warmup", "0.2")
-CHROMIUM = next(
-    (path for name in ("chromium", "chromium-browser", "google-chrome")
-     if (path := shutil.which(name))), None,
-)  # fmt: skip
 
 
 def assert_accounted(trial: dict[str, Any]) -> None:
@@ -293,16 +289,15 @@ def page(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], str, str]]:
     process.communicate()
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: apt-get install chromium")
 def test_the_page_shows_requests_and_the_servers_own_charts(
     page: tuple[subprocess.Popen[str], str, str],
 ) -> None:
     process, server, url = page
     children = psutil.Process(process.pid).children(recursive=True)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        browser = launch(playwright)
         tab = browser.new_page()
-        tab.set_default_timeout(60_000)
+        tab.set_default_timeout(PATIENCE_MS)
         errors: list[str] = []
         tab.on("pageerror", lambda error: errors.append(str(error)))
         tab.goto(url)

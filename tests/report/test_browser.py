@@ -12,21 +12,16 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from harness.report import write_report
 from harness.report.source import Source
-from tests.support.chromium import chromium
+from tests.support.chromium import PATIENCE_MS, launch
 
-_PATIENCE_MS = 120_000  # a browser on a busy machine is slow, not wrong
 Scheme = Literal["light", "dark"]
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """One headless Chromium for all tests here."""
-    path = chromium()
     with sync_playwright() as playwright:
-        # As root, as in a container, Chromium starts only without its sandbox.
-        found = playwright.chromium.launch(
-            executable_path=path, args=["--no-sandbox"], timeout=_PATIENCE_MS
-        )
+        found = launch(playwright)
         yield found
         found.close()
 
@@ -41,7 +36,7 @@ def opened(browser: Browser, report: Path, width: int = 1200, scheme: Scheme = "
     """The report, loaded whole. Anything that it asks the network for, or that goes wrong in it,
     is in `page.complaints`."""
     page = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)
-    page.set_default_timeout(_PATIENCE_MS)
+    page.set_default_timeout(PATIENCE_MS)
     complaints: list[str] = []
     page.on("console", lambda message: complaints.append(message.text))
     page.on("pageerror", lambda error: complaints.append(str(error)))

@@ -6,7 +6,9 @@ import os
 import shutil
 
 import pytest
+from playwright.sync_api import Browser, Playwright
 
+PATIENCE_MS = 120_000  # a browser on a busy machine is slow, not wrong
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
 REQUIRED = "LAB_REQUIRE_BROWSER"
 
@@ -21,3 +23,11 @@ def chromium() -> str:
     if os.environ.get(REQUIRED) == "1":
         pytest.fail(f"{reason} ({REQUIRED}=1: no page may go unseen)")
     pytest.skip(reason)
+
+
+def launch(playwright: Playwright) -> Browser:
+    """A headless one, to be closed."""
+    # As root, as in a container, Chromium starts only without its sandbox.
+    return playwright.chromium.launch(
+        executable_path=chromium(), args=["--no-sandbox"], timeout=PATIENCE_MS
+    )
