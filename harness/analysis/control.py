@@ -13,6 +13,7 @@ from pathlib import Path
 
 import msgspec
 
+from harness.analysis.finding import slot_names
 from harness.analysis.metrics import BY_PATH, HEADLINES
 from harness.record import Comparison, Control, Environment, HeadlineControl, Run, Settings
 
@@ -150,10 +151,12 @@ def percent(share: float) -> str:
 def control_sentences(run: Run) -> list[str]:
     """For every level: what could have been seen and what is ruled out; then the false alarms."""
     found = []
+    names = slot_names(run.settings.backends)
     for rps in run.settings.rps:
-        for slot, contender in enumerate(run.settings.backends[1:], start=1):
+        for slot, contender in enumerate(names[1:], start=1):
             level = [c for c in run.comparisons if (c.rps, c.slot) == (rps, slot)]
-            found += _level(rps, contender, level)
+            if any(c.rounds for c in level):  # else the finding says why there is nothing
+                found += _level(rps, contender, level)
     if found:
         found.append(_false_alarms(run.control))
     return found

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from harness.record import CellMetric, Comparison
-from harness.units import ratio
+from harness.record import CellMetric, Client, Comparison
+from harness.units import microseconds, ratio
 
 Format = Callable[[float | None], str]
 
 NOT_ANSWERED = "not answered"
 _TIMES = ("client.response_us.", "client.service_us.", "client.connect_us.")
+
+
+def response_words(client: Client, name: str) -> str:
+    """One response time of a trial (`p50`, ...): `196 µs`, `not answered`, or `-`."""
+    if name in client.beyond:
+        return NOT_ANSWERED
+    return microseconds(getattr(client.response_us, name))
 
 
 def figure_words(figure: CellMetric | None, write: Format) -> str:

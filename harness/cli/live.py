@@ -13,6 +13,8 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.text import Text
 
+from harness.analysis.summarise import quantiles
+from harness.analysis.wording import NOT_ANSWERED, response_words
 from harness.experiment.plan import PlannedTrial, expected_s, plan_trials
 from harness.experiment.run import Watcher
 from harness.experiment.trial import Progress as TrialProgress
@@ -42,11 +44,10 @@ def make_watcher(console: Console, settings: Settings) -> Iterator[Watcher]:
 def outcome_words(trial: Trial) -> str:
     """One line on a trial that has ended."""
     client = trial.client
-    response = client.response_us
     words = (
         f"{trial.backend}, {rate(trial.rps)}, round {trial.round}: {trial.class_}, "
-        f"success {client.success_rate or 0:.1%}, "
-        f"p50 {microseconds(response.p50)}, p99 {microseconds(response.p99)}"
+        f"success {share(client.success_rate)}, "
+        f"p50 {response_words(client, 'p50')}, p99 {response_words(client, 'p99')}"
     )
     return words + (f" ({trial.invalid_reason})" if trial.invalid_reason else "")
 
@@ -136,7 +137,7 @@ class LiveView:
         lines = [
             _line("answered ok", f"{number(now.ok_per_s)}/s", trend([x.ok_per_s for x in looks])),
             _line("success", share(now.success), trend([x.success for x in looks], top=1.0)),
-            _line("p99", microseconds(now.p99_us), trend(p99s)),
+            _line("p99", now.p99_words(), trend(p99s)),
         ]
         for name, peaks in (("threads", self._threads), ("queue depth", self._queue)):
             if peaks:
@@ -156,17 +157,21 @@ class LiveView:
 
 
 def _line(name: str, value: str, bars: str) -> Text:
-    return Text(f"  {name:<12}{value:>10}  {bars}", overflow="ellipsis", no_wrap=True)
+    return Text(f"  {name:<12}{value:>12}  {bars}", overflow="ellipsis", no_wrap=True)
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
     """What the last second of a trial was like, as seen by the generator; `p99_us` of the response
-    times, None without any ok."""
+    times of all that ended, None where it lies among the failures."""
 
     ok_per_s: float
     success: float
     p99_us: float | None
+
+    def p99_words(self) -> str:
+        """`1.31 ms`, or `not answered`."""
+        return NOT_ANSWERED if self.p99_us is None else microseconds(self.p99_us)
 
 
 def look(ledger: L.Ledger, rps: float) -> Look | None:
@@ -188,22 +193,8 @@ def look(ledger: L.Ledger, rps: float) -> Look | None:
     outcomes, times_ns = code[recent] % L.DETAIL, (ended - intended)[recent]
     ok_ns = times_ns[outcomes == L.OK]
     seconds = min(latest, _RECENT_NS) / 1e9
-    p99_us = float(np.quantile(ok_ns, 0.99)) / 1e3 if len(ok_ns) else None
+    p99_us = quantiles(ok_ns / 1e3, len(outcomes) - len(ok_ns)).p99
     return Look(len(ok_ns) / seconds, len(ok_ns) / max(1, len(outcomes)), p99_us)
-
-
-def recent_times_us(ledger: L.Ledger) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    """Response times, in microseconds, of what ended ok within the last second."""
-    cursor = ledger.header[L.CURSOR]
-    if cursor == 0:
-        return np.empty(0)
-    first = max(0, cursor - 40_000)  # enough for a second at any rate that can be sent
-    code, ended, intended = (
-        np.frombuffer(ledger.column(c), dtype=np.int64)[first:cursor]
-        for c in (L.CODE, L.ENDED, L.INTENDED)
-    )
-    recent = (code % L.DETAIL == L.OK) & (ended > ended.max() - _RECENT_NS)
-    return np.asarray((ended - intended)[recent] / 1e3, dtype=np.float64)
 
 
 def trend(values: list[float], top: float | None = None) -> str:

@@ -5,19 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-import numpy as np
 from rich.console import Console, Group
 from rich.live import Live
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.text import Text
 
-from harness.cli.live import outcome_words, recent_times_us, trend
+from harness.cli.live import look, outcome_words, trend
 from harness.experiment.budget import Budget
 from harness.experiment.plan import PlannedTrial
 from harness.experiment.run import Watcher
 from harness.experiment.trial import Progress as TrialProgress
 from harness.record import Trial
-from harness.units import duration, microseconds, rate
+from harness.units import duration, rate
 
 Known = Callable[[], list[str]]  # what the search knows now, a line each
 
@@ -94,12 +93,12 @@ class LiveSearch:
         self._refresh()
 
     def progress(self, progress: TrialProgress) -> None:
-        recent = recent_times_us(progress.ledger)
+        now = look(progress.ledger, progress.planned.rps)
         words = f"{place(progress.planned)}: waiting for the first answers"
-        if len(recent):
-            p99 = float(np.quantile(recent, 0.99))
-            self._trend = [*self._trend[-9:], p99]
-            words = f"{place(progress.planned)}: {rate(len(recent))}, p99 {microseconds(p99)} "
+        if now is not None:
+            if now.p99_us is not None:
+                self._trend = [*self._trend[-9:], now.p99_us]
+            words = f"{place(progress.planned)}: {rate(now.ok_per_s)}, p99 {now.p99_words()} "
             words += trend(self._trend)
         self._current = Text(words, overflow="ellipsis", no_wrap=True)
         self._refresh()

@@ -9,12 +9,12 @@ from harness import record
 from harness.analysis.control import percent
 from harness.analysis.finding import slot_names
 from harness.analysis.wording import (
-    NOT_ANSWERED,
     figure_interval,
     figure_words,
     has_interval,
     ratio_figure,
     ratio_interval,
+    response_words,
 )
 from harness.record import CellMetric, Comparison, Run, ordered_value
 from harness.report.model import Cell, Column, Mark, Table
@@ -154,8 +154,8 @@ def trials_table(run: Run) -> Table:
     for t in run.trials:
         client = t.client
         times = [
-            Cell(NOT_ANSWERED if name in client.beyond else microseconds(time), time)
-            for name, time in (("p50", client.response_us.p50), ("p99", client.response_us.p99))
+            Cell(response_words(client, name), getattr(client.response_us, name))
+            for name in ("p50", "p99")
         ]
         rows.append(
             (
