@@ -57,6 +57,9 @@ def test_the_live_view_looks_at_the_last_second_alone() -> None:
     assert now is not None
     assert now.ok_per_s == 2.0
     assert now.success == pytest.approx(2 / 3)
+    assert now.p99_words() == "not answered"  # one of three timed out, and is slower than both
+    now = look(ledger_of([0.5, 2.2, 2.5, 3.0, -1], [timeout, ok, ok, ok, 0]), rps=1000)
+    assert now is not None
     assert now.p99_us == pytest.approx(2000.0)
 
 
