@@ -97,24 +97,41 @@ def _expand(text: str) -> bytes:
     return text.encode("latin-1")
 
 
-def converse(port: int, writes: Sequence[bytes], half_close: bool = False) -> bytes:
+def converse(
+    port: int, writes: Sequence[bytes], half_close: bool = False, interim: int = 0
+) -> bytes:
     """Send each of `writes` in a segment of its own; everything until the server closes.
+
+    `interim` answers are waited for after the first write, as a client does that expects 100. A
+    pause would not do: a server that stands still for longer finds the body there as well, and may
+    leave the 100 out (RFC 9110 10.1.1).
 
     A server that has answered may close before it was sent everything. Then what it answered
     must still arrive: a reset that destroys it makes this raise ConnectionResetError.
     """
+    raw = b""
     with connect(port) as sock:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
             for number, data in enumerate(writes):
-                if number:
+                if number == 1 and interim:
+                    raw = read_heads(sock, interim)
+                elif number:
                     time.sleep(_PAUSE_S)  # nothing tells a client that the server has read
                 sock.sendall(data)
             if half_close:
                 sock.shutdown(socket.SHUT_WR)
         except (BrokenPipeError, ConnectionResetError):
             pass
-        return read_to_end(sock)
+        return raw + read_to_end(sock)
+
+
+def read_heads(sock: socket.socket, count: int) -> bytes:
+    """What comes until `count` heads are there, or until the server closes."""
+    raw = b""
+    while raw.count(b"\r\n\r\n") < count and (data := sock.recv(65536)):
+        raw += data
+    return raw
 
 
 def read_to_end(sock: socket.socket) -> bytes:
