@@ -18,7 +18,11 @@ from servers.telemetry import Telemetry
 
 
 class Overloaded(Exception):
-    """A backend cannot take a connection now; the acceptor answers 503 at once."""
+    """A backend cannot take a connection now; the acceptor answers 503 at once.
+
+    `counter` says which limit it was: `queue_full`, `no_thread`, or a name of the backend's own,
+    under which the report counts it.
+    """
 
     def __init__(self, reason: str, counter: str) -> None:
         super().__init__(reason)
@@ -46,7 +50,8 @@ class Backend(ABC):
     def dispatch(self, connection: Connection) -> None:
         """Get `connection` to a thread that calls `handle` with it; never block.
 
-        Raises `Overloaded` when there is no thread or no room.
+        Raises `Overloaded` when there is no thread or no room. Whatever else it raises is a mistake
+        of the backend: the client gets 500, and the acceptor goes on.
         """
 
     @abstractmethod
@@ -61,6 +66,8 @@ class Backend(ABC):
 
     def handle(self, connection: Connection) -> None:
         """Take `connection` through the request path, on the calling thread."""
+        if not connection.claim():  # `dispatch` raised after all, and the acceptor has answered
+            return
         recorder = self.telemetry.lend()
         recorder.connection = connection
         try:

@@ -28,7 +28,7 @@ class Connection:
     spent waiting for a thread is not given back to a slow client.
     """
 
-    __slots__ = ("accepted_ns", "address", "deadline_ns", "sock")
+    __slots__ = ("_unclaimed", "accepted_ns", "address", "deadline_ns", "sock")
 
     def __init__(
         self, sock: socket.socket, address: str, accepted_ns: int, deadline_ns: int
@@ -37,6 +37,18 @@ class Connection:
         self.address = address
         self.accepted_ns = accepted_ns
         self.deadline_ns = deadline_ns
+        self._unclaimed = [True]
+
+    def claim(self) -> bool:
+        """Any thread: True for one caller alone, who answers this connection and counts its end.
+
+        Only a backend that hands it over and then raises has two of them. A pop is atomic, with
+        the GIL and without it.
+        """
+        try:
+            return self._unclaimed.pop()
+        except IndexError:
+            return False
 
     def receive(self) -> bytes:
         """The next bytes; b"" at the end. Raises `ClientLeft`, or `Problem` 408 at the deadline.

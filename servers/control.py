@@ -28,6 +28,7 @@ log = logging.getLogger("servers")
 # What answers a request: (method, path, body) -> (status, content type, body)
 Respond = Callable[[bytes, bytes, bytes], tuple[int, str, bytes]]
 
+_REJECTED = ("queue_full", "no_thread", "rate")
 TOKEN_VARIABLE = "LABRUN_TOKEN"
 _MAX_REQUEST_BYTES = 16 * 1024
 # The sampler sends exactly this, over one kept connection; parsing it ten times a second would
@@ -148,15 +149,17 @@ def prometheus(report: Report) -> str:
     add("accepted_total", "counter", "Connections accepted.", counters.accepted)
     for status, count in sorted(counters.answered_by_status.items()):
         add("answered_total", "counter", "Responses sent.", count, f'{{status="{status}"}}')
-    for cause in ("queue_full", "no_thread", "rate"):
+    rejected = {cause: getattr(counters, f"rejected_{cause}") for cause in _REJECTED}
+    for cause, count in (counters.rejected_by_backend | rejected).items():
         add("rejected_total", "counter", "Requests that the server said no to.",
-            getattr(counters, f"rejected_{cause}"), f'{{cause="{cause}"}}')  # fmt: skip
+            count, f'{{cause="{label(cause)}"}}')  # fmt: skip
     for name, help_text in (
         ("timed_out", "Requests that ended at the deadline without an answer."),
         ("reset", "Connections that the client closed or reset before its answer."),
         ("abandoned", "Requests given up when the server stopped or a thread was killed."),
         ("deadlines_missed", "Requests not complete in time."),
         ("handler_errors", "Handlers that raised."),
+        ("dispatch_errors", "Connections that the backend could not dispatch."),
         ("accept_errors", "Failed calls of accept."),
         ("descriptor_episodes", "Times that file descriptors ran out."),
         ("metrics_taken", "Metrics in accepted requests."),
@@ -185,6 +188,11 @@ def prometheus(report: Report) -> str:
             add("stage_microseconds", "gauge", "Time of each step of the request path.",
                 value, f'{{stage="{stage}",quantile="{quantile}"}}')  # fmt: skip
     return "\n".join(lines) + "\n"
+
+
+def label(value: str) -> str:
+    """`value` as it stands in a label of the text format."""
+    return value.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
 
 
 def encode(record: msgspec.Struct) -> bytes:

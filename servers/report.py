@@ -40,7 +40,8 @@ class Counters(msgspec.Struct, frozen=True):
 
     `held_ns` adds up, over the requests that have come to an end, the time from accept to that
     end (for an answer: sent whole), so that a difference over a window at whose edges nothing is
-    in progress, divided by the window, is the mean number of requests in the server. None: a
+    in progress, divided by the window, is the mean number of requests in the server.
+    `rejected_by_backend` are refusals by limits that a backend has names of its own for. None: a
     server of before there was this.
     """
 
@@ -60,6 +61,8 @@ class Counters(msgspec.Struct, frozen=True):
     metrics_taken: int
     clients_tracked: int
     held_ns: int | None = None
+    dispatch_errors: int | None = None
+    rejected_by_backend: dict[str, int] = {}
 
     @property
     def in_progress(self) -> int:

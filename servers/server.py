@@ -72,7 +72,8 @@ class Server:
         self._limiter = TokenBuckets(options.rate_limit_per_s)
         self._acceptor = Recorder()  # of the connections that never reach a handler
         self._accepted = 0
-        self._rejected = {"queue_full": 0, "no_thread": 0}
+        self._rejected = {"queue_full": 0, "no_thread": 0}  # and what a backend adds
+        self._dispatch_errors = 0
         self._accept_errors = 0
         self._descriptor_episodes = 0
         self._out_of_descriptors_ns = -_EPISODE_GAP_NS  # when accept failed for that last
@@ -159,8 +160,8 @@ class Server:
             self._accepted += 1
             try:
                 self.backend.dispatch(connection)
-            except Overloaded as overloaded:
-                self._reject(connection, overloaded)
+            except BaseException as error:  # whatever a backend does, the acceptor outlives it
+                self._not_dispatched(connection, error)
             if self._stopping:
                 left -= 1
 
@@ -186,12 +187,19 @@ class Server:
         time.sleep(_ACCEPT_BACKOFF_S)
         return not (self._stopping and now_ns - self._stopping_ns > self._deadline_ns)
 
-    def _reject(self, connection: Connection, overloaded: Overloaded) -> None:
-        """Say no at once, without waiting for the client: 503, half-close, hand over."""
-        self._rejected[overloaded.counter] += 1
-        problem = Problem(
-            503, f"The server is at its limit: {overloaded}.", (("Retry-After", "1"),)
-        )
+    def _not_dispatched(self, connection: Connection, error: BaseException) -> None:
+        """Say no at once, without waiting for the client: 503 or 500, half-close, hand over."""
+        handed_over = not connection.claim()  # before it raised: its answer comes from there
+        if isinstance(error, Overloaded) and not handed_over:
+            counter = str(error.counter)
+            self._rejected[counter] = self._rejected.get(counter, 0) + 1
+            problem = Problem(503, f"The server is at its limit: {error}.", (("Retry-After", "1"),))
+        else:
+            log.error("the backend could not dispatch; the client gets 500", exc_info=error)
+            self._dispatch_errors += 1
+            problem = Problem(500, "The server made a mistake; its log says more.")
+        if handed_over:
+            return
         try:
             connection.send(problem_response(problem))
         except ClientLeft:
@@ -203,7 +211,7 @@ class Server:
             self._acceptor.timed_out += 1
             connection.sock.close()
         else:
-            self._acceptor.answered(503, connection)
+            self._acceptor.answered(problem.status, connection)
             self._housekeeper.linger(connection.sock)
 
     def _drain(self) -> int:
@@ -226,9 +234,10 @@ class Server:
         """End what a drain left over, and give its threads a moment to notice and count it."""
         self._path.cut_off = True
         for connection in self.backend.abandon():
-            self._acceptor.ended(connection)
-            self._acceptor.abandoned += 1
-            connection.sock.close()
+            if connection.claim():
+                self._acceptor.ended(connection)
+                self._acceptor.abandoned += 1
+                connection.sock.close()
         end_s = time.monotonic() + _CUT_OFF_S
         while self._counters().in_progress > 0 and time.monotonic() < end_s:
             for connection in self.telemetry.in_progress():
@@ -338,6 +347,7 @@ class Server:
         # Accepted is read last: a request that ends meanwhile is then never counted as ended
         # without having been accepted.
         recorders = [self._acceptor, *self.telemetry.recorders()]
+        rejected = self._rejected.copy()
         by_status: dict[str, int] = {}
         for recorder in recorders:
             for status, count in list(recorder.statuses.items()):
@@ -345,8 +355,9 @@ class Server:
         return Counters(
             answered=sum(by_status.values()),
             answered_by_status=by_status,
-            rejected_queue_full=self._rejected["queue_full"],
-            rejected_no_thread=self._rejected["no_thread"],
+            rejected_queue_full=rejected.pop("queue_full"),
+            rejected_no_thread=rejected.pop("no_thread"),
+            rejected_by_backend=rejected,
             rejected_rate=by_status.get("429", 0),
             timed_out=sum(r.timed_out for r in recorders),
             reset=sum(r.reset for r in recorders),
@@ -356,6 +367,7 @@ class Server:
             accept_errors=self._accept_errors,
             descriptor_episodes=self._descriptor_episodes,
             metrics_taken=sum(r.metrics for r in recorders),
+            dispatch_errors=self._dispatch_errors,
             held_ns=sum(r.held_ns for r in recorders),
             clients_tracked=len(self._limiter),
             accepted=self._accepted,

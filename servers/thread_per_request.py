@@ -49,7 +49,7 @@ class ThreadPerRequest(Backend):
         try:
             # Not threading.Thread: that one waits until the new thread has begun to run.
             _thread.start_new_thread(self._run, (connection,))
-        except RuntimeError as error:
+        except (RuntimeError, MemoryError) as error:
             self._live.discard(connection)
             raise Overloaded("no thread can be started", "no_thread") from error
         self._created += 1

@@ -1,6 +1,7 @@
 """Backends that go wrong on purpose, named as `faulty:Pool` and `faulty:Threads`.
 
-`FAULT` in the environment says how the handlers of the first `FAULTS` requests go wrong.
+`FAULT` in the environment says how the handlers of the first `FAULTS` requests go wrong, and
+`DISPATCH` likewise for the acceptor.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import os
 import threading
 from collections.abc import Callable
 
-from servers.backend import Backend
+from servers.backend import Backend, Overloaded
 from servers.connection import Connection
 from servers.options import ServerOptions
 from servers.request_path import RequestPath
@@ -68,6 +69,32 @@ class _Faulty(Backend):
 class Pool(_Faulty, ThreadPoolBackend):
     """A pool whose handlers go wrong."""
 
+    def dispatch(self, connection: Connection) -> None:
+        stumble(connection, super().dispatch)
+
 
 class Threads(_Faulty, ThreadPerRequest):
     """Thread per request, with handlers that go wrong."""
+
+    def dispatch(self, connection: Connection) -> None:
+        stumble(connection, super().dispatch)
+
+
+DISPATCHED = itertools.count()
+
+
+def stumble(connection: Connection, dispatch: Callable[[Connection], None]) -> None:
+    """Dispatch as DISPATCH in the environment says, for the first FAULTS connections."""
+    fault, faults = os.environ.get("DISPATCH", ""), int(os.environ.get("FAULTS", "1"))
+    if not fault or next(DISPATCHED) >= faults:
+        dispatch(connection)
+        return
+    if fault == "late":
+        dispatch(connection)
+    if fault == "exit":
+        raise SystemExit(3)
+    if fault == "own counter":
+        raise Overloaded('all of them are "out"', 'out\\"\n')
+    if fault == "no counter":
+        raise Overloaded("there is none", None)  # type: ignore[arg-type]
+    raise KeyError(WHAT_A_CLIENT_SENT)
