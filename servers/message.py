@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from email.utils import formatdate
 from http import HTTPStatus
@@ -13,7 +14,7 @@ from servers.problem import Problem
 
 MAX_HEADER_BYTES = 16 * KIB
 MAX_BODY_BYTES = 1 * MIB
-MAX_CLIENT_ID_BYTES = 128  # bounds the memory of the table of clients
+MAX_CLIENT_ID_BYTES = 128  # longer ones are hashed, which bounds the memory of the table of clients
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _HEADERS_READ = frozenset(
@@ -40,6 +41,7 @@ class Message:
         "_hosts",
         "_is_1_1",
         "_length",
+        "_other_coding",
         "body",
         "client_id",
         "complete",
@@ -63,6 +65,7 @@ class Message:
         self._hosts = 0
         self._length = 0
         self._chunked = False
+        self._other_coding = False
         self._body_parser: httptools.HttpRequestParser | None = None
         self._head: bytes | None = b""
 
@@ -121,9 +124,13 @@ class Message:
         start = 0
         while head.startswith(b"\r\n", start):  # llhttp skips empty lines before a request
             start += 2
+        if head[start : start + 1] in (b"\r", b"\n") and head[start:] != b"\r":
+            raise Problem(400, "This is not HTTP/1.1: a line ends with CRLF, an empty one too.")
         line_end = head.find(b"\r\n", start)
         if line_end >= 0:
-            if not head.endswith(_HTTP_VERSIONS, start, line_end):
+            # A bare LF ends the line of HTTP/0.9 to the parser, and whatever follows is a header.
+            lf = head.find(b"\n", start)
+            if lf <= line_end or not head.endswith(_HTTP_VERSIONS, start, line_end):
                 raise Problem(400, "This is not HTTP/1.1: the request line must end with HTTP/1.1.")
             # Taken from here: the parser may have gone on to a pipelined request.
             self._is_1_1 = head.endswith(b"1", start, line_end)
@@ -136,6 +143,10 @@ class Message:
     def _check_request(self) -> None:
         if self._length > MAX_BODY_BYTES or len(self.body) > MAX_BODY_BYTES:
             raise Problem(413, f"The body is over {MAX_BODY_BYTES} bytes.")
+        # RFC 9112 6.1: what this server cannot undo, and what HTTP/1.0 does not know. Where such a body
+        # ends is for guessing, which is what request smuggling lives on.
+        if self._other_coding or (self._chunked and not self._is_1_1):
+            raise Problem(400, "The only transfer coding here is chunked, in HTTP/1.1.")
         if self._hosts != 1 and (self._hosts or self._is_1_1):
             raise Problem(400, f"A request has one Host header; this one has {self._hosts}.")
 
@@ -158,9 +169,10 @@ class Message:
         elif name == b"content-length":
             self._length = int(value) if len(value) < 20 else MAX_BODY_BYTES + 1
         elif name == b"x-client-id":
-            self.client_id = value[:MAX_CLIENT_ID_BYTES].decode("latin-1")
+            self.client_id = client_key(value)
         elif name == b"transfer-encoding":
-            self._chunked = True  # the parser has refused every other coding
+            self._chunked = True
+            self._other_coding |= value.strip().lower() != b"chunked"
         else:
             # RFC 9110 10.1.1: to be ignored in HTTP/1.0, where nobody knows of interim responses.
             self.expects_continue = self._is_1_1 and value.strip().lower() == b"100-continue"
@@ -182,6 +194,17 @@ class Message:
     def on_message_complete(self) -> None:
         self.complete = True
         self._body_parser = None
+
+
+def client_key(client_id: bytes) -> str:
+    """What a client is called that names itself; no address looks like it, and no two names share it.
+
+    Empty for an empty name, which names nobody. A long one is known by its hash, so that the table
+    of clients stays within its memory.
+    """
+    if len(client_id) <= MAX_CLIENT_ID_BYTES:
+        return f"id:{client_id.decode('latin-1')}" if client_id else ""
+    return f"hash:{hashlib.blake2b(client_id, digest_size=32).hexdigest()}"
 
 
 def response(

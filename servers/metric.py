@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import sys
 from typing import Annotated, Any
 
 import msgspec
@@ -15,8 +17,16 @@ MAX_NESTING = 16
 _SQUARE = bytes.maketrans(b"{}", b"[]")
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _CONTAINERS = frozenset((dict, list))
+_BEYOND_DOUBLES = msgspec.json.Decoder(float_hook=float)
+# An integer that the decoder does not take for its length, outside strings.
+_LONG_INTEGER = re.compile(
+    rb'(?P<string>"(?:[^"\\]|\\.)*")|(?<![0-9.+])(?<![eE])(?<![eE]-)[1-9][0-9]{4000,}(?![0-9.eE])',
+    re.DOTALL,
+)
 
 Name = Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z_][A-Za-z0-9_.:/-]{0,199}\Z")]
+# JSON has numbers beyond a double, which become infinite. NaN is within no bounds either.
+Finite = Annotated[float, msgspec.Meta(ge=-sys.float_info.max, le=sys.float_info.max)]
 Tags = Annotated[dict[str, str], msgspec.Meta(max_length=32)]
 
 
@@ -24,8 +34,8 @@ class Metric(msgspec.Struct, frozen=True):
     """One measurement. `timestamp` is in Unix seconds."""
 
     name: Name
-    value: float
-    timestamp: float | None = None
+    value: Finite
+    timestamp: Finite | None = None
     tags: Tags | None = None
 
 
@@ -38,15 +48,33 @@ def decode(body: bytes | bytearray) -> Any:
         raise Problem(400, f"The body is nested over {MAX_NESTING} deep, or lacks a bracket.")
     try:
         value = msgspec.json.decode(body)
-    except UnicodeDecodeError as error:
-        raise Problem(400, "The body is not UTF-8.") from error
-    except msgspec.MsgspecError as error:
-        raise Problem(400, f"The body is not JSON that can be read: {error}.") from error
+    except msgspec.ValidationError:  # a number beyond a double: JSON all the same
+        value = _decode_beyond_doubles(body)
+    except (UnicodeDecodeError, msgspec.MsgspecError) as error:
+        raise _not_json(error) from error
     # The decoder keeps the last of two equal keys. Each key has its colon, so one is missing then.
     keys = _count_keys(value)
     if body.count(b":") != keys and _outside_strings(body).count(b":") != keys:
         raise Problem(400, "The body has an object with a key twice.")
     return value
+
+
+def _decode_beyond_doubles(body: bytes | bytearray) -> Any:
+    """The same, slower, where numbers beyond a double are infinite."""
+    try:
+        return _BEYOND_DOUBLES.decode(_LONG_INTEGER.sub(_as_infinite, body))
+    except (UnicodeDecodeError, msgspec.MsgspecError) as error:
+        raise _not_json(error) from error
+
+
+def _as_infinite(found: re.Match[bytes]) -> bytes:
+    return found["string"] or b"1e999"
+
+
+def _not_json(error: Exception) -> Problem:
+    if isinstance(error, UnicodeDecodeError):
+        return Problem(400, "The body is not UTF-8.")
+    return Problem(400, f"The body is not JSON that can be read: {error}.")
 
 
 def _is_deep(body: bytes | bytearray) -> bool:

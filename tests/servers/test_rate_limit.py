@@ -1,11 +1,13 @@
-"""Token buckets, by a clock of our own."""
+"""Token buckets, by a clock of our own, and whose they are."""
 
 from __future__ import annotations
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from serving import RunningServer, StartServer, exchange
 
+from servers.message import MAX_CLIENT_ID_BYTES, client_key
 from servers.rate_limit import MAX_CLIENTS, TokenBuckets
 
 
@@ -67,3 +69,46 @@ def test_never_more_than_a_burst_and_the_rate_since(rate: int, gaps_ns: list[int
         admitted += buckets.wait_s("a") == 0.0
         elapsed_s = (clock.now_ns - began_ns) / 1e9
         assert admitted <= rate + rate * elapsed_s + 1e-6
+
+
+def exhaust(server: RunningServer, client: bytes) -> None:
+    """Send as `client` until it is over its rate of one a second."""
+    while exchange(server.port, request(client)).status != 429:
+        pass  # a machine that stands still gives it a token back
+
+
+def request(client: bytes) -> bytes:
+    header = b"X-Client-Id: " + client + b"\r\n" if client else b""
+    body = b'{"name":"a","value":1}'
+    return b"POST /metrics HTTP/1.1\r\nHost: a\r\n%bContent-Length: 22\r\n\r\n%b" % (header, body)
+
+
+LONG = b"x" * MAX_CLIENT_ID_BYTES
+
+
+@pytest.mark.parametrize(
+    ("greedy", "modest"),
+    [
+        pytest.param(b"127.0.0.1", b"", id="a name like an address"),
+        pytest.param(b"", b"127.0.0.1", id="an address like a name"),
+        pytest.param(LONG + b"1", LONG + b"2", id="long names that begin alike"),
+        pytest.param(LONG, LONG + b"2", id="a long name that begins with another"),
+        pytest.param(LONG + b"1", client_key(LONG + b"1").encode(), id="a name like a hash"),
+        pytest.param(b"\xc3\xa9", "\u00e9".encode("latin-1"), id="names that are not ASCII"),
+    ],
+)
+def test_no_two_clients_share_a_bucket(
+    greedy: bytes, modest: bytes, backend: str, start_server: StartServer
+) -> None:
+    """Point 24 of "no figure that flatters": names collided with addresses and with each other."""
+    server = start_server(backend, "--rate-limit=1")
+    exhaust(server, greedy)
+    assert exchange(server.port, request(modest)).status == 202
+    assert server.reconciled().clients_tracked == 2
+
+
+def test_an_empty_name_names_nobody(backend: str, start_server: StartServer) -> None:
+    server = start_server(backend, "--rate-limit=1")
+    exhaust(server, b"")
+    assert exchange(server.port, request(b" ")).status in (429, 202)
+    assert server.reconciled().clients_tracked == 1
