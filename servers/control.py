@@ -6,13 +6,14 @@ POST /window    begin a measured window: forget peaks and stage times; answers w
 POST /restart   end, drained, and start afresh on the same ports; only with --allow-restart
 GET  /metrics   Prometheus text format
 
-On loopback everybody on the machine may ask. Beyond it a token is needed with each request:
-`Authorization: Bearer` and what LABRUN_TOKEN was in the server's environment.
+On loopback everybody on the machine may ask, but no page of a browser (`servers.access`): what
+changes something needs `X-Lab-Control: 1`, and so does /sample, which begins a new step. Beyond
+loopback a token is needed with each request: `Authorization: Bearer` and what LABRUN_TOKEN was in
+the server's environment.
 """
 
 from __future__ import annotations
 
-import hmac
 import logging
 import socket
 from collections.abc import Callable
@@ -21,6 +22,8 @@ from http import HTTPStatus
 import httptools
 import msgspec
 
+from servers.access import Access
+from servers.problem import PROBLEM_TYPE, Problem
 from servers.report import Report
 
 log = logging.getLogger("servers")
@@ -29,32 +32,32 @@ log = logging.getLogger("servers")
 Respond = Callable[[bytes, bytes, bytes], tuple[int, str, bytes]]
 
 _REJECTED = ("queue_full", "no_thread", "rate")
-TOKEN_VARIABLE = "LABRUN_TOKEN"
 _MAX_REQUEST_BYTES = 16 * 1024
 # The sampler sends exactly this, over one kept connection; parsing it ten times a second would
-# cost the server more than answering it.
+# cost the server more than answering it. No browser can: it would add headers. Unchanged since the
+# first version, so that servers of older commits cost as little.
 SAMPLE_REQUEST = b"GET /sample HTTP/1.1\r\nHost: control\r\n\r\n"
 
 
 class ControlConnection:
     """One kept connection to the control port. Housekeeping thread only.
 
-    `token` is what a client must show, or None when it need not; `trusted` is whether it has been
-    answered, so that who only connects cannot keep others out.
+    `access` says who is answered; `trusted` is whether this one has been, so that who only connects
+    cannot keep others out.
     """
 
-    def __init__(self, sock: socket.socket, respond: Respond, token: bytes | None) -> None:
+    def __init__(self, sock: socket.socket, respond: Respond, access: Access) -> None:
         self.trusted = False
         self._sock = sock
         self._respond = respond
-        self._token = token
+        self._access = access
         self._begin()
 
     def _begin(self) -> None:
         """Ready for the next request."""
         self._url = b""
         self._body = b""
-        self._shown_token = b""
+        self._headers: list[tuple[bytes, bytes]] = []
         self._received = 0
         self._complete = False
         self._keep = False
@@ -68,7 +71,7 @@ class ControlConnection:
             return True
         except OSError:
             return False
-        if data == SAMPLE_REQUEST and self._received == 0 and self._token is None:
+        if data == SAMPLE_REQUEST and self._received == 0 and self._access.token is None:
             return self._answer(b"GET", b"/sample", b"", keep=True)
         self._received += len(data)
         if not data or self._received > _MAX_REQUEST_BYTES:
@@ -82,10 +85,11 @@ class ControlConnection:
         keep = self._keep
         method, path = self._parser.get_method(), self._url.partition(b"?")[0]
         sent = self._body
-        # Compared in constant time: how long it takes does not tell how much of it was right.
-        if self._token is not None and not hmac.compare_digest(self._shown_token, self._token):
-            body = f"this needs the token of {TOKEN_VARIABLE}\n".encode()
-            self._send(401, "text/plain", body, False, "WWW-Authenticate: Bearer\r\n")
+        try:
+            self._access.check(method, path, self._headers, self._sock.getsockname()[0])
+        except Problem as problem:
+            lines = "".join(f"{name}: {value}\r\n" for name, value in problem.headers)
+            self._send(problem.status, PROBLEM_TYPE, problem.body(), False, lines)
             return False
         self._begin()
         return self._answer(method, path, sent, keep)
@@ -118,9 +122,7 @@ class ControlConnection:
         return True
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if name.lower() == b"authorization":
-            scheme, _, token = value.partition(b" ")
-            self._shown_token = token.strip() if scheme.lower() == b"bearer" else b""
+        self._headers.append((name.lower(), value))
 
     def on_url(self, url: bytes) -> None:
         self._url += url

@@ -16,6 +16,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 
+from servers.access import Access
 from servers.control import ControlConnection, Respond
 
 log = logging.getLogger("servers")
@@ -46,12 +47,12 @@ class Housekeeper:
         self,
         control: socket.socket,
         respond: Respond,
-        token: bytes | None = None,
+        access: Access,
         on_parent_gone: Callable[[], None] | None = None,
     ) -> None:
         self._control = control
         self._respond = respond
-        self._token = token
+        self._access = access
         self._on_parent_gone = on_parent_gone
         self._selector = selectors.EpollSelector()
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
@@ -170,7 +171,7 @@ class Housekeeper:
             sock.close()
             return
         sock.setblocking(False)
-        self._connections[sock] = ControlConnection(sock, self._respond, self._token)
+        self._connections[sock] = ControlConnection(sock, self._respond, self._access)
         self._selector.register(sock, selectors.EVENT_READ, lambda: self._serve_control(sock))
 
     def _accept_again(self) -> None:

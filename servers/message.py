@@ -10,7 +10,7 @@ from http import HTTPStatus
 import httptools
 
 from servers.options import KIB, MIB
-from servers.problem import Problem
+from servers.problem import PROBLEM_TYPE, Problem
 
 MAX_HEADER_BYTES = 16 * KIB
 MAX_BODY_BYTES = 1 * MIB
@@ -143,8 +143,8 @@ class Message:
     def _check_request(self) -> None:
         if self._length > MAX_BODY_BYTES or len(self.body) > MAX_BODY_BYTES:
             raise Problem(413, f"The body is over {MAX_BODY_BYTES} bytes.")
-        # RFC 9112 6.1: what this server cannot undo, and what HTTP/1.0 does not know. Where such a body
-        # ends is for guessing, which is what request smuggling lives on.
+        # RFC 9112 6.1: what this server cannot undo, and what HTTP/1.0 does not know. Where such a
+        # body ends is for guessing, which is what request smuggling lives on.
         if self._other_coding or (self._chunked and not self._is_1_1):
             raise Problem(400, "The only transfer coding here is chunked, in HTTP/1.1.")
         if self._hosts != 1 and (self._hosts or self._is_1_1):
@@ -197,7 +197,7 @@ class Message:
 
 
 def client_key(client_id: bytes) -> str:
-    """What a client is called that names itself; no address looks like it, and no two names share it.
+    """What a client that names itself is called: like no address, and like no other name.
 
     Empty for an empty name, which names nobody. A long one is known by its hash, so that the table
     of clients stays within its memory.
@@ -227,7 +227,7 @@ def response(
 
 def problem_response(problem: Problem) -> bytes:
     """The bytes of an error response."""
-    return response(problem.status, problem.body(), "application/problem+json", problem.headers)
+    return response(problem.status, problem.body(), PROBLEM_TYPE, problem.headers)
 
 
 def without_body(answer: bytes) -> bytes:

@@ -6,6 +6,8 @@ from http import HTTPStatus
 
 import msgspec
 
+PROBLEM_TYPE = "application/problem+json"
+
 
 class Problem(Exception):
     """A request that gets an error response.

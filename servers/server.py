@@ -14,9 +14,10 @@ import threading
 import time
 from types import FrameType
 
+from servers.access import TOKEN_VARIABLE, Access
 from servers.backend import Backend, Overloaded
 from servers.connection import AnswerTimedOut, ClientLeft, Connection
-from servers.control import TOKEN_VARIABLE, encode, prometheus
+from servers.control import encode, prometheus
 from servers.housekeeper import Housekeeper
 from servers.message import problem_response
 from servers.options import ServerOptions
@@ -92,7 +93,7 @@ class Server:
         self._housekeeper = Housekeeper(
             self.control,
             self._respond,
-            self._needed_token(),
+            Access(self.control.getsockname()[1], options.control_host, self._needed_token()),
             self._parent_gone if options.exit_with_parent else None,
         )
         self._path = RequestPath(

@@ -10,7 +10,7 @@ from typing import Self
 
 import msgspec
 
-from servers.control import TOKEN_VARIABLE
+from servers.access import CONTROL_HEADER, TOKEN_VARIABLE
 from servers.report import Report
 from servers.restart import Restart
 
@@ -40,7 +40,8 @@ class ControlClient:
     ) -> None:
         self._connection = http.client.HTTPConnection(host, port, timeout=timeout_s)
         self._where = f"{host}:{port}"
-        self._headers = token_header() if elsewhere else {}
+        # What no page of a browser can send. A server of an older commit does not look at it.
+        self._headers = {CONTROL_HEADER: "1"} | (token_header() if elsewhere else {})
 
     def __enter__(self) -> Self:
         return self
@@ -114,4 +115,14 @@ class ControlClient:
                 f"the control port {self._where} refused the token; set {TOKEN_VARIABLE} to what "
                 "it was in the server's environment"
             )
+        if found[0] == 421:
+            raise ControlLost(f"the control port {self._where} says: {_detail(found[1])}")
         return found
+
+
+def _detail(body: bytes) -> str:
+    """The sentence of a problem document."""
+    try:
+        return str(msgspec.json.decode(body, type=dict[str, object])["detail"])
+    except (msgspec.MsgspecError, KeyError):
+        return body.decode("utf-8", "replace").strip()

@@ -22,6 +22,7 @@ import psutil
 
 from harness.observe.control import token_header
 from harness.observe.kernel import time_wait_sockets
+from servers.access import CONTROL_HEADER
 from servers.control import SAMPLE_REQUEST
 from servers.report import Sample
 
@@ -43,9 +44,11 @@ class LightReports:
 
     def __init__(self, host: str, port: int, elsewhere: bool) -> None:
         self._sock = socket.create_connection((host, port), timeout=2.0)
-        headers = token_header() if elsewhere else {}
-        shown = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-        self._request = SAMPLE_REQUEST.replace(b"\r\n\r\n", f"\r\n{shown}\r\n".encode())
+        self._request = SAMPLE_REQUEST
+        if elsewhere and token_header():  # which only a request that is read as HTTP can show
+            headers = {"Host": f"{host}:{port}", CONTROL_HEADER: "1"} | token_header()
+            lines = [f"{name}: {value}\r\n" for name, value in headers.items()]
+            self._request = f"GET /sample HTTP/1.1\r\n{''.join(lines)}\r\n".encode()
 
     def ask(self) -> Sample:
         """One report. Raises OSError when the server is gone."""

@@ -13,7 +13,7 @@ from serving import RunningServer, StartServer, connect, exchange, metric_reques
 
 SPARE = 10
 WATCHED_S = 1.0
-ASK = b"GET /sample HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n"
+ASK = b"GET /report HTTP/1.1\r\nConnection: close\r\n\r\n"
 MOST_CPU = 0.25  # of one CPU, while there are no descriptors; a spin would take all of it
 
 

@@ -19,6 +19,7 @@ from serving import (
 )
 
 from harness.observe.control import ControlClient, RestartNotAllowed
+from servers.access import CONTROL_HEADER
 from servers.report import Report
 from servers.restart import Restart
 
@@ -111,7 +112,7 @@ def test_what_may_not_be_asked_for_is_refused_and_the_server_lives_on(
         ask_restart(server, order)
     assert server.report().pid == pid
     connection = http.client.HTTPConnection("127.0.0.1", server.control_port, timeout=PATIENCE_S)
-    connection.request("POST", "/restart", b'{"backend": 1}')
+    connection.request("POST", "/restart", b'{"backend": 1}', {CONTROL_HEADER: "1"})
     answer = connection.getresponse()
     assert (answer.status, b"takes a backend" in answer.read()) == (400, True)
     connection.close()

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import msgspec
 
+from servers.access import CONTROL_HEADER
 from servers.report import Counters, Report, Sample
 
 PLUGINS = Path(__file__).parent.parent / "servers" / "plugins"
@@ -46,7 +47,9 @@ class RunningServer:
         limits: dict[int, int] | None = None,
         token: str | None = None,
     ) -> None:
-        self._headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+        self._headers = {CONTROL_HEADER: "1"}
+        if token is not None:
+            self._headers["Authorization"] = f"Bearer {token}"
         self._log = tempfile.TemporaryFile()
         path = [str(PLUGINS), *filter(None, [os.environ.get("PYTHONPATH")])]
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(path)} | (env or {})
