@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import sys
 import time
 from dataclasses import dataclass
 from types import TracebackType
@@ -19,7 +20,7 @@ from servers.restart import Restart
 _CONNECT_S = 5.0
 _RESTART_S = 30.0
 _LOOK_S = 0.1
-# What a report says of a server's settings, and the name that the lab's settings have for it.
+# What a report says of a server's settings, by the names that the lab's settings have too.
 _SETTINGS = (
     "workers",
     "queue_size",
@@ -29,7 +30,11 @@ _SETTINGS = (
     "workload",
     "lock_stacks",
     "max_threads",
+    "switch_interval_s",
 )
+_OPTIONS = {"stack_size_bytes": "--stack-size", "rate_limit_per_s": "--rate-limit",
+            "switch_interval_s": "--switch-interval"}  # fmt: skip
+_SWITCH_INTERVAL_STEP_S = 1e-6  # what Python rounds it to
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,23 +88,60 @@ def examine_target(settings: Settings) -> None:
     if not fresh:
         for backend in settings.backends:
             _must_be(report, backend, settings)
+            _must_have(report, _asked_for(settings), settings.target, fresh=False)
 
 
 def _must_be(report: Report, backend: str, settings: Settings) -> None:
-    """Raise `LabError` unless the server that runs is what was asked for."""
+    """Raise `LabError` unless the server that runs is of the backend that was asked for."""
     if report.backend != backend:
         raise LabError(
             f"the server at {settings.target} runs {report.backend} and lets nobody replace it by "
             f"{backend}; take --backends {report.backend}, or start it with --allow-restart"
         )
-    for name in _SETTINGS:
-        wanted, there = getattr(settings, name), report.settings.get(name)
-        if (wanted or None) != (there or None):
-            option = "--" + name.removesuffix("_bytes").removesuffix("_per_s").replace("_", "-")
-            raise LabError(
-                f"the server at {settings.target} has {option} {there} and the run asks for "
-                f"{wanted}; ask for what it has, or start it with --allow-restart"
-            )
+
+
+def _asked_for(settings: Settings, planned: PlannedTrial | None = None) -> dict[str, object]:
+    """What a server of this run, or of this trial, is to have."""
+    asked: dict[str, object] = {name: getattr(settings, name) for name in _SETTINGS}
+    asked["switch_interval_s"] = _switch_interval_s(settings)
+    for name in ("workers", "workload"):
+        own = getattr(planned, name, None)
+        if own is not None:
+            asked[name] = own
+    return asked
+
+
+def _switch_interval_s(settings: Settings) -> float:
+    """Python's own, unless the run asks for another: not what the other machine happens to have."""
+    if settings.switch_interval_s is None:
+        return sys.getswitchinterval()
+    return settings.switch_interval_s
+
+
+def _must_have(report: Report, asked: dict[str, object], target: str | None, fresh: bool) -> None:
+    """Raise `LabError` where a server has another setting than the record would say."""
+    for name, wanted in asked.items():
+        there = report.settings.get(name)
+        if _same(wanted, there):
+            continue
+        option = _OPTIONS.get(name, "--" + name.replace("_", "-"))
+        raise LabError(
+            f"the server at {target} has {option} {_plain(there)} and the run asks for "
+            f"{_plain(wanted)}; ask for what it has, or start it "
+            + ("without that" if fresh else "with --allow-restart")
+        )
+
+
+def _same(wanted: object, there: object) -> bool:
+    if isinstance(wanted, float) and isinstance(there, float):
+        return abs(wanted - there) <= _SWITCH_INTERVAL_STEP_S
+    return (wanted or None) == (there or None)
+
+
+def _plain(value: object) -> str:
+    if value is None:
+        return "none"
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 class RemoteServer:
@@ -108,10 +150,13 @@ class RemoteServer:
     def __init__(self, planned: PlannedTrial, settings: Settings, arguments: list[str]) -> None:
         target, control = target_of(settings)
         self._control = control
+        order = arguments[1:]
+        if settings.switch_interval_s is None:  # else it is among them
+            order = [*order, f"--switch-interval={_switch_interval_s(settings)}"]
         try:
             with _ask(control) as client:
                 before = client.report()
-                self.fresh = _replace(client, Restart(planned.backend, arguments[1:]))
+                self.fresh = _replace(client, Restart(planned.backend, order))
             report = self._successor(before.pid) if self.fresh else before
         except ControlLost as error:
             raise LabError(str(error)) from error
@@ -120,6 +165,7 @@ class RemoteServer:
                 f"the server at {settings.target} did not start as {planned.backend} (it runs "
                 f"{report.backend}); its log says why"
             )
+        _must_have(report, _asked_for(settings, planned), settings.target, self.fresh)
         self.ready = ServerReady(
             report.backend, report.pid, target.host, target.port, control.port, control.host
         )
