@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 
 from harness.analysis.metrics import METRICS, Metric
 from harness.errors import LabError
 from harness.record import CellMetric, Environment, Run, Settings
 from harness.regression.comparability import machine_difference, settings_difference
-from harness.regression.steps import Step, find_steps
+from harness.regression.steps import Step, find_changes, least_runs
 
 HEADLINE = tuple(metric for metric in METRICS if metric.headline)
 
@@ -35,7 +36,7 @@ class Series:
     """One figure over the runs. `reference`: a ratio of `backend` over it, from the same rounds.
 
     Steps of an absolute figure are looked for within one machine only; a ratio's, across all.
-    `Step.index` counts the points of this series.
+    `Step.index` counts the points of this series. `drifts`: it changes, and at no single place.
     """
 
     backend: str
@@ -43,7 +44,14 @@ class Series:
     rps: float
     metric: Metric
     points: tuple[Point, ...]
-    steps: tuple[Step, ...]
+    steps: tuple[Step, ...] = ()
+    drifts: bool = False
+
+    @property
+    def title(self) -> str:
+        """`CPU per request of thread-pool over thread-per-request at 2,000 RPS`."""
+        over = f" over {self.reference}" if self.reference else ""
+        return f"{self.metric.title} of {self.backend}{over} at {self.rps:,.0f} RPS"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +71,10 @@ def tell_steps(history: History) -> list[str]:
     for series in history.series:
         for step in series.steps:
             point = series.points[step.index]
-            over = f" over {series.reference}" if series.reference else ""
             size = f"to {step.ratio:.2f}×" if step.before else "from 0"
             told.append(
-                f"{series.metric.title} of {series.backend}{over} at {series.rps:,.0f} RPS "
-                f"stepped {size} with {point.commit} ({point.run}, p = {step.p_value:.2g})"
+                f"{series.title} stepped {size} with {point.commit} "
+                f"({point.run}, p = {step.p_value:.2g})"
             )
     return told
 
@@ -92,16 +99,25 @@ def build_history(found: Sequence[tuple[Path, Run]], left_out: Sequence[str] = (
             f"{len(whole) - len(runs)} runs with other settings are left out, the first "
             f"{other.id}: {told}"
         )
+    machines = _machines([run.environment for run in runs])
+    starts = [place for place, _ in machines]
+    series, least = _with_changes(_all_series(runs, starts))
     if len(runs) == 1:
         notes.append("one run is no history: make more to see a change")
-    elif len(runs) < 10:
-        notes.append(f"{len(runs)} runs are too few to tell a step from chance (it takes 10)")
-    machines = _machines([run.environment for run in runs])
+    elif len(runs) < least:
+        notes.append(
+            f"{len(runs)} runs are too few to tell a step from chance among {len(series)} series "
+            f"(it takes {least})"
+        )
+    drifting = [s for s in series if s.drifts]
+    if drifting:
+        many = f"{len(drifting)} series drift" if len(drifting) > 1 else "one series drifts"
+        notes.append(f"{many}, with no step that stands out: {drifting[0].title}")
     return History(
         runs=tuple(run.id for run in runs),
         commits=tuple(_commit(run) for run in runs),
         machines=tuple(machines),
-        series=tuple(_all_series(runs, [place for place, _ in machines])),
+        series=tuple(series),
         notes=tuple(notes),
     )
 
@@ -161,6 +177,36 @@ def _all_series(runs: Sequence[Run], machine_starts: Sequence[int]) -> list[Seri
     return [series for series in found if series.points]
 
 
+def _with_changes(every: Sequence[Series]) -> tuple[list[Series], int]:
+    """The series with their steps, and how many runs it takes to find one. All are shown on one
+    page, so they are tested together."""
+    parts = [
+        (number, start, stop)
+        for number, series in enumerate(every)
+        for start, stop in _comparable_parts(series)
+    ]
+    values = [[point.value for point in every[n].points[a:b]] for n, a, b in parts]
+    found = list(zip(parts, find_changes(values), strict=True))
+    changed = []
+    for number, series in enumerate(every):
+        own = [(start, changes) for (n, start, _), changes in found if n == number]
+        steps = [replace(s, index=s.index + start) for start, c in own for s in c.steps]
+        drifts = any(changes.drifts for _, changes in own)
+        changed.append(replace(series, steps=tuple(steps), drifts=drifts))
+    return changed, least_runs(values)
+
+
+def _comparable_parts(series: Series) -> list[tuple[int, int]]:
+    """Where a series may be searched: from one machine to the next; a ratio, as a whole."""
+    points = series.points
+    edges = [
+        i
+        for i in range(1, len(points))
+        if series.reference is None and points[i].machine != points[i - 1].machine
+    ]
+    return list(pairwise([0, *edges, len(points)]))
+
+
 def _machine_of(place: int, starts: Sequence[int]) -> int:
     return sum(start <= place for start in starts) - 1
 
@@ -175,13 +221,7 @@ def _absolute(
         figure = cells[-1].metrics.get(metric.path) if cells else None
         if figure is not None and figure.median is not None:
             points.append(_point(place, run, starts, figure))
-    steps: list[Step] = []
-    for machine in range(len(starts)):
-        here = [i for i, point in enumerate(points) if point.machine == machine]
-        if here:
-            part = find_steps([points[i].value for i in here])
-            steps += [Step(s.index + here[0], s.before, s.after, s.p_value) for s in part]
-    return Series(name, None, rps, metric, tuple(points), tuple(steps))
+    return Series(name, None, rps, metric, tuple(points))
 
 
 def _point(place: int, run: Run, starts: Sequence[int], figure: CellMetric) -> Point:
@@ -208,5 +248,4 @@ def _ratio(
                           c.ci_high)
                 )  # fmt: skip
                 break
-    steps = find_steps([point.value for point in points])
-    return Series(name, reference, rps, metric, tuple(points), tuple(steps))
+    return Series(name, reference, rps, metric, tuple(points))

@@ -7,7 +7,6 @@ import pytest
 from scipy import stats
 
 from harness.regression.estimates import paired_ratio, unpaired_ratio
-from harness.regression.steps import ALPHA, find_steps
 
 
 def test_the_paired_interval_is_that_of_the_signed_rank_test() -> None:
@@ -59,39 +58,3 @@ def test_zeros_and_few_values_give_no_false_precision() -> None:
     assert gone is not None
     assert gone.value == gone.high == 0.0
     assert unpaired_ratio([], [1.0], 0.95) is None
-
-
-@pytest.mark.parametrize("length", [9, 12, 30, 100])
-def test_a_level_series_is_hardly_ever_accused_of_a_step(length: int) -> None:
-    rng = random.Random(length)
-    accused = 0
-    for _ in range(300):
-        heavy = [rng.gauss(0, 1) / max(0.2, rng.random()) for _ in range(length)]
-        accused += bool(find_steps(heavy))
-    assert accused / 300 <= 2 * ALPHA + 0.01
-
-
-@pytest.mark.parametrize("length", [20, 60])
-def test_a_step_is_found_where_it_is(length: int) -> None:
-    rng = random.Random(length)
-    found = 0
-    for _ in range(100):
-        place = length // 2
-        values = [100 + rng.gauss(0, 2) + (10 if i >= place else 0) for i in range(length)]
-        steps = find_steps(values)
-        found += any(abs(step.index - place) <= 1 for step in steps)
-    assert found >= 95
-
-
-def test_two_steps_are_told_with_their_sizes() -> None:
-    rng = random.Random(1)
-    levels = [100] * 15 + [120] * 15 + [96] * 15
-    steps = find_steps([level + rng.gauss(0, 1) for level in levels])
-    assert [step.index for step in steps] == [15, 30]
-    assert [round(step.ratio, 1) for step in steps] == [1.2, 0.8]
-
-
-def test_one_wild_run_is_no_step() -> None:
-    values = [100.0 + i % 3 for i in range(20)]
-    values[10] = 1000.0
-    assert find_steps(values) == []
