@@ -8,3 +8,7 @@ class LabError(Exception):
 
     Caught once, in the command's main, which prints it and exits with status 2.
     """
+
+
+class ServerRefused(LabError):
+    """A server that ended, or could not be driven, before anything was asked of it."""

@@ -542,7 +542,8 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):
-    """A set of cells, in one folder under `results/`."""
+    """A set of cells, in one folder under `results/`. `refused`: the slot whose server would not
+    start, which ended the run."""
 
     schema: int
     id: str
@@ -561,6 +562,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     capacity: Capacity | None = None
     crossover: Crossover | None = None
     sources: list[Source] = []
+    refused: int | None = None
 
 
 def json_schema() -> dict[str, Any]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
@@ -15,16 +16,19 @@ from rich.table import Table
 
 from harness.cli.live import make_watcher
 from harness.cli.settings import CompareOptions, make_settings
-from harness.errors import LabError
+from harness.errors import LabError, ServerRefused
 from harness.experiment.against import (
     against_planner,
     paired_settings,
+    prepared,
     source_of_ref,
-    source_of_worktree,
+    worktree_source,
 )
+from harness.experiment.cpus import plan_cpus
 from harness.experiment.plan import Planner
 from harness.experiment.run import RunResult, run_experiment
-from harness.record import Run, Settings
+from harness.observe.environment import read_environment
+from harness.record import SCHEMA_VERSION, Run, Settings
 from harness.regression.thresholds import Thresholds, parse_thresholds
 from harness.regression.verdict import Check, Outcome, Verdict, judge_interleaved, judge_runs
 from harness.regression.words import interval_text, levels, limit_text, sentence, value_text
@@ -49,7 +53,8 @@ class RegressOptions:
 
 
 def regress_command(options: RegressOptions) -> int:
-    """0 passed or cannot tell, 1 failed (or, if strict, cannot tell), 130 interrupted."""
+    """0 passed or cannot tell, 1 failed (or, if strict, cannot tell) or not finished, 130
+    interrupted."""
     from harness.regression.exports import FORMATS, verdict_text
 
     if options.format != "table" and options.format not in FORMATS:
@@ -58,8 +63,6 @@ def regress_command(options: RegressOptions) -> int:
         )
     thresholds = parse_thresholds(options.max_loss, options.least)
     result, verdict = _judged(options, thresholds)
-    if result is not None:
-        _keep(result, verdict)
     if options.format == "table":
         print_verdict(Console(), verdict)
         if result is not None:
@@ -68,14 +71,19 @@ def regress_command(options: RegressOptions) -> int:
     else:
         sys.stdout.write(verdict_text(verdict, options.format))
         print(f"labrun: {sentence(verdict)}", file=sys.stderr)
+    if result is not None:
+        _keep(result, verdict)
     if result is not None and result.interrupted:
         print(f"labrun: interrupted; the rest is in {result.folder.path}", file=sys.stderr)
         return 130
-    if result is not None and not result.run.complete:
-        print(f"labrun: {result.run.incomplete_reason}", file=sys.stderr)
-        return 2
-    failed = verdict.outcome == "fail" or (options.strict and verdict.outcome == "inconclusive")
-    return int(failed)
+    return int(not _may_pass(verdict, options.strict))
+
+
+def _may_pass(verdict: Verdict, strict: bool) -> bool:
+    """Whether CI may go on: not with a check that was cut short, or that compared nothing."""
+    if verdict.cut is not None or not verdict.compared:
+        return False
+    return verdict.outcome == "pass" or (verdict.outcome == "inconclusive" and not strict)
 
 
 def _judged(options: RegressOptions, thresholds: Thresholds) -> tuple[RunResult | None, Verdict]:
@@ -96,14 +104,26 @@ def _judged(options: RegressOptions, thresholds: Thresholds) -> tuple[RunResult 
         raise LabError(
             f"the run {baseline.id} is partial ({baseline.incomplete_reason}); make it again"
         )
-    result = _measure(baseline.settings, options.measure, None)
+    try:
+        result = _measure(baseline.settings, options.measure, None)
+    except ServerRefused as error:
+        result = _refused(baseline.settings, options.measure, 0, str(error))
+    if result.interrupted:
+        raise KeyboardInterrupt
     return result, judge_runs(baseline, result.run, thresholds)
 
 
 def measure_against(ref: str, measure: CompareOptions) -> RunResult:
-    """Old and new, alternately, in one run. Raises `LabError`."""
+    """Old and new, alternately, in one run; a candidate whose server cannot be driven is recorded
+    as such. Raises `LabError`, also for a baseline of that kind."""
     settings = paired_settings(make_settings(measure))
-    with source_of_ref(ref) as old, source_of_worktree() as new:
+    with source_of_ref(ref) as old, ExitStack() as candidate:
+        new = worktree_source()
+        try:
+            new = candidate.enter_context(prepared(new))
+        except ServerRefused as error:
+            planner = against_planner(settings, old, new)
+            return _refused(settings, measure, 1, str(error), planner)
         if old.packages or new.packages:
             print(
                 f"labrun: {old.label} and this tree need different packages; installed beside: "
@@ -117,9 +137,41 @@ def measure_against(ref: str, measure: CompareOptions) -> RunResult:
 
 def _measure(settings: Settings, measure: CompareOptions, planner: Planner | None) -> RunResult:
     folder = RunFolder.create(Path(measure.out), measure.name)
-    command = shlex.join(["labrun", *sys.argv[1:]])
     with _discarded_if_empty(folder), make_watcher(Console(stderr=True), settings) as watcher:
-        return run_experiment(settings, folder, command, watcher, planner)
+        return run_experiment(settings, folder, _command(), watcher, planner)
+
+
+def _refused(
+    settings: Settings,
+    measure: CompareOptions,
+    slot: int,
+    reason: str,
+    planner: Planner | None = None,
+) -> RunResult:
+    """The record of a run of which nothing could be measured, for the server of `slot`."""
+    folder = RunFolder.create(Path(measure.out), measure.name)
+    run = Run(
+        schema=SCHEMA_VERSION,
+        id=folder.id,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        complete=False,
+        command=_command(),
+        environment=read_environment(plan_cpus()),
+        settings=settings,
+        trials=[],
+        cells=[],
+        comparisons=[],
+        incomplete_reason=reason,
+        refused=slot,
+    )
+    run = run if planner is None else planner.conclude(run)
+    requests, timeline = folder.finish()
+    folder.save(run)
+    return RunResult(run, requests, timeline, folder, False)
+
+
+def _command() -> str:
+    return shlex.join(["labrun", *sys.argv[1:]])
 
 
 @contextmanager

@@ -65,11 +65,17 @@ def source_of_ref(ref: str, root: Path | None = None) -> Iterator[ServerSource]:
         yield prepare(ServerSource(label, tree, commit), tree.parent)
 
 
-@contextmanager
-def source_of_worktree(root: Path | None = None) -> Iterator[ServerSource]:
-    """The servers of the working tree as it is, uncommitted changes included."""
+def worktree_source(root: Path | None = None) -> ServerSource:
+    """The servers of the working tree as it is, uncommitted changes included; not yet tried."""
     root = repository_root() if root is None else root
     commit, dirty = resolve_commit(root, "HEAD"), is_dirty(root)
     label = f"working tree ({commit[:10]}{' and changes' if dirty else ''})"
+    advice = "see what python -m servers thread-pool says there"
+    return ServerSource(label, root, commit, dirty, advice=advice)
+
+
+@contextmanager
+def prepared(source: ServerSource) -> Iterator[ServerSource]:
+    """The source, ready to run. Raises `ServerRefused`: its server cannot be driven."""
     with TemporaryDirectory(prefix="labrun-") as scratch:
-        yield prepare(ServerSource(label, root, commit, dirty), Path(scratch))
+        yield prepare(source, Path(scratch))

@@ -18,7 +18,7 @@ from typing import IO, Self
 
 import msgspec
 
-from harness.errors import LabError
+from harness.errors import LabError, ServerRefused
 from harness.load.locust_order import LocustOrder, WebOrder, WebReady, WorkerOrder
 from harness.load.worker import Order, Summary
 from harness.observe.sampler import Observation
@@ -169,10 +169,10 @@ class ServerProcess(_Child):
         super().__init__("server", command, folder=folder, environment=environment)
         try:
             self.ready = msgspec.json.decode(self.must_say(_START_S), type=ServerReady)
-        except ProcessDied as error:
+        except (ProcessDied, msgspec.MsgspecError) as error:
             last = self.last_words()
             self.stop()
-            raise LabError(last or str(error)) from error
+            raise ServerRefused(last or str(error)) from error
 
     def alive(self, grace_s: float = 0.0) -> bool:
         """Whether it is still running, `grace_s` from now: the sockets of a process that is killed

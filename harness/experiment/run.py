@@ -14,7 +14,7 @@ import msgspec
 import pandas as pd
 
 from harness.analysis.control import find_control, read_controls
-from harness.errors import LabError
+from harness.errors import LabError, ServerRefused
 from harness.experiment.cpus import CpuPlan, plan_cpus
 from harness.experiment.interpreter import examine_python, servers_under
 from harness.experiment.plan import ComparePlanner, PlannedTrial, Planner
@@ -89,7 +89,7 @@ def _run(
     created = datetime.now(UTC).isoformat(timespec="seconds")
     descriptors = raise_descriptor_limit()
     trials: list[Trial] = []
-    reason, interrupted = None, False
+    reason, interrupted, refused = None, False, None
 
     def record() -> Run:
         return Run(
@@ -104,6 +104,7 @@ def _run(
             cells=[],
             comparisons=[],
             incomplete_reason=reason or "the run is not over",
+            refused=refused,
             warnings=[
                 *(warning(f) for f in environment.findings if f.level != "good"),
                 *elsewhere(settings),
@@ -131,6 +132,7 @@ def _run(
         if not trials:
             raise
         reason = str(error)
+        refused = planned.slot if isinstance(error, ServerRefused) and planned else None
     run = msgspec.structs.replace(record(), complete=reason is None, incomplete_reason=reason)
     run = planner.conclude(run)
     if run.comparisons:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.errors import LabError
+from harness.errors import ServerRefused
 from harness.experiment.cpus import CpuPlan
 from harness.experiment.plan import PlannedTrial
 from harness.experiment.processes import ServerProcess
@@ -39,16 +39,15 @@ def start_server(
 ) -> ServerProcess | RemoteServer:
     """A fresh server of a trial, of the lab's own code, of another tree's, or of another machine's.
 
-    Raises `LabError` where there is none to be had.
+    Raises `LabError` where there is none to be had: `ServerRefused` where it would not start.
     """
     arguments, source = server_arguments(planned, settings, cpus), planned.source
     if settings.target is not None:
         return RemoteServer(planned, settings, arguments)
     if source is None:
         return ServerProcess(arguments)
+    accepted = source.accepted(arguments)
     try:
-        return ServerProcess(
-            source.accepted(arguments), source.python, source.folder, source.environment()
-        )
-    except LabError as error:
-        raise LabError(f"{source.label}: {error}") from error
+        return ServerProcess(accepted, source.python, source.folder, source.environment())
+    except ServerRefused as error:
+        raise ServerRefused(f"{source.label}: {error}") from error

@@ -20,7 +20,7 @@ import msgspec
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
-from harness.errors import LabError
+from harness.errors import LabError, ServerRefused
 from harness.experiment.processes import ProcessDied, ServerProcess
 from harness.observe.control import ControlClient, ControlLost
 from harness.record import Source
@@ -86,7 +86,8 @@ def prepare(source: ServerSource, scratch: Path) -> ServerSource:
     """The source with the options that its server knows and a Python that has its packages.
 
     Nothing is installed where what is installed now serves; else a venv is made below `scratch`
-    with the packages that its servers import. Raises `LabError` when its server cannot be run.
+    with the packages that its servers import. Raises `LabError` when these cannot be installed, and
+    `ServerRefused` when its server cannot be run.
     """
     wanted = differing(source.folder)
     if wanted:
@@ -98,7 +99,7 @@ def prepare(source: ServerSource, scratch: Path) -> ServerSource:
 def known_options(source: ServerSource) -> ServerSource:
     """The source with the options that its server knows, started once to see that it can be driven.
 
-    Raises `LabError` when it cannot.
+    Raises `ServerRefused` when it cannot.
     """
     command = [source.python, "-P", "-m", "servers", "--help"]
     try:
@@ -113,14 +114,16 @@ def known_options(source: ServerSource) -> ServerSource:
             start_new_session=True,
         )
     except subprocess.TimeoutExpired as error:
-        raise LabError(f"the server of {source.label} did not answer --help in time") from error
+        raise ServerRefused(
+            f"the server of {source.label} did not answer --help in time"
+        ) from error
     if done.returncode != 0:
         last = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
-        raise LabError(f"the server of {source.label} cannot be run: {last}; {source.advice}")
+        raise ServerRefused(f"the server of {source.label} cannot be run: {last}; {source.advice}")
     options = frozenset(re.findall(r"--[a-z][a-z-]*", done.stdout))
     for needed in ("--port", "--exit-with-parent"):
         if needed not in options:
-            raise LabError(
+            raise ServerRefused(
                 f"the server of {source.label} has no {needed}, without which the lab cannot "
                 f"drive it; {source.advice}"
             )
@@ -130,7 +133,7 @@ def known_options(source: ServerSource) -> ServerSource:
 
 
 def _must_report(source: ServerSource) -> None:
-    """Start its server once and read its report. Raises `LabError` when the lab cannot."""
+    """Start its server once and read its report. Raises `ServerRefused` when the lab cannot."""
     try:
         with (
             ServerProcess(
@@ -144,7 +147,7 @@ def _must_report(source: ServerSource) -> None:
             control.open_window()
             server.drain()
     except (LabError, ControlLost, ProcessDied, msgspec.MsgspecError) as error:
-        raise LabError(
+        raise ServerRefused(
             f"the server of {source.label} cannot be driven by this lab ({error}); {source.advice}"
         ) from error
 
@@ -177,7 +180,7 @@ def _imported(folder: Path) -> set[str]:
         try:
             tree = ast.parse(file.read_text(encoding="utf-8"))
         except (SyntaxError, UnicodeDecodeError) as error:
-            raise LabError(
+            raise ServerRefused(
                 f"{file.relative_to(folder)} cannot be read as Python: {error}"
             ) from error
         for node in ast.walk(tree):

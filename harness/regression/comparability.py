@@ -8,6 +8,7 @@ import msgspec
 
 from harness.errors import LabError
 from harness.record import Environment, Run, Settings
+from harness.regression.ending import ending
 
 # Of the settings: what changes how much is known, not what is measured. Levels and backends are
 # matched one by one.
@@ -47,10 +48,12 @@ def _difference(name: str, baseline: Any, candidate: Any) -> str | None:
 
 
 def must_be_comparable(baseline: Run, candidate: Run) -> None:
-    """Raise `LabError` unless two runs were made with the same settings and are whole."""
+    """Raise `LabError` unless two runs were made with the same settings and are whole. That the
+    candidate's own server ended its run is no reason to refuse it: it is a result."""
     for run in (baseline, candidate):
-        if not run.complete:
-            raise LabError(f"the run {run.id} is partial ({run.incomplete_reason}); make it again")
+        ended = ending(run)
+        if ended is not None and (run is baseline or ended.slot is None):
+            raise LabError(f"the run {run.id} is partial ({ended.reason}); make it again")
     if baseline.id == candidate.id:
         raise LabError(
             f"both runs have the id {baseline.id}: a run is not compared with itself; "

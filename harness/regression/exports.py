@@ -8,7 +8,7 @@ import io
 import math
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from xml.etree import ElementTree as ET
 
@@ -33,7 +33,7 @@ class Figure:
     """One exported figure, with its interval where there is one. `unit` as people write it."""
 
     backend: str
-    rps: float
+    rps: float | None
     metric: str
     unit: str
     value: float | None
@@ -48,6 +48,8 @@ class Figure:
     @property
     def title(self) -> str:
         """`thread-pool @ 2000 RPS: server.cpu_us_per_request.total`."""
+        if self.rps is None:
+            return self.metric
         return f"{self.label or self.backend} @ {self.rps:g} RPS: {self.metric}"
 
 
@@ -72,7 +74,7 @@ def verdict_text(verdict: Verdict, form: str) -> str:
     figures = _of_verdict(verdict)
     if form == "junit":
         return _verdict_junit(verdict, figures)
-    return _common(figures, form, "metricstream_lab_regress")
+    return _common([_whole(verdict), *figures], form, "metricstream_lab_regress")
 
 
 def _common(figures: Sequence[Figure], form: str, prefix: str) -> str:
@@ -125,6 +127,34 @@ def unit(path: str) -> str:
     return "1/s" if path.endswith(("per_s", "_rps")) else "1"
 
 
+WHOLE, CUT = "run.complete", "run.partial"  # 1 or 0, for formats that hold nothing but figures
+
+
+def _whole(verdict: Verdict) -> Figure:
+    """Whether the run is whole, as a figure; the outcome is that of the whole check."""
+    whole = 0.0 if verdict.cut else 1.0
+    note = words.cut_text(verdict)
+    return Figure("", None, WHOLE, "1", whole, None, None, 0, verdict.outcome, note=note,
+                  label="whole check")  # fmt: skip
+
+
+def _as_partial(f: Figure) -> Figure:
+    """`run.complete` turned round, for a file in which smaller is better."""
+    return replace(f, metric=CUT, value=1 - (f.value or 0.0)) if f.metric == WHOLE else f
+
+
+def _direction(metric: str) -> Direction | None:
+    return None if metric in (WHOLE, CUT) else BY_PATH[metric].direction
+
+
+def _title(metric: str) -> str:
+    return "whether the run is whole" if metric == WHOLE else BY_PATH[metric].title
+
+
+def _rate(rps: float | None) -> str:
+    return "" if rps is None else f"{rps:g}"
+
+
 def _finite(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None
 
@@ -150,14 +180,16 @@ def _benchmark_action(figures: Iterable[Figure], direction: Direction) -> str:
     """The array that `customSmallerIsBetter` and `customBiggerIsBetter` read: name, unit, value,
     range, extra. One file holds one direction; figures without a value are left out."""
     entries: list[dict[str, Any]] = []
-    for f in figures:
+    smaller = direction is Direction.LOWER_IS_BETTER
+    for f in map(_as_partial, figures) if smaller else figures:
         value = _finite(f.value)
-        if value is None or BY_PATH[f.metric].direction is not direction:
+        if value is None or _direction(f.metric) not in (None, direction):
             continue
         entry: dict[str, Any] = {"name": f.title, "unit": f.unit, "value": value}
         if f.low is not None and f.high is not None:
             entry["range"] = f"{f.low:.6g} to {f.high:.6g}"
-        extra = [f"{f.rounds} valid rounds", f.outcome, f.limit, f.note]
+        rounds = "" if f.metric in (WHOLE, CUT) else f"{f.rounds} valid rounds"
+        extra = [rounds, f.outcome, f.limit, f.note]
         entry["extra"] = "\n".join(part for part in extra if part)
         entries.append(entry)
     return msgspec.json.format(msgspec.json.encode(entries), indent=1).decode() + "\n"
@@ -176,13 +208,15 @@ def _openmetrics(figures: Sequence[Figure], prefix: str) -> str:
     lines = []
     for name, members in families.items():
         lines.append(f"# TYPE {name} gauge")
-        lines.append(f"# HELP {name} {_escaped(BY_PATH[members[0].metric].title)}")
+        lines.append(f"# HELP {name} {_escaped(_title(members[0].metric))}")
         for f in members:
             for bound, value in (("value", f.value), ("low", f.low), ("high", f.high)):
                 if value is not None:
                     labels = {"cell": f.label or f.backend, "backend": f.backend,
-                              "rps": f"{f.rps:g}", "bound": bound}  # fmt: skip
-                    inside = ",".join(f'{k}="{_escaped(v)}"' for k, v in labels.items())
+                              "rps": _rate(f.rps), "bound": bound}  # fmt: skip
+                    if f.metric == WHOLE:
+                        labels |= {"outcome": f.outcome, "reason": f.note}
+                    inside = ",".join(f'{k}="{_escaped(v)}"' for k, v in labels.items() if v)
                     number = repr(value) if math.isfinite(value) else "+Inf"
                     lines.append(f"{name}{{{inside}}} {number}")
     return "\n".join([*lines, "# EOF"]) + "\n"
@@ -197,7 +231,14 @@ def _escaped(text: str) -> str:
 
 def _verdict_junit(verdict: Verdict, figures: Sequence[Figure]) -> str:
     suite = _suite("labrun regress")
-    failures = skipped = 0
+    failures, skipped, errors = 0, 0, 0
+    case = _case(suite, "run", "complete")
+    if verdict.cut is not None:
+        candidates = verdict.cut.side == "candidate"
+        failures, errors = int(candidates), int(not candidates)
+        kind, what = ("failure", "server-died") if candidates else ("error", "partial")
+        element = ET.SubElement(case, kind, message=_xml(words.cut_text(verdict)), type=what)
+        element.text = _xml(words.sentence(verdict))
     for check, f in zip(verdict.checks, figures, strict=True):
         case = _case(suite, f"{f.label} @ {f.rps:g} RPS", f.metric)
         detail = (
@@ -212,7 +253,7 @@ def _verdict_junit(verdict: Verdict, figures: Sequence[Figure]) -> str:
             skipped += 1
             message = f"inconclusive: {check.note or 'cannot tell'}; {detail}"
             ET.SubElement(case, "skipped", message=_xml(message))
-    return _junit(suite, len(figures), failures, skipped)
+    return _junit(suite, 1 + len(figures), failures, skipped, errors)
 
 
 def _run_junit(run: Run) -> str:
@@ -242,8 +283,8 @@ def _case(suite: ET.Element, where: str, name: str) -> ET.Element:
     return ET.SubElement(suite, "testcase", classname=_xml(where), name=_xml(name))
 
 
-def _junit(suite: ET.Element, tests: int, failures: int, skipped: int) -> str:
-    counts = {"tests": tests, "failures": failures, "errors": 0, "skipped": skipped}
+def _junit(suite: ET.Element, tests: int, failures: int, skipped: int, errors: int = 0) -> str:
+    counts = {"tests": tests, "failures": failures, "errors": errors, "skipped": skipped}
     for key, value in counts.items():
         suite.set(key, str(value))
     root = ET.Element("testsuites")

@@ -24,10 +24,12 @@ from harness.regression.comparability import (
     machine_difference,
     must_be_comparable,
 )
+from harness.regression.ending import ending
 from harness.regression.estimates import paired_ratio, unpaired_ratio
 from harness.regression.thresholds import Thresholds
 
 Outcome = Literal["pass", "fail", "inconclusive"]
+Side = Literal["baseline", "candidate"]
 Basis = Literal["interleaved", "absolute", "ratio", "value"]
 FALSE_ALARMS = 0.05  # of a whole check on unchanged code, at most
 _ROUNDING = 1e-9
@@ -57,22 +59,39 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True)
+class Cut:
+    """Why the measuring ended before its time. `side`: whose server died or would not start; None
+    where it was neither's doing."""
+
+    side: Side | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
-    """A whole check. `confidence` is that of each interval; `notes` what a reader must know."""
+    """A whole check. `confidence` is that of each interval; `notes` what a reader must know; `cut`:
+    of a check that was not finished."""
 
     baseline: str
     candidate: str
     confidence: float
     checks: tuple[Check, ...]
     notes: tuple[str, ...] = ()
+    cut: Cut | None = None
 
     @property
     def outcome(self) -> Outcome:
-        """fail if a figure fails, pass if all pass, else inconclusive."""
+        """fail if a figure fails or the candidate's server died, pass if all was measured and
+        passes, else inconclusive."""
         found = {check.outcome for check in self.checks}
-        if "fail" in found:
+        if "fail" in found or (self.cut is not None and self.cut.side == "candidate"):
             return "fail"
-        return "pass" if found == {"pass"} else "inconclusive"
+        return "pass" if found == {"pass"} and self.cut is None else "inconclusive"
+
+    @property
+    def compared(self) -> bool:
+        """Whether there was anything to judge: a figure with a value in a single valid round."""
+        return any(check.estimate is not None for check in self.checks)
 
     def count(self, outcome: Outcome) -> int:
         """How many figures came out so."""
@@ -116,7 +135,9 @@ def judge_interleaved(run: Run, thresholds: Thresholds) -> Verdict:
                     _Sides(slots[slot], rps, metric, "interleaved",
                            [a for a, _ in known], [b for _, b in known])
                 )  # fmt: skip
-    notes = [] if run.complete else [f"the run is partial: {run.incomplete_reason}"]
+    ended = ending(run)
+    cut = None if ended is None else Cut(_side(ended.slot), ended.reason)
+    notes = []
     invalid = [t for t in run.trials if not comparable(t)]
     if invalid:
         notes.append(
@@ -129,14 +150,21 @@ def judge_interleaved(run: Run, thresholds: Thresholds) -> Verdict:
     installed = {p for source in run.sources for p in source.packages}
     if installed:
         notes.append(f"other versions were installed for one side: {', '.join(sorted(installed))}")
-    return _judge(labels[0], labels[1], sides, thresholds, notes)
+    return _judge(labels[0], labels[1], sides, thresholds, notes, cut)
+
+
+def _side(slot: int | None) -> Side | None:
+    if slot is None:
+        return None
+    return "candidate" if slot % 2 else "baseline"
 
 
 def judge_runs(baseline: Run, candidate: Run, thresholds: Thresholds) -> Verdict:
     """The verdict on two separate runs.
 
     Ratios between the backends of each run are compared always; absolute figures on the same
-    machine only. Raises `LabError` where nothing may be compared, naming the field.
+    machine only. A candidate that its own server ended is judged by what there is of it. Raises
+    `LabError` where nothing may be compared, naming the field.
     """
     must_be_comparable(baseline, candidate)
     backends = common_backends(baseline, candidate)
@@ -165,7 +193,9 @@ def judge_runs(baseline: Run, candidate: Run, thresholds: Thresholds) -> Verdict
         else "the runs were made at different times, and what the machine did meanwhile is in no "
         "interval of an absolute figure; --against-ref measures both side by side"
     ]
-    return _judge(baseline.id, candidate.id, sides, thresholds, notes, candidate_run=candidate)
+    ended = ending(candidate)
+    cut = None if ended is None else Cut("candidate", ended.reason)
+    return _judge(baseline.id, candidate.id, sides, thresholds, notes, cut, candidate)
 
 
 def _judge(
@@ -174,6 +204,7 @@ def _judge(
     sides: Sequence[_Sides],
     thresholds: Thresholds,
     notes: list[str],
+    cut: Cut | None,
     candidate_run: Run | None = None,
 ) -> Verdict:
     """Every figure at the confidence that their number calls for."""
@@ -189,7 +220,7 @@ def _judge(
     confidence = 1 - 2 * FALSE_ALARMS / max(1, len(losses) + len(floors))
     checks = [_check_loss(s, thresholds.max_loss[s.metric], confidence) for s in losses]
     checks += [_check_least(s, thresholds.least[s.metric], confidence) for s in floors]
-    return Verdict(before, after, confidence, tuple(checks), tuple(notes))
+    return Verdict(before, after, confidence, tuple(checks), tuple(notes), cut)
 
 
 def _check_loss(sides: _Sides, limit: float, confidence: float) -> Check:

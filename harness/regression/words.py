@@ -14,12 +14,17 @@ def sentence(verdict: Verdict) -> str:
     total = len(verdict.checks)
     against = f"{verdict.candidate} against {verdict.baseline}"
     failed = [c for c in verdict.checks if c.outcome == "fail"]
-    if failed:
-        told = "; ".join(map(_complaint, failed[:3]))
+    if verdict.outcome == "fail":
+        died = [] if verdict.cut is None else [cut_text(verdict)]
+        told = "; ".join([*died, *map(_complaint, failed[:3])])
         more = f"; and {len(failed) - 3} more" if len(failed) > 3 else ""
         return f"FAIL: {against}: {told}{more}."
     if verdict.outcome == "pass":
         return f"PASS: {against}: all {total} figures are within their thresholds."
+    if verdict.cut is not None:
+        return f"INCONCLUSIVE: {against}: {cut_text(verdict)}; this does not pass."
+    if not verdict.compared:
+        return f"INCONCLUSIVE: {against}: nothing could be compared; this does not pass."
     unknown = [c for c in verdict.checks if c.outcome == "inconclusive"]
     few = next((c.note for c in unknown if c.note and "valid round" in c.note), None)
     why = few or "their intervals include the threshold; more rounds (--rounds) narrow them"
@@ -27,6 +32,18 @@ def sentence(verdict: Verdict) -> str:
         f"INCONCLUSIVE: {against}: no figure fails, {verdict.count('pass')} of {total} pass, "
         f"and for {len(unknown)} the data cannot tell ({why})."
     )
+
+
+def cut_text(verdict: Verdict) -> str:
+    """Why the measuring ended early, and whose doing it was; nothing of a check that is whole."""
+    if verdict.cut is None:
+        return ""
+    whose = {
+        "candidate": f"the server of {verdict.candidate} did not last",
+        "baseline": f"the server of {verdict.baseline}, the old one, did not last",
+        None: "the run is partial",
+    }
+    return f"{whose[verdict.cut.side]} ({verdict.cut.reason.rstrip('.')})"
 
 
 def _complaint(check: Check) -> str:

@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from checkouts import make_checkout
 
 from harness.record import Run
 from tests.support.labrun import Labrun, run_lab
@@ -18,6 +19,16 @@ ROOT = Path(__file__).parents[2]
 def reference() -> Run:
     """A real run of both backends, five rounds at one level."""
     return reference_level()
+
+
+@pytest.fixture
+def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A checkout with two commits. What a run leaves behind would be in a folder of its own, where
+    no other test's is."""
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    monkeypatch.setenv("TMPDIR", str(scratch))
+    return make_checkout(tmp_path / "checkout")
 
 
 @pytest.fixture

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from changed_runs import assert_one_sentence, changed, saved, scaled
+from changed_runs import assert_one_sentence, changed, saved, scaled, side_by_side
 
 from harness.errors import LabError
-from harness.record import Run, Source
+from harness.record import Run
 from harness.regression.thresholds import DEFAULT_MAX_LOSS, parse_thresholds
 from harness.regression.verdict import judge_interleaved, judge_runs
 from tests.support.labrun import Labrun
@@ -16,27 +16,10 @@ CPU = "server.cpu_us_per_request.total"
 ONLY_CPU = [f"{path}=off" for path in DEFAULT_MAX_LOSS if path != CPU]
 
 
-def old_and_new(run: Run, factor: float) -> Run:
-    """The second slot becomes the first backend's new code: its CPU times `factor`."""
-    trials = []
-    for trial in run.trials:
-        if trial.slot == 0:
-            trials.append(trial)
-            new = scaled(run, "x", CPU, factor).trials[run.trials.index(trial)]
-            trials.append(msgspec.structs.replace(new, slot=1))
-    sources = [
-        Source(slot=0, label="old", commit="a" * 40, dirty=False),
-        Source(slot=1, label="new", commit="b" * 40, dirty=True),
-    ]
-    name = run.settings.backends[0]
-    settings = msgspec.structs.replace(run.settings, backends=[name, name])
-    return msgspec.structs.replace(run, trials=trials, sources=sources, settings=settings)
-
-
 def test_old_and_new_side_by_side(reference: Run) -> None:
     thresholds = parse_thresholds([*ONLY_CPU, f"{CPU}=5%"], [])
     for factor, outcome in ((1.0, "pass"), (1.04, "pass"), (1.2, "fail"), (0.8, "pass")):
-        verdict = judge_interleaved(old_and_new(reference, factor), thresholds)
+        verdict = judge_interleaved(side_by_side(reference, factor), thresholds)
         assert verdict.outcome == outcome
         assert verdict.confidence == pytest.approx(0.90)  # one figure: 5 % on one side
     assert any("changes that no commit holds" in note for note in verdict.notes)
@@ -73,7 +56,7 @@ def test_a_floor_is_a_floor_of_the_new_value(reference: Run) -> None:
 
 
 def test_too_few_rounds_are_said(reference: Run) -> None:
-    short = msgspec.structs.replace(old_and_new(reference, 9.0), trials=reference.trials[:2])
+    short = msgspec.structs.replace(side_by_side(reference, 9.0), trials=reference.trials[:2])
     verdict = judge_interleaved(short, parse_thresholds(ONLY_CPU, []))
     assert verdict.outcome == "inconclusive"
     assert "valid round" in str(verdict.checks[0].note)

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from harness.analysis.compare import build_cells, build_comparisons
-from harness.record import Run
+from harness.record import Run, Source
 from harness.store import RunFolder
 
 
@@ -44,6 +44,24 @@ def changed(run: Run, name: str, **changes: Any) -> Run:
         environment=msgspec.structs.replace(run.environment, **machine),
         **others,
     )
+
+
+def side_by_side(run: Run, factor: float, path: str = "server.cpu_us_per_request.total") -> Run:
+    """A check of two commits: the second slot becomes the first backend's new code, with one figure
+    times `factor`."""
+    trials = []
+    for trial in run.trials:
+        if trial.slot == 0:
+            trials.append(trial)
+            new = scaled(run, "x", path, factor).trials[run.trials.index(trial)]
+            trials.append(msgspec.structs.replace(new, slot=1))
+    sources = [
+        Source(slot=0, label="old", commit="a" * 40, dirty=False),
+        Source(slot=1, label="new", commit="b" * 40, dirty=True),
+    ]
+    name = run.settings.backends[0]
+    settings = msgspec.structs.replace(run.settings, backends=[name, name])
+    return msgspec.structs.replace(run, trials=trials, sources=sources, settings=settings)
 
 
 def saved(run: Run, folder: Path) -> Path:
