@@ -31,6 +31,7 @@ from harness.analysis.metrics import BY_PATH, HEADLINES
 from harness.experiment.cpus import plan_cpus
 from harness.observe.environment import read_environment
 from harness.record import Comparison, Control, Run, Settings
+from harness.report.source import with_control
 
 ROOT = Path(__file__).parents[2]
 CPU, P99 = "server.cpu_us_per_request.total", "client.response_us.p99"
@@ -253,3 +254,21 @@ def test_a_damaged_record_is_not_overwritten(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert "move it out of the way" in done.stderr
     assert (tmp_path / CONTROL_FILE).read_text("utf-8") == "{"
+
+
+def test_a_report_quotes_the_newest_control_that_matches_not_the_one_of_its_run(
+    tmp_path: Path,
+) -> None:
+    """Point 19: "false-alarm rate not known" beside A/A data of just that machine."""
+    unknown = Control(backend=None, rps=None, runs=0, headline=[], mismatch="no A/A data")
+    run = run_of([comparison(CPU, 0.5, 0.4, 0.6)], unknown)
+    assert "not known" in control_sentences(with_control(run, tmp_path))[-1]
+    file = tmp_path / CONTROL_FILE
+    file.parent.mkdir()
+    file.write_bytes(msgspec.json.encode(record_of(HERE)))
+    found = with_control(run, tmp_path)
+    assert "False alarms on this machine in 20 runs" in control_sentences(found)[-1]
+    # Later data of another machine take nothing away from what the run was recorded with.
+    other = msgspec.structs.replace(HERE, kernel="9.9")
+    file.write_bytes(msgspec.json.encode(record_of(other)))
+    assert with_control(found, tmp_path).control == found.control
