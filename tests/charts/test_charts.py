@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 from harness.analysis.compare import build_cells, build_comparisons
-from harness.charts import NAMES, draw_all, figure
+from harness.charts import NAMES, draw_all, figure, style
 from harness.charts.distribution import curve
 from harness.charts.style import DARK, LIGHT
 from harness.record import Run, Settings, Trial
@@ -124,13 +124,18 @@ def svg_text(path: Path) -> str:
     return " ".join(" ".join(ElementTree.parse(path).getroot().itertext()).split())
 
 
-def titles(make: Make, folder: Path, **odd: Any) -> dict[str, str]:
-    draw_all(*make(**odd), folder)
-    return {name: svg_text(folder / f"{name}.svg") for name in NAMES}
+def titles(make: Make, folder: Path, *names: str, **odd: Any) -> dict[str, str]:
+    """All text of these charts of a run."""
+    made = make(**odd)
+    for name in names:
+        drawn = figure(name, *made)
+        with style.styled():
+            style.save(drawn, folder, name)
+    return {name: svg_text(folder / f"{name}.svg") for name in names}
 
 
 def test_the_text_of_a_chart_is_text_with_units(make: Make, tmp_path: Path) -> None:
-    text = titles(make, tmp_path)
+    text = titles(make, tmp_path, *NAMES)
     assert "response time, from the intended time (log scale)" in text["distribution"]
     assert "CPU per request (µs)" in text["cost"]
     assert "time (s)" in text["storm"]
@@ -138,19 +143,19 @@ def test_the_text_of_a_chart_is_text_with_units(make: Make, tmp_path: Path) -> N
 
 
 def test_titles_follow_the_data(make: Make, tmp_path: Path) -> None:
-    less = titles(make, tmp_path / "less", ratio=0.5)["cost"]
-    more = titles(make, tmp_path / "more", ratio=1.5)["cost"]
-    same = titles(make, tmp_path / "same", ratio=1.0)["cost"]
+    less = titles(make, tmp_path / "less", "cost", ratio=0.5)["cost"]
+    more = titles(make, tmp_path / "more", "cost", ratio=1.5)["cost"]
+    same = titles(make, tmp_path / "same", "cost", ratio=1.0)["cost"]
     assert re.search(r"0\.50× the CPU per request \(95 % CI", less)
     assert re.search(r"1\.50× the CPU per request \(95 % CI", more)
     assert "× the CPU per request (95" not in same
 
 
 def test_invalid_and_partial_runs_say_so(make: Make, tmp_path: Path) -> None:
-    text = titles(make, tmp_path / "a", valid=False)
+    text = titles(make, tmp_path / "a", "distribution", "success", valid=False)
     assert "10 of 10 trials invalid, not compared" in text["distribution"]
     assert "no trial was valid" in text["success"]
-    assert "PARTIAL" in titles(make, tmp_path / "b", complete=False)["success"]
+    assert "PARTIAL" in titles(make, tmp_path / "b", "success", complete=False)["success"]
 
 
 def test_equal_data_give_equal_files(make: Make, tmp_path: Path) -> None:

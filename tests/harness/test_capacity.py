@@ -15,9 +15,11 @@ import jsonschema
 import pandas as pd
 import pytest
 
+from tests.support.labrun import Labrun
+
 COMMAND = [sys.executable, "-P", "-m", "harness.cli", "capacity"]
 # Few, short trials against handlers that wait, so that the edge is far below the machine's.
-SMALL = ["--duration", "0.5", "--warmup", "0.1", "--budget", "36", "--workers", "4"]
+SMALL = ["--duration", "0.5", "--warmup", "0.1", "--budget", "24", "--workers", "4"]
 
 
 def the_run(folder: Path) -> tuple[Path, dict[str, Any]]:
@@ -123,14 +125,11 @@ def test_ctrl_c_keeps_what_was_measured_and_says_what_is_known(tmp_path: Path) -
 
 
 @pytest.fixture
-def refused(tmp_path: Path) -> Callable[..., str]:
+def refused(labrun: Labrun, tmp_path: Path) -> Callable[..., str]:
     """Run with these arguments: refused in one sentence, which is given back."""
 
     def run(*arguments: str) -> str:
-        done = subprocess.run(
-            [*COMMAND, *arguments], cwd=tmp_path, capture_output=True, text=True, timeout=60,
-            check=False,
-        )  # fmt: skip
+        done = labrun("capacity", *arguments)
         assert done.returncode == 2, done.stderr
         assert done.stdout == ""
         assert len(done.stderr.strip().splitlines()) == 1, done.stderr
@@ -146,7 +145,7 @@ def refused(tmp_path: Path) -> Callable[..., str]:
     [
         (["--slo", "p99<=fast"], ["--slo", "'fast' is no time", "p99<=100ms"]),
         (["--slo", "latency<=1ms"], ["'latency' is not known", "p999"]),
-        (["--slo", "p99<=5s"], ["always holds", "--timeout"]),
+        (["--slo", "p99<=5s"], ["cannot be judged", "--timeout"]),
         (["--budget", "1"], ["--budget", "20"]),
         (["--budget", "nan"], ["--budget"]),
         (["--budget", "30", "--duration", "10"], ["--budget 30", "three trials"]),
@@ -167,9 +166,7 @@ def test_bad_input_is_one_sentence(
         assert word in said
 
 
-def test_help_has_an_example() -> None:
-    done = subprocess.run(
-        [*COMMAND, "--help"], capture_output=True, text=True, timeout=30, check=False
-    )
+def test_help_has_an_example(labrun: Labrun) -> None:
+    done = labrun("capacity", "--help")
     assert done.returncode == 0
     assert "example: labrun capacity" in done.stdout

@@ -31,6 +31,7 @@ from harness.experiment.budget import Budget
 from harness.experiment.crossover import CrossoverPlanner
 from harness.experiment.plan import PlannedTrial
 from harness.record import Settings, Trial, Vary
+from tests.support.labrun import Labrun
 
 COMMAND = [sys.executable, "-P", "-m", "harness.cli", "crossover"]
 SETTINGS: dict[str, Any] = {
@@ -210,7 +211,7 @@ def searched(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, 
     folder = tmp_path_factory.mktemp("crossover")
     done = subprocess.run(
         [*COMMAND, "--rps", "60", "--workers", "2", "--duration", "0.5", "--warmup", "0.1",
-         "--budget", "34", "--clients", "10"],
+         "--budget", "20", "--clients", "10"],
         cwd=folder, capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -249,11 +250,10 @@ def test_the_record_has_every_pair_and_follows_the_schema(
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )
-def test_bad_input_is_one_sentence(tmp_path: Path, arguments: list[str], words: list[str]) -> None:
-    done = subprocess.run(
-        [*COMMAND, *arguments], cwd=tmp_path, capture_output=True, text=True, timeout=60,
-        check=False,
-    )  # fmt: skip
+def test_bad_input_is_one_sentence(
+    labrun: Labrun, tmp_path: Path, arguments: list[str], words: list[str]
+) -> None:
+    done = labrun("crossover", *arguments)
     assert done.returncode == 2, done.stderr
     assert done.stdout == ""
     assert len(done.stderr.strip().splitlines()) == 1, done.stderr

@@ -21,7 +21,7 @@ from harness.cli import main
 
 Labrun = Callable[..., "subprocess.CompletedProcess[str]"]
 
-_NEED_A_PROCESS = {"serve", "locust", "locust-worker", "notebook", "doctor", "anatomy"}
+_NEED_A_PROCESS = {"serve", "locust", "locust-worker", "notebook", "doctor"}
 _NEED_A_PROCESS |= {"--against-ref", "--python", "--lock-stacks"}
 
 
@@ -31,16 +31,18 @@ def run_lab(
     """Run `labrun` in `cwd`, else in `folder`; `limit_files`: with that many descriptors."""
     where = folder if cwd is None else cwd
     if limit_files is not None or _NEED_A_PROCESS & set(arguments):
-        return _in_a_process(where, arguments, limit_files)
+        return run_lab_apart(where, *arguments, limit_files=limit_files)
     out, errors = _stream(), _stream()
     with _as_if_new(where, arguments), redirect_stdout(out), redirect_stderr(errors):
         status = main(list(arguments))
     return subprocess.CompletedProcess(list(arguments), status, _text(out), _text(errors))
 
 
-def _in_a_process(
-    folder: Path, arguments: tuple[str, ...], limit_files: int | None
+def run_lab_apart(
+    folder: Path, *arguments: str, limit_files: int | None = None
 ) -> subprocess.CompletedProcess[str]:
+    """Run `labrun` in `folder`, always as a process of its own."""
+
     def lower_limit() -> None:
         if limit_files is not None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (limit_files, limit_files))
