@@ -50,7 +50,9 @@ def draw(run: Run, expected: Expected) -> Figure:
     axes.yaxis.set_major_formatter(PercentFormatter(1.0))
     axes.set_ylabel("requests answered 202 in time")
     axes.legend(loc="lower left", fontsize=8.5)
-    what = "Share of all requests of valid rounds, 95 % interval; hollow: the document's figures"
+    what = "Share of all requests of valid rounds, 95 % interval"
+    if expected:
+        what += "; hollow: the document's figures"
     style.head(figure, _title(run, expected), style.subtitle(run, what))
     return figure
 

@@ -48,16 +48,18 @@ def conditions(base: Settings) -> list[Condition]:
 
 def distance(claim: Claim, figure: Figure) -> float:
     """The factor from a figure to what the claim allows; of the odds for shares; 1: inside."""
-    region = allowed(claim)
-    if region.low <= figure.value <= region.high:
+    region, ours = allowed(claim), figure.end("value")
+    if ours is None:
+        return math.inf
+    if region.low <= ours <= region.high:
         return 1.0
     if claim.unit == "share":
         value, low, high = (
             odds(min(max(x, _LEAST_SHARE), 1 - _LEAST_SHARE))
-            for x in (figure.value, region.low, region.high)
+            for x in (ours, region.low, region.high)
         )
     else:
-        value, low, high = figure.value, region.low, region.high
+        value, low, high = ours, region.low, region.high
     edge, far = (low, value) if value < low else (value, high)
     return edge / far if far > 0 else math.inf
 

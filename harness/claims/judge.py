@@ -23,6 +23,9 @@ does not hold      R is ruled out otherwise
 not testable here  there is no figure (the reason says why), or I and R have figures in common but
                    I is too wide to say something, or for `more` includes 1
 
+A time that lies among the failures is infinite, slower than any answer, and takes part in I as such
+(`harness.analysis.intervals`): never the survivors' figure.
+
 With too few rounds for an interval, their range stands in for I, and decides only what is plain:
 it lies inside R: holds. Widened by a factor 2 at both ends (shares: of the odds; a disturbed round
 on a shared machine is off by that much) it still does not meet R: R is ruled out, the direction
@@ -47,7 +50,7 @@ from harness.claims.records import (
     Judgement,
 )
 from harness.claims.scenario import about, departures
-from harness.claims.words import document_words, figure_words
+from harness.claims.words import document_words, figure_words, unanswered_words
 from harness.record import Run, ThreadCosts
 
 TOLERANCE = 1.25
@@ -112,9 +115,10 @@ def spread(span: Span, share: bool) -> float:
 
 def verdict_on(claim: Claim, figure: Figure) -> tuple[ClaimVerdict, str]:
     """The verdict, and the sentence that says what it rests on."""
-    if figure.low is None or figure.high is None:
+    low, high = figure.end("low"), figure.end("high")
+    if low is None or high is None:
         return _without_interval(claim, figure)
-    ours = Span(figure.low, math.inf if figure.bound == "at-least" else figure.high)
+    ours = Span(low, math.inf if figure.bound == "at-least" else high)
     region, share = allowed(claim), claim.unit == "share"
     if claim.kind == "more":
         return _more(ours)
@@ -158,7 +162,10 @@ def _ruled_out(claim: Claim, ours: Span) -> tuple[ClaimVerdict, str]:
 def _without_interval(claim: Claim, figure: Figure) -> tuple[ClaimVerdict, str]:
     few = f"{figure.n} round{'s are' if figure.n > 1 else ' is'} too few for an interval"
     share, region = claim.unit == "share", allowed(claim)
-    seen = Span(figure.least, figure.most)
+    least, most = figure.end("least"), figure.end("most")
+    assert least is not None
+    assert most is not None
+    seen = Span(least, most)
     if figure.bound == "at-least":
         seen = Span(seen.low, math.inf)
     if seen.inside(region) and claim.kind != "more":
@@ -192,7 +199,7 @@ def judge(claim: Claim, evidence: Evidence) -> Judgement:
         claim=claim,
         measured=figure,
         verdict=verdict,
-        reason=reason,
+        reason=" ".join([reason, *unanswered_words(figure)]),
         document=document_words(claim),
         ours=figure_words(figure, claim.unit),
         language=(

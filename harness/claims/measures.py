@@ -3,16 +3,21 @@
 A trial's measure gives one number for each valid trial of a cell; the figure is their median, or
 for a ratio the typical within-round ratio of two cells, each with the interval of
 `harness.analysis.intervals`. A run's measure gives one number for each round, over all its levels.
+Success is the share of all requests, as in the comparison.
+
+A time that lies among the failures takes part in the ordering that gives median and interval, as
+slower than any answer; where only the times of the survivors are known there is no figure.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import median
 
-from harness.analysis.compare import comparable, standard
-from harness.analysis.intervals import location_estimate, ratio_estimate
+from harness.analysis.compare import comparable, infinite, standard, tally
+from harness.analysis.intervals import Estimate, location_estimate, ratio_estimate
+from harness.analysis.shares import share_estimate, share_ratio_estimate
 from harness.analysis.summarise import SATURATED_BELOW
 from harness.claims.readings import (
     STEPS,
@@ -21,6 +26,7 @@ from harness.claims.readings import (
     at,
     best,
     cpu_most_per_s,
+    dispatch,
     lock_tail,
     per_worker_per_s,
     queue_depth_worst,
@@ -61,7 +67,7 @@ class Evidence:
     beside: Beside
 
 
-Rounds = Mapping[int, float]
+Rounds = Mapping[int, float | None]  # by their numbers; see OfTrial
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,40 +92,64 @@ class Measure:
 # ---- one number for each round --------------------------------------------------------------
 
 
-def figure_of(values: Sequence[float], bound: Bound = "exact") -> Figure:
+def figure_of(
+    values: Sequence[float], bound: Bound = "exact", unanswered: Mapping[str, int] | None = None
+) -> Figure:
     """The typical value of some rounds (at least one)."""
     estimate = location_estimate(values)
     assert estimate is not None
-    return Figure(
-        value=estimate.value,
-        low=estimate.low,
-        high=estimate.high,
-        least=min(values),
-        most=max(values),
-        n=len(values),
-        bound=bound,
-    )
+    return _figure(estimate, values, bound, unanswered or {})
 
 
-def ratio_of(first: Rounds, second: Rounds, bound: Bound = "exact") -> Figure | Missing:
-    """The typical ratio first / second within the rounds that both have."""
-    rounds = sorted(first.keys() & second.keys())
-    above, below = [first[r] for r in rounds], [second[r] for r in rounds]
-    estimate = ratio_estimate(below, above) if rounds else None
-    ratios = [a / b for a, b in zip(above, below, strict=True) if b > 0]
-    if not rounds:
-        return Missing("no round is valid for both backends")
-    if estimate is None or not ratios:
-        return Missing("one side is 0, so there is no ratio")
+def _figure(
+    estimate: Estimate, seen: Sequence[float], bound: Bound, unanswered: Mapping[str, int]
+) -> Figure:
+    """An estimate as a record has it; `seen`: what the single rounds say."""
+    ends = {
+        "value": None if math.isnan(estimate.value) else estimate.value,
+        "low": estimate.low,
+        "high": estimate.high,
+        "least": min(seen),
+        "most": max(seen),
+    }
+    beyond = infinite(ends)
     return Figure(
-        value=estimate.value,
-        low=estimate.low,
-        high=estimate.high,
-        least=min(ratios),
-        most=max(ratios),
+        **{name: None if name in beyond else value for name, value in ends.items()},
         n=estimate.n,
         bound=bound,
+        beyond=beyond,
+        unanswered={name: rounds for name, rounds in unanswered.items() if rounds},
     )
+
+
+def ratio_of(
+    first: Rounds, second: Rounds, names: tuple[str, str], bound: Bound = "exact"
+) -> Figure | Missing:
+    """The typical ratio first / second within the rounds that both have. Where one side has no
+    figure the ratio may be anything."""
+    rounds = sorted(first.keys() & second.keys())
+    if not rounds:
+        return Missing("no round is valid for both backends")
+    both = [(first[r], second[r]) for r in rounds]
+    pairs = [(0.0, 0.0) if a is None or b is None else (a, b) for a, b in both]
+    estimate = ratio_estimate([b for _, b in pairs], [a for a, _ in pairs])
+    if estimate is None:
+        never = all(a == b == math.inf for a, b in pairs)
+        return Missing(
+            "neither side answered" if never else "both sides are 0, so there is no ratio"
+        )
+    seen = [ratio for a, b in pairs for ratio in _ratios(a, b)]
+    unanswered = {
+        name: sum(pair[side] == math.inf for pair in pairs) for side, name in enumerate(names)
+    }
+    return _figure(estimate, seen, bound, unanswered)
+
+
+def _ratios(above: float, below: float) -> tuple[float, ...]:
+    """What the ratio of a round may be, at least and at most."""
+    if above == below and (below == 0 or math.isinf(below)):
+        return (0.0, math.inf)
+    return (math.inf,) if below == 0 else (above / below,)
 
 
 def valid_trials(run: Run, backend: str, rps: float | None) -> list[Trial] | Missing:
@@ -152,8 +182,15 @@ def _rounds_of_level(run: Run, backend: str, rps: float | None, of: OfTrial) -> 
     trials = valid_trials(run, backend, rps)
     if isinstance(trials, Missing):
         return trials
-    values = {t.round: v for t in trials if (v := of(t, run.settings)) is not None}
-    return values or _no_figure(trials)
+    values = {t.round: of(t, run.settings) for t in trials}
+    partial = sum(value is not None and math.isnan(value) for value in values.values())
+    if partial:
+        return Missing(
+            f"in {partial} of {len(values)} trials of {backend} at {trials[0].rps:,.0f} RPS "
+            "something failed, and the figure is known for the answered requests alone"
+        )
+    known = any(value is not None for value in values.values())
+    return values if known else _no_figure(trials)
 
 
 def _rounds_of_run(run: Run, backend: str, of: OfRound) -> Rounds | Missing:
@@ -173,11 +210,14 @@ def _from_rounds(claim: Claim, rounds: Callable[[str], Rounds | Missing]) -> Fig
     if claim.ratio is None:
         assert claim.backend is not None
         values = rounds(claim.backend)
-        return values if isinstance(values, Missing) else figure_of(list(values.values()))
+        if isinstance(values, Missing):
+            return values
+        known = [value for value in values.values() if value is not None]
+        return figure_of(known, unanswered={claim.backend: known.count(math.inf)})
     first, second = rounds(claim.ratio[0]), rounds(claim.ratio[1])
     if isinstance(first, Missing):
         return first
-    return second if isinstance(second, Missing) else ratio_of(first, second)
+    return second if isinstance(second, Missing) else ratio_of(first, second, claim.ratio)
 
 
 def of_trial(of: OfTrial) -> Measure:
@@ -200,6 +240,33 @@ def of_run(of: OfRound) -> Measure:
     return Measure("backend", figure)
 
 
+# ---- success ------------------------------------------------------------------------------
+
+
+def _success(evidence: Evidence, claim: Claim) -> Figure | Missing:
+    """The share of all requests of the rounds, or the ratio of two such shares."""
+    sides = []
+    for backend in claim.ratio or (claim.backend,):
+        assert backend is not None
+        trials = valid_trials(evidence.run, backend, claim.rps)
+        if isinstance(trials, Missing):
+            return trials
+        sides.append({t.round: tally(t) for t in trials})
+    rounds = sorted(set.intersection(*(set(side) for side in sides)))
+    if not rounds:
+        return Missing("no round is valid for both backends")
+    first, *second = ([side[number] for number in rounds] for side in sides)
+    shares = [[one.ok / one.scheduled for one in side] for side in (first, *second)]
+    if second:
+        estimate = share_ratio_estimate(second[0], first)
+        seen = [ratio for pair in zip(*shares, strict=True) for ratio in _ratios(*pair)]
+    else:
+        estimate, seen = share_estimate(first), shares[0]
+    if estimate is None:
+        return Missing("neither side answered anything ok")
+    return _figure(estimate, seen, "exact", {})
+
+
 # ---- capacity -----------------------------------------------------------------------------
 
 
@@ -214,10 +281,10 @@ def _capacity(run: Run, backend: str) -> tuple[Rounds, Bound] | Missing:
         return rounds
     trials = valid_trials(run, backend, None)
     assert not isinstance(trials, Missing)
-    top = max(t.rps for t in trials)
-    answered = median(t.client.success_rate or 0.0 for t in trials if t.rps == top)
+    top = [t for t in trials if t.rps == max(t.rps for t in trials)]
+    answered = sum(t.client.outcomes.ok for t in top) / sum(t.client.scheduled for t in top)
     # Rounds in which the top level was invalid would understate the best rate.
-    whole = {t.round for t in trials if t.rps == top}
+    whole = {t.round for t in top}
     rounds = {number: value for number, value in rounds.items() if number in whole}
     return rounds, "at-least" if answered >= SATURATED_BELOW else "exact"
 
@@ -229,7 +296,9 @@ def _max_rps(evidence: Evidence, claim: Claim) -> Figure | Missing:
     if claim.ratio is None:
         assert claim.backend is not None
         side = _capacity(run, claim.backend)
-        return side if isinstance(side, Missing) else figure_of(list(side[0].values()), side[1])
+        if isinstance(side, Missing):
+            return side
+        return figure_of([value for value in side[0].values() if value is not None], side[1])
     above, below = _capacity(run, claim.ratio[0]), _capacity(run, claim.ratio[1])
     if isinstance(above, Missing):
         return above
@@ -237,7 +306,7 @@ def _max_rps(evidence: Evidence, claim: Claim) -> Figure | Missing:
         return below
     if below[1] == "at-least":
         return Missing(f"{claim.ratio[1]} answered every level, so its limit is not known")
-    return ratio_of(above[0], below[0], above[1])
+    return ratio_of(above[0], below[0], claim.ratio, above[1])
 
 
 def _searched(capacity: Capacity, claim: Claim) -> Figure | Missing:
@@ -322,10 +391,11 @@ MEASURES: dict[str, Measure] = {
     "thread_create_cpus": _thread_cost(lambda costs: costs.life_cpu_us, _CREATIONS_A_SECOND / 1e6),
     "enqueue_us": Measure("nothing", _enqueue),
     "migrations_per_1000": Measure("backend", _migrations),
-    **{f"stage_{s}_us": of_trial(at(f"server.stages_us.{s}.p50")) for s in ("dispatch", *STEPS)},
+    **{f"stage_{step}_us": of_trial(at(f"server.stages_us.{step}.p50")) for step in STEPS},
+    "stage_dispatch_us": of_trial(dispatch("p50", 0.5)),
     "steps_us": of_trial(steps_us),
     "server_time_us": of_trial(server_time_us),
-    "dispatch_p99_us": of_trial(at("server.stages_us.dispatch.p99")),
+    "dispatch_p99_us": of_trial(dispatch("p99", 0.99)),
     "lock_tail": of_trial(lock_tail),
     "overhead_cpu_us": of_trial(at("server.cpu_us_per_request.overhead")),
     "efficiency": of_trial(at("server.efficiency")),
@@ -340,7 +410,7 @@ MEASURES: dict[str, Measure] = {
     "context_switches_per_s": of_trial(at("server.context_switches.per_s")),
     "median_us": of_trial(at("client.response_us.p50")),
     "p99_us": of_trial(at("client.response_us.p99")),
-    "success": of_trial(at("client.success_rate")),
+    "success": Measure("level", _success),
     "queue_depth_max": of_trial(at("server.queue_depth_max")),
     "per_worker_per_s": of_trial(per_worker_per_s),
     "worker_busy": of_trial(worker_busy),

@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
-from harness.record import Run, Settings, Stage, Trial, metric_value
+from harness.record import Run, Settings, Stage, Trial, metric_value, ordered_value
 
 STEPS = ("read", "parse", "rate_limit", "decode", "validate", "write", "close")
 
+# Infinite: it lies among the failures, slower than any answer. NaN: something failed, and the
+# figure is that of the answered requests alone. None: there is no such figure.
 OfTrial = Callable[[Trial, Settings], float | None]
 OfRound = Callable[[Sequence[Trial], Run], float | None]
 
@@ -20,10 +22,33 @@ def at(path: str, factor: float = 1.0) -> OfTrial:
     """The figure at a dotted path of the record, times a factor that turns its unit."""
 
     def read(trial: Trial, settings: Settings) -> float | None:
-        value = metric_value(trial, path)
-        return None if value is None else value * factor
+        value = ordered_value(trial, path)
+        if value is None:
+            return None if metric_value(trial, path) is None else math.nan
+        return value * factor
 
     return read
+
+
+def dispatch(name: str, share: float | None = None) -> OfTrial:
+    """The mean or a quantile (that of `share`) of dispatch, in microseconds, over all connections
+    that were accepted: one that was not answered 202 left no stamp, and counts as slower than any
+    that did."""
+
+    def read(trial: Trial, settings: Settings) -> float | None:
+        value = metric_value(trial, f"server.stages_us.dispatch.{name}")
+        if value is None or trial.server is None:
+            return None
+        requests = trial.server.requests
+        stamped = requests.answered_by_status.get("202", requests.answered)
+        if stamped >= requests.accepted:
+            return value
+        return math.inf if share is not None and stamped < share * requests.accepted else math.nan
+
+    return read
+
+
+_DISPATCH_MEAN = dispatch("mean")
 
 
 def work_us(settings: Settings) -> float:
@@ -44,11 +69,8 @@ def steps_us(trial: Trial, settings: Settings) -> float | None:
 
 def server_time_us(trial: Trial, settings: Settings) -> float | None:
     """Mean time from accept to the end of close, in microseconds."""
-    steps, dispatch = (
-        steps_us(trial, settings),
-        metric_value(trial, "server.stages_us.dispatch.mean"),
-    )
-    return None if steps is None or dispatch is None else steps + dispatch
+    steps, before = steps_us(trial, settings), _DISPATCH_MEAN(trial, settings)
+    return None if steps is None or before is None else steps + before
 
 
 def lock_tail(trial: Trial, settings: Settings) -> float | None:
@@ -79,7 +101,7 @@ def thread_life_ms(trial: Trial, settings: Settings) -> float | None:
 
 def waiting_for_thread(trial: Trial, settings: Settings) -> float | None:
     """Little's law: mean number that wait = answered a second x mean dispatch."""
-    dispatch_us = metric_value(trial, "server.stages_us.dispatch.mean")
+    dispatch_us = _DISPATCH_MEAN(trial, settings)
     if trial.server is None or dispatch_us is None:
         return None
     return trial.server.requests.answered / trial.window_s * dispatch_us / 1e6

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import msgspec
@@ -69,15 +70,27 @@ class Figure(msgspec.Struct, frozen=True, kw_only=True):
     `low` and `high` are the 95 % interval, None together where there are too few rounds for one;
     `least` and `most` are the range of what was seen in `n` rounds (or repetitions). A bound of
     `at-least` says that the true figure may be any larger: every load tried was met.
+
+    A time that lies among the failures is longer than any answer took, and a ratio to one is 0:
+    `unanswered` says in how many rounds that was so, by backend. `beyond` names which of the five
+    figures are None because they are infinite; a `value` that is None otherwise is a ratio of which
+    half of the rounds say 0 and half infinite.
     """
 
-    value: float
+    value: float | None
     low: float | None
     high: float | None
-    least: float
-    most: float
+    least: float | None
+    most: float | None
     n: int
     bound: Bound = "exact"
+    beyond: list[str] = []
+    unanswered: dict[str, int] = {}
+
+    def end(self, name: Literal["value", "low", "high", "least", "most"]) -> float | None:
+        """One of the five, infinite where it lies beyond; None where there is none."""
+        value: float | None = math.inf if name in self.beyond else getattr(self, name)
+        return value
 
 
 class Judgement(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from harness.claims.records import Claim, Figure, Unit
 
 
@@ -62,15 +64,65 @@ def document_words(claim: Claim) -> str:
 
 def figure_words(figure: Figure, unit: Unit) -> str:
     """What was measured: `25.1 µs (24.0 to 26.3)`; with too few rounds, the range of them in
-    square brackets: `25.1 µs [24.0 to 26.3]`."""
-    head = "≥ " if figure.bound == "at-least" else ""
-    text = head + quantity(figure.value, unit)
-    if figure.low is not None and figure.high is not None:
-        return text + f" ({_range(figure.low, figure.high, unit)})"
-    return text + f" [{_range(figure.least, figure.most, unit)}]"
+    square brackets: `25.1 µs [24.0 to 26.3]`. What is infinite is named: `not answered`,
+    `at least 1.3×`, `2 ms (at least 300 µs)`."""
+    text = _middle(figure, unit)
+    if text.startswith(("at least", "at most")):
+        return text
+    low, high = figure.end("low"), figure.end("high")
+    brackets = "()"
+    if low is None or high is None:
+        low, high, brackets = figure.end("least"), figure.end("most"), "[]"
+    assert low is not None
+    assert high is not None
+    inside = _range(low, high, unit, open_low=bool(figure.unanswered) and unit == "times")
+    return f"{text} {brackets[0]}{inside}{brackets[1]}" if inside else text
 
 
-def _range(low: float, high: float, unit: Unit) -> str:
+def _middle(figure: Figure, unit: Unit) -> str:
+    """The figure without its interval; a bound where it is infinite and the interval is not."""
+    value, low, high = figure.end("value"), figure.end("low"), figure.end("high")
+    if value is None:
+        return "no typical ratio"
+    if unit == "times" and math.isinf(value):
+        if low is not None and 0 < low < math.inf:
+            return f"at least {quantity(low, unit)}"
+        return _not_answered(figure, unit) or "infinite"
+    if unit == "times" and value == 0 and figure.unanswered:
+        if high is not None and 0 < high < math.inf:
+            return f"at most {quantity(high, unit)}"
+        return _not_answered(figure, unit)
+    if math.isinf(value):
+        return _not_answered(figure, unit)
+    return ("≥ " if figure.bound == "at-least" else "") + quantity(value, unit)
+
+
+def _not_answered(figure: Figure, unit: Unit) -> str:
+    """`not answered`, of a ratio with the side that did not."""
+    if not figure.unanswered:
+        return ""
+    side = max(figure.unanswered, key=lambda name: figure.unanswered[name])
+    return f"{side}: not answered" if unit == "times" else "not answered"
+
+
+def unanswered_words(figure: Figure) -> list[str]:
+    """For each side, in how many rounds its figure lies among its failures; sentences."""
+    return [
+        f"In {rounds} of {figure.n} rounds the figure of {backend} lies among its failures, slower "
+        "than any answer."
+        for backend, rounds in figure.unanswered.items()
+    ]
+
+
+def _range(low: float, high: float, unit: Unit, open_low: bool = False) -> str:
+    """From low to high; an infinite end, and a ratio of 0 where one side did not answer
+    (`open_low`), are no ends."""
+    if math.isinf(low) or (open_low and high == 0):
+        return ""
+    if math.isinf(high):
+        return "anything" if open_low and low == 0 else f"at least {quantity(low, unit)}"
+    if open_low and low == 0:
+        return f"at most {quantity(high, unit)}"
     return (
         f"{_bare(low, unit)} to {_bare(high, unit)}"
         if _same_size(low, high, unit)

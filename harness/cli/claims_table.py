@@ -39,7 +39,7 @@ def print_judged(console: Console, record: Judged, run: Run, saved: Path | None)
     )
     print_languages(console, record.judgements)
     if numbers:
-        console.print("\nNot testable here:", style="bold", highlight=False)
+        console.print("\nReasons:", style="bold", highlight=False)
     for reason, number in numbers.items():
         console.print(hanging(f"[{number}]", reason))
     console.print("\nThe document against itself", style="bold", highlight=False)
@@ -69,6 +69,12 @@ def claims_table(judgements: list[Judgement], numbers: dict[str, int]) -> Table:
                 verdict(judgement, numbers.get(judgement.reason)),
             )
     return table
+
+
+def needs_reason(judgement: Judgement) -> bool:
+    """Whether figure and verdict do not speak for themselves."""
+    unanswered = judgement.measured is not None and bool(judgement.measured.unanswered)
+    return judgement.verdict == "not testable here" or unanswered
 
 
 def _languages(judgements: Sequence[Judgement]) -> dict[str, str]:
@@ -124,8 +130,8 @@ def hanging(mark: str, text: str, style: str = "") -> Table:
 
 
 def _reasons(judgements: list[Judgement]) -> dict[str, int]:
-    """The reasons why claims cannot be tested, numbered in the order of the table."""
-    found = [j.reason for j in judgements if j.verdict == "not testable here"]
+    """Why claims cannot be tested, and who did not answer; numbered in the order of the table."""
+    found = [j.reason for j in judgements if needs_reason(j)]
     return {reason: number for number, reason in enumerate(dict.fromkeys(found), start=1)}
 
 

@@ -70,7 +70,7 @@ def _table(judgements: list[Judgement]) -> Table:
         (
             Cell(j.claim.text, small=j.claim.group),
             Cell(j.document),
-            Cell(j.ours, small="" if j.measured else j.reason),
+            Cell(j.ours, small="" if j.measured and not j.measured.unanswered else j.reason),
             Cell(j.verdict, small=j.language or "", mark=_MARKS.get(j.verdict, "none")),
         )
         for j in judgements

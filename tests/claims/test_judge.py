@@ -188,10 +188,12 @@ def test_a_level_that_was_not_run_is_named() -> None:
     assert found["success-5000-pool"].reason == "This run has no level of 5,000 RPS."
 
 
-def test_zero_successes_leave_no_latency_and_a_success_of_0() -> None:
+def test_zero_successes_leave_a_latency_beyond_every_answer_and_a_success_of_0() -> None:
     found = by_id(judge_run(make_run(both(ok=0))))
     assert found["success-2000-pool"].verdict == "does not hold"
-    assert "answered nothing ok" in found["median-pool"].reason
+    assert found["median-pool"].ours == "not answered"
+    assert found["median-pool"].verdict == "does not hold"
+    assert "answered nothing ok" in found["parse-pool"].reason
     assert found["success-ratio"].verdict == "not testable here"
 
 

@@ -12,7 +12,7 @@ import pytest
 from harness.report import write_report
 from harness.report.build import build
 from harness.report.html import to_html
-from harness.report.markdown import to_markdown
+from harness.report.markdown import block_text, to_markdown
 from harness.report.model import Missing, Section, Table
 from harness.report.source import Source
 
@@ -115,6 +115,10 @@ def test_a_run_under_other_conditions_leaves_the_documents_claims_out(source: So
     for text in (to_html(report), to_markdown(report)):
         assert "does not hold" not in text
         assert "352,000" not in text
+    ladder = " ".join(block_text(block) for block in section(source, "ladder").blocks)
+    assert "The document" in ladder
+    (found,) = (s for s in report.sections if s.id == "ladder")
+    assert "document" not in found.title + " ".join(block_text(block) for block in found.blocks)
 
 
 def test_an_absolute_cost_says_its_language_in_page_and_markdown(source: Source) -> None:
