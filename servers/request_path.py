@@ -26,7 +26,7 @@ from servers.message import (
 )
 from servers.problem import Problem
 from servers.rate_limit import TokenBuckets
-from servers.telemetry import Recorder
+from servers.telemetry import ROW, Recorder
 
 log = logging.getLogger("servers")
 
@@ -114,8 +114,8 @@ class RequestPath:
         recorder.answered(202, connection)
         recorder.metrics += count
         self._close(connection, message)
-        recorder.rows.extend(
-            (
+        recorder.rows.append(
+            ROW.pack(
                 started_ns - connection.accepted_ns,  # dispatch
                 received_ns - started_ns - parse_ns,  # read
                 parse_ns,

@@ -283,7 +283,7 @@ class Server:
         """Begin to drain; what comes after is for the supervisor."""
         if not self.options.supervised:
             return 403, "text/plain", b"not allowed: start the server with --allow-restart\n"
-        if self._stopping:
+        if self._stopping or self.restart is not None:  # a second signal would cut the drain short
             return 409, "text/plain", b"this server is at its end already\n"
         try:
             self.restart = read_restart(sent, self.options.backend)
@@ -351,7 +351,7 @@ class Server:
         rejected = self._rejected.copy()
         by_status: dict[str, int] = {}
         for recorder in recorders:
-            for status, count in list(recorder.statuses.items()):
+            for status, count in recorder.statuses.copy().items():
                 by_status[str(status)] = by_status.get(str(status), 0) + count
         return Counters(
             answered=sum(by_status.values()),

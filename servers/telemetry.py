@@ -1,15 +1,16 @@
 """What a server knows of itself: a recorder for each thread, merged when somebody asks.
 
 No lock is taken on the way of a request. A thread that handles a request holds a `Recorder`
-that is its own until it gives it back; lists and deques append and pop atomically in CPython,
-with the GIL or without it.
+that is its own until it gives it back, and nobody else writes to it; lists, dicts and deques
+append, pop and copy atomically in CPython, with the GIL or without it. What is handed over does not
+change any more. `docs/servers.md` has the table of all that threads share.
 """
 
 from __future__ import annotations
 
 import resource
 import statistics
-import threading
+import struct
 import time
 from array import array
 from collections import deque
@@ -21,11 +22,11 @@ from servers.report import STAGES, StageFigures
 if TYPE_CHECKING:
     from servers.connection import Connection
 
-ROW_WIDTH = len(STAGES)
-_ROWS_IN_CHUNK = 256
-# The newest quarter of a million requests are kept (8 MB of float32), so that a server left running
-# does not grow. A window longer than that says how many rows it dropped.
-_MAX_CHUNKS = 1024
+ROW = struct.Struct(f"{len(STAGES)}f")  # nanoseconds of each stage; 7 digits are plenty
+_ROWS_IN_CHUNK = 64
+# The newest quarter of a million requests are kept (8 MB), so that a server left running does not
+# grow. A window longer than that says how many rows it dropped.
+_MAX_CHUNKS = 4096
 
 
 class Recorder:
@@ -33,6 +34,7 @@ class Recorder:
 
     __slots__ = (
         "abandoned",
+        "chunks",
         "connection",
         "deadlines_missed",
         "handled_ns",
@@ -45,9 +47,10 @@ class Recorder:
         "statuses",
         "timed_out",
         "waited_ns",
+        "window",
     )
 
-    def __init__(self) -> None:
+    def __init__(self, window: int = 0) -> None:
         self.connection: Connection | None = None
         self.statuses: dict[int, int] = {}
         self.metrics = 0
@@ -60,7 +63,9 @@ class Recorder:
         self.waited_ns = 0  # from accept to the handler's start, summed
         self.handled_ns = 0  # from the handler's start to its end, summed
         self.held_ns = 0  # from accept to the request's end, summed
-        self.rows = array("f")  # nanoseconds, ROW_WIDTH to a request; 7 digits are plenty
+        self.window = window  # which one `rows` and `chunks` are of
+        self.rows: list[bytes] = []  # stage times of the newest requests, one `ROW` each
+        self.chunks = 0  # how often they became a chunk
 
     def ended(self, connection: Connection) -> None:
         """Holder only: a request has come to its end, which is counted next. In this order, so
@@ -76,7 +81,7 @@ class Recorder:
     @property
     def answered_count(self) -> int:
         """Any thread: how many responses were sent."""
-        return sum(list(self.statuses.values()))
+        return sum(self.statuses.copy().values())
 
 
 class Telemetry:
@@ -85,28 +90,31 @@ class Telemetry:
     def __init__(self) -> None:
         self.started_ns = time.monotonic_ns()
         self.window_ns = self.started_ns
+        self._window = 0  # its number
         self._all: list[Recorder] = []
         self._free: list[Recorder] = []
-        self._grow = threading.Lock()
-        self._chunks: deque[array[float]] = deque(maxlen=_MAX_CHUNKS)
-        self._chunks_pushed = 0
+        # Rows that have become whole chunks, each with the number of its window.
+        self._chunks: deque[tuple[int, bytes]] = deque(maxlen=_MAX_CHUNKS)
 
     def lend(self) -> Recorder:
         """Any thread: a recorder that nobody else holds."""
+        window = self._window
         try:
-            return self._free.pop()
+            recorder = self._free.pop()
         except IndexError:
-            recorder = Recorder()
-            with self._grow:
-                self._all.append(recorder)
-            return recorder
+            recorder = Recorder(window)
+            self._all.append(recorder)
+        if recorder.window != window:
+            recorder.rows, recorder.chunks = [], 0
+            recorder.window = window  # last: who sees it sees rows of this window
+        return recorder
 
     def give_back(self, recorder: Recorder) -> None:
         """Its holder: done with this request."""
-        if len(recorder.rows) >= _ROWS_IN_CHUNK * ROW_WIDTH:
-            self._chunks.append(recorder.rows)
-            self._chunks_pushed += 1
-            recorder.rows = array("f")
+        if len(recorder.rows) >= _ROWS_IN_CHUNK:
+            self._chunks.append((recorder.window, b"".join(recorder.rows)))
+            recorder.rows = []
+            recorder.chunks += 1
         recorder.connection = None
         self._free.append(recorder)
 
@@ -116,42 +124,47 @@ class Telemetry:
 
     def in_progress(self) -> list[Connection]:
         """Any thread: the connections that a handler is busy with."""
-        return [r.connection for r in self.recorders() if r.connection is not None]
+        return [c for r in self.recorders() if (c := r.connection) is not None]
 
     def open_window(self) -> None:
-        """Housekeeping thread, while no request is in progress: forget the stage times so far."""
+        """Housekeeping thread: forget the stage times of the requests that came before."""
+        self._window += 1
         self._chunks.clear()
-        self._chunks_pushed = 0
-        for recorder in self.recorders():
-            recorder.rows = array("f")
         self.window_ns = time.monotonic_ns()
 
-    def stage_rows(self) -> list[array[float]]:
-        """Any thread: every kept row, in arrays of whole rows, in nanoseconds.
+    def stage_rows(self) -> list[bytes]:
+        """Any thread: every kept row, in pieces of whole rows.
 
-        Not in one array: that many rows copied would double what the server holds, and the
-        allocator gives little of that back.
+        Not in one piece: that many rows copied would double what the server holds, and the
+        allocator gives little of that back. Under load, rows that become a chunk meanwhile may be
+        missing; at rest none are.
         """
-        held = [recorder.rows for recorder in self.recorders()]
-        return [*self._chunks, *(rows[: len(rows) - len(rows) % ROW_WIDTH] for rows in held)]
+        whole = self._kept_chunks()
+        held = [r.rows.copy() for r in self.recorders() if r.window == self._window]
+        return [*whole, *(b"".join(rows) for rows in held if rows)]
 
     def rows_dropped(self) -> int:
         """How many rows of this window are no longer kept."""
-        return max(0, self._chunks_pushed - _MAX_CHUNKS) * _ROWS_IN_CHUNK
+        filled = sum(r.chunks for r in self.recorders() if r.window == self._window)
+        return max(0, filled - len(self._kept_chunks())) * _ROWS_IN_CHUNK
+
+    def _kept_chunks(self) -> list[bytes]:
+        return [chunk for window, chunk in self._chunks.copy() if window == self._window]
 
 
-def count_rows(chunks: list[array[float]]) -> int:
+def count_rows(pieces: list[bytes]) -> int:
     """How many requests the rows are of."""
-    return sum(map(len, chunks)) // ROW_WIDTH
+    return sum(map(len, pieces)) // ROW.size
 
 
-def stage_figures(chunks: list[array[float]]) -> dict[str, StageFigures]:
+def stage_figures(pieces: list[bytes]) -> dict[str, StageFigures]:
     """Mean, median and 99th percentile of each stage, in microseconds; empty without rows."""
-    if not count_rows(chunks):
+    if not pieces:
         return {}
     figures = {}
     for index, stage in enumerate(STAGES):
-        times_ns = sorted(chain.from_iterable(rows[index::ROW_WIDTH] for rows in chunks))
+        columns = (array("f", piece)[index :: len(STAGES)] for piece in pieces)
+        times_ns = sorted(chain.from_iterable(columns))
         figures[stage] = StageFigures(
             mean=statistics.fmean(times_ns) / 1e3,
             p50=times_ns[(len(times_ns) - 1) // 2] / 1e3,

@@ -32,11 +32,11 @@ class ThreadPerRequest(Backend):
 
     def start(self) -> None:
         threading.stack_size(self.options.stack_size_bytes)
-        self._live: set[Connection] = set()  # one for each thread; add and discard are atomic
+        # One for each thread, and None once it drains. Adding and discarding are atomic.
+        self._live: set[Connection | None] = set()
         self._most = self.options.max_threads or sys.maxsize
         self._created = 0
         self._peak = Peak()
-        self._draining = False
         self._idle = threading.Event()
 
     # ---- acceptor thread --------------------------------------------------------------------
@@ -56,8 +56,8 @@ class ThreadPerRequest(Backend):
         self._peak.note(live)
 
     def drain(self, timeout_s: float) -> bool:
-        self._draining = True
-        return not self._live or self._idle.wait(timeout_s)
+        self._live.add(None)  # whoever leaves after this, and leaves it alone, was the last
+        return len(self._live) == 1 or self._idle.wait(timeout_s)
 
     # ---- the new thread ---------------------------------------------------------------------
 
@@ -66,7 +66,7 @@ class ThreadPerRequest(Backend):
             self.handle(connection)
         finally:
             self._live.discard(connection)
-            if self._draining and not self._live:
+            if len(self._live) == 1 and None in self._live:
                 self._idle.set()
 
     # ---- any thread -------------------------------------------------------------------------
@@ -74,13 +74,16 @@ class ThreadPerRequest(Backend):
     def gauges(self) -> Gauges:
         return Gauges(
             threads_created=self._created,
-            threads_active=len(self._live),
+            threads_active=self._threads(),
             threads_peak=self._peak.window,
             threads_active_ns=sum(r.waited_ns + r.handled_ns for r in self.telemetry.recorders()),
         )
 
     def step_peaks(self) -> tuple[int, int | None]:
-        return self._peak.take_step(len(self._live)), None
+        return self._peak.take_step(self._threads()), None
 
     def open_window(self) -> None:
-        self._peak.reset(len(self._live))
+        self._peak.reset(self._threads())
+
+    def _threads(self) -> int:
+        return len(self._live) - (None in self._live)

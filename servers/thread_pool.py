@@ -84,16 +84,19 @@ class ThreadPool:
         self._queue = queue
         self._handle = handle
         self._threads: list[threading.Thread] = []
+        self._adding = threading.Lock()  # workers that are killed replace themselves
         self.created = 0
         self.replaced = 0
         for _ in range(workers):
             self._add_worker()
 
-    def _add_worker(self) -> None:
-        self.created += 1
-        worker = threading.Thread(target=self._work, name=f"worker-{self.created}", daemon=True)
-        self._threads.append(worker)
-        worker.start()
+    def _add_worker(self, replaces: int = 0) -> None:
+        with self._adding:
+            self.created += 1
+            self.replaced += replaces
+            worker = threading.Thread(target=self._work, name=f"worker-{self.created}", daemon=True)
+            worker.start()
+            self._threads.append(worker)  # started, since `join` waits for whatever is there
 
     def _work(self) -> None:
         """Each worker: the next connection, until there are no more."""
@@ -102,8 +105,7 @@ class ThreadPool:
                 self._handle(connection)
         except BaseException:  # a handler's own errors end in a 500: this one killed the worker
             log.exception("a worker was killed; another takes its place")
-            self.replaced += 1
-            self._add_worker()
+            self._add_worker(replaces=1)
 
     def join(self, timeout_s: float) -> bool:
         """Main thread: wait for the workers to end; False when `timeout_s` was not enough."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import resource
 import signal
+import socket
 
 import pytest
 from serving import (
@@ -117,3 +119,29 @@ def test_what_may_not_be_asked_for_is_refused_and_the_server_lives_on(
     assert (answer.status, b"takes a backend" in answer.read()) == (400, True)
     connection.close()
     assert "Traceback" not in server.log()
+
+
+def test_two_orders_at_once_are_one_restart(start_server: StartServer) -> None:
+    """The second was a second signal, which ends a server at once and its successor with it."""
+    server = start_server("thread-pool", "--allow-restart")
+    pid = server.report().pid
+    order = b'{"backend": "thread-per-request"}'
+    head = f"POST /restart HTTP/1.1\r\nHost: 127.0.0.1:{server.control_port}\r\n"
+    asked = f"{head}{CONTROL_HEADER}: 1\r\nContent-Length: {len(order)}\r\n\r\n".encode() + order
+    with connect(server.control_port) as first, connect(server.control_port) as second:
+        os.kill(pid, signal.SIGSTOP)  # so that it finds both
+        first.sendall(asked)
+        second.sendall(asked)
+        os.kill(pid, signal.SIGCONT)
+        statuses = {status_of(first), status_of(second)}
+    assert statuses in ({b"202", b"409"}, {b"202", None})  # or it was gone before it saw the other
+    assert successor(server, pid).backend == "thread-per-request"
+    assert server.stop(signal.SIGTERM) == 0
+
+
+def status_of(sock: socket.socket) -> bytes | None:
+    """The status of an answer; None when the server closed instead."""
+    try:
+        return sock.recv(1000).partition(b" ")[2][:3] or None
+    except ConnectionResetError:
+        return None
