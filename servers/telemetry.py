@@ -1,9 +1,9 @@
 """What a server knows of itself: a recorder for each thread, merged when somebody asks.
 
 No lock is taken on the way of a request. A thread that handles a request holds a `Recorder`
-that is its own until it gives it back, and nobody else writes to it; lists, dicts and deques
-append, pop and copy atomically in CPython, with the GIL or without it. What is handed over does not
-change any more. `docs/servers.md` has the table of all that threads share.
+that is its own until it gives it back, and nobody else writes to it; lists and dicts append, pop and
+copy atomically in CPython, with the GIL or without it. What is handed over does not change any more.
+`docs/servers.md` has the table of all that threads share.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import statistics
 import struct
 import time
 from array import array
-from collections import deque
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -94,7 +93,8 @@ class Telemetry:
         self._all: list[Recorder] = []
         self._free: list[Recorder] = []
         # Rows that have become whole chunks, each with the number of its window.
-        self._chunks: deque[tuple[int, bytes]] = deque(maxlen=_MAX_CHUNKS)
+        # No deque: without the GIL a copy of one is not atomic before Python 3.15.
+        self._chunks: list[tuple[int, bytes]] = []
 
     def lend(self) -> Recorder:
         """Any thread: a recorder that nobody else holds."""
@@ -115,6 +115,8 @@ class Telemetry:
             self._chunks.append((recorder.window, b"".join(recorder.rows)))
             recorder.rows = []
             recorder.chunks += 1
+            if len(self._chunks) > _MAX_CHUNKS:  # each that comes in too many takes out one
+                del self._chunks[:1]
         recorder.connection = None
         self._free.append(recorder)
 
