@@ -347,11 +347,11 @@ def reference() -> Experiment:
     from harness.charts.style import nearest_level
     from harness.claims.saved import load_beside
     from harness.report.source import Source, saved_anatomy
-    from harness.store import REQUESTS_FILE, TIMELINE_FILE
+    from harness.store import REQUESTS_FILE, TIMELINE_FILE, read_rows
     from harness.store import load_run as read
 
     folder = recorded_folder() / "reference"
-    requests, timeline = (pd.read_parquet(folder / n) for n in (REQUESTS_FILE, TIMELINE_FILE))
+    requests, timeline = (read_rows(folder / n) for n in (REQUESTS_FILE, TIMELINE_FILE))
     run = read(folder)
     assert set(requests["level"]) == {nearest_level(run)}
     source = Source(run, requests, timeline, None, None, load_beside(folder), saved_anatomy(folder))

@@ -58,7 +58,7 @@ class RunFolder:
         frames = []
         for kind, name in (("requests", REQUESTS_FILE), ("timeline", TIMELINE_FILE)):
             parts = sorted((self.path / _PARTS).glob(f"{kind}-*.parquet"))
-            frame = _concatenate([pd.read_parquet(part) for part in parts])
+            frame = _concatenate([read_rows(part) for part in parts])
             self._write_frame(self.path / name, frame)
             frames.append(frame)
         for part in (self.path / _PARTS).iterdir():
@@ -75,7 +75,8 @@ class RunFolder:
     def _write_frame(self, path: Path, frame: pd.DataFrame) -> None:
         temporary = path.with_suffix(".tmp")
         try:
-            frame.to_parquet(temporary, index=False, compression="zstd")
+            with open(temporary, "wb") as file:  # whose name need not be UTF-8
+                frame.to_parquet(file, index=False, compression="zstd")
             os.replace(temporary, path)
         except OSError as error:
             temporary.unlink(missing_ok=True)
@@ -97,6 +98,12 @@ def new_folder(out: Path, name: str, now: datetime | None = None) -> Path:
         except OSError as error:
             raise cannot_write(out, error) from error
     raise LabError(f"{out} holds a hundred runs of this second already; take another --name")
+
+
+def read_rows(path: Path) -> pd.DataFrame:
+    """The rows of a Parquet file, whatever letters its name has."""
+    with open(path, "rb") as file:
+        return pd.read_parquet(file)
 
 
 def _concatenate(frames: list[pd.DataFrame]) -> pd.DataFrame:

@@ -19,6 +19,7 @@ from harness.cli import hosting as hosting
 
 # isort: split
 from harness.cli.app import app
+from harness.cli.output import complain, prepare_streams
 from harness.errors import LabError
 
 
@@ -28,21 +29,22 @@ def _terminate(signum: int, frame: FrameType | None) -> None:
 
 def main(argv: list[str] | None = None) -> int:
     """The exit status: 0 done, 1 a check failed, 2 bad usage or no run, 130 interrupted."""
+    prepare_streams()
     if sys.platform != "linux":
-        print("labrun: Linux or WSL2 is needed, for epoll and /proc", file=sys.stderr)
+        complain("Linux or WSL2 is needed, for epoll and /proc")
         return 2
     signal.signal(signal.SIGTERM, _terminate)  # to be told to end is to be interrupted
     try:
         status = app(argv, standalone_mode=False)
     except TyperException as error:
         sentence = error.format_message() if hasattr(error, "format_message") else str(error)
-        print(f"labrun: {sentence.rstrip('.')} (see labrun --help)", file=sys.stderr)
+        complain(f"{sentence.rstrip('.')} (see labrun --help)")
         return 2
     except LabError as error:
-        print(f"labrun: {error}", file=sys.stderr)
+        complain(str(error))
         return 2
     except KeyboardInterrupt:
-        print("labrun: interrupted", file=sys.stderr)
+        complain("interrupted")
         return 130
     except BrokenPipeError:
         # Whoever read our output has gone; there is nobody left to tell.

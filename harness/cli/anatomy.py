@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 from rich import box
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -27,12 +25,14 @@ from harness.claims.language import language_of_steps
 from harness.cli.anatomy_options import AnatomyOptions
 from harness.cli.claims import existing_run, json_target, make_run
 from harness.cli.options import parse_rates
+from harness.cli.output import Console, complain, write_json
 from harness.errors import LabError
 from harness.experiment.cpus import plan_cpus
 from harness.observe.enqueue import measure_enqueue_us, measure_return_us
 from harness.observe.threads import measure_thread_costs
 from harness.record import Run, Settings
-from harness.store import cannot_write, write_json
+from harness.store import cannot_write
+from harness.store import write_json as write_file
 from harness.units import microseconds, rate
 
 _BAR = 24  # characters of a timeline
@@ -57,7 +57,7 @@ def anatomy_command(options: AnatomyOptions, settings: Settings) -> int:
         anatomy = msgspec.structs.replace(anatomy, complete=False)
         messages.print(f"labrun: interrupted; what was measured is in {folder}", style="red")
     elif not run.complete:
-        print(f"labrun: {run.incomplete_reason}", file=sys.stderr)
+        complain(str(run.incomplete_reason))
     save_anatomy(folder, anatomy)
     draw_anatomy(run, anatomy, folder)
     _show(options, json_path, anatomy, run, folder)
@@ -106,7 +106,7 @@ def measure_apart(settings: Settings, tell: Callable[[str], None]) -> Apart:
 
 def save_anatomy(folder: Path, anatomy: Anatomy) -> None:
     """`anatomy.json`, into the run's folder. Raises `LabError` when it cannot be written."""
-    write_json(folder / ANATOMY_FILE, _as_json(anatomy))
+    write_file(folder / ANATOMY_FILE, _as_json(anatomy))
 
 
 def draw_anatomy(run: Run, anatomy: Anatomy, folder: Path) -> None:
@@ -139,8 +139,7 @@ def _show(
         except OSError as error:
             raise cannot_write(json_path, error) from error
     if options.json == "-":
-        sys.stdout.buffer.write(_as_json(anatomy))
-        sys.stdout.buffer.flush()
+        write_json(_as_json(anatomy))
     else:
         print_anatomy(Console(), anatomy, run, folder)
 

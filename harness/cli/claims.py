@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import os
-import shlex
-import sys
 from collections.abc import Callable
 from pathlib import Path
-
-from rich.console import Console
 
 from harness.claims.measures import figure_of
 from harness.claims.records import Beside, Explored, Judged, Migrations
@@ -17,6 +13,7 @@ from harness.claims.scenario import check_about
 from harness.cli.claims_options import ClaimsOptions
 from harness.cli.claims_table import print_judged
 from harness.cli.live import make_watcher
+from harness.cli.output import Console, command_line, complain, write_json
 from harness.errors import LabError
 from harness.experiment.cpus import plan_cpus
 from harness.experiment.moves import count_moves
@@ -54,7 +51,7 @@ def claims_command(options: ClaimsOptions, settings: Settings) -> int:
         messages.print(f"labrun: interrupted; what was measured is in {folder}", style="red")
     status = 130 if interrupted else 0 if run.complete else 2
     if status == 2:
-        print(f"labrun: {run.incomplete_reason}", file=sys.stderr)
+        complain(str(run.incomplete_reason))
     record = judged(run, beside)
     save_judged(folder, record)
     _show(options, json_path, record, run, folder)
@@ -70,7 +67,7 @@ def existing_run(name: str) -> tuple[Run, Path]:
 def make_run(settings: Settings, out: str, name: str, messages: Console) -> tuple[Run, Path, bool]:
     """Run the experiment; the run, its folder, and whether Ctrl-C ended it."""
     folder = RunFolder.create(Path(out), name)
-    command = shlex.join(["labrun", *sys.argv[1:]])
+    command = command_line()
     try:
         with make_watcher(messages, settings) as watcher:
             result = run_experiment(settings, folder, command, watcher)
@@ -130,8 +127,7 @@ def write_out(record: Judged | Explored, target: str | None, path: Path | None) 
         except OSError as error:
             raise cannot_write(path, error) from error
     if target == "-":
-        sys.stdout.buffer.write(as_json(record))
-        sys.stdout.buffer.flush()
+        write_json(as_json(record))
 
 
 def _show(

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import os
-import shlex
-import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 
 import msgspec
-from rich.console import Console
 
 from harness.cli.live import make_watcher
+from harness.cli.output import Console, command_line, complain, write_json
 from harness.cli.settings import CompareOptions
 from harness.cli.table import print_run
 from harness.errors import LabError
@@ -42,7 +40,7 @@ def run_command(
     if json_path is not None and not os.access(json_path.absolute().parent, os.W_OK):
         raise LabError(f"--json {json_path}: the folder is not there or cannot be written")
     folder = RunFolder.create(Path(options.out), options.name)
-    command = shlex.join(["labrun", *sys.argv[1:]])
+    command = command_line()
     messages = Console(stderr=True)
     try:
         with watching(messages) as watcher:
@@ -61,7 +59,7 @@ def run_command(
         messages.print(f"labrun: interrupted; what was measured is in {folder.path}", style="red")
         return 130
     if not result.run.complete:
-        print(f"labrun: {result.run.incomplete_reason}", file=sys.stderr)
+        complain(str(result.run.incomplete_reason))
         return 2
     return 0
 
@@ -95,7 +93,6 @@ def show(
         except OSError as error:
             raise cannot_write(json_path, error) from error
     if options.json == "-":
-        sys.stdout.buffer.write(data)
-        sys.stdout.buffer.flush()
+        write_json(data)
     else:
         printing(Console(), result.run, result.folder.path)

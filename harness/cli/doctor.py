@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 
 import msgspec
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from harness.cli.options import between
+from harness.cli.output import Console, write_json
 from harness.errors import LabError
 from harness.experiment.cpus import CpuPlan, plan_cpus
 from harness.experiment.plan import PlannedTrial
@@ -45,8 +44,7 @@ def doctor_command(rps: float, duration_s: float, as_json: bool) -> int:
     sound = is_sound(findings)
     if as_json:
         found = Diagnosis(rps=rps, sound=sound, findings=findings, environment=environment)
-        data = msgspec.json.format(msgspec.json.encode(found), indent=1)
-        sys.stdout.write(data.decode("utf-8") + "\n")
+        write_json(msgspec.json.format(msgspec.json.encode(found), indent=1) + b"\n")
     else:
         _print(Console(), rps, sound, findings)
     return 0 if sound else 1

@@ -10,8 +10,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
 
-from rich.console import Console
-
 from harness.analysis.compare import comparable
 from harness.claims.explore import Condition, conditions, nearest
 from harness.claims.judge import judge_run
@@ -21,6 +19,7 @@ from harness.claims.scenario import check_about
 from harness.cli.claims import existing_run, json_target, make_run, measure_threads, write_out
 from harness.cli.claims_options import ClaimsOptions
 from harness.cli.claims_table import print_explored
+from harness.cli.output import Console
 from harness.errors import LabError
 from harness.experiment.plan import expected_s
 from harness.record import Run, Settings

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
-from rich.console import Console
-
+from harness.cli.output import Console, complain
 from harness.errors import LabError
 from harness.record import Run
 from harness.regression.history import History, build_history, tell_steps
@@ -18,7 +16,7 @@ def history_command(folder: str, out: str | None) -> int:
     path = Path(folder)
     found, left_out = read_runs(path)
     for sentence in left_out:
-        print(f"labrun: left out: {sentence}", file=sys.stderr)
+        complain(f"left out: {sentence}")
     history = build_history(found, [f"left out: {sentence}" for sentence in left_out])
     written = draw_history(history, path if out is None else Path(out))
     console = Console()

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 
+from harness.cli.output import complain
 from harness.cli.settings import CompareOptions, make_settings
 from harness.errors import LabError
 from harness.experiment.cpus import CpuPlan, plan_cpus
@@ -71,7 +71,7 @@ def _until_one_ends(server: ServerProcess, page: LocustPage) -> int:
     except KeyboardInterrupt:
         return 130
     except ProcessDied as error:
-        print(f"labrun: {error}", file=sys.stderr)
+        complain(str(error))
         return 2
-    print(f"labrun: {server.died()}", file=sys.stderr)
+    complain(str(server.died()))
     return 2

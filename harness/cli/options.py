@@ -60,6 +60,16 @@ def host_and_port(name: str, text: str) -> tuple[str, int]:
     return host, int(port)
 
 
+def text(name: str, value: str | None) -> None:
+    """Raise `LabError` for what a record, which is UTF-8, cannot hold."""
+    try:
+        (value or "").encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise LabError(
+            f"{name} {value}: this is no UTF-8 here; take another name, or a UTF-8 locale (LC_ALL)"
+        ) from error
+
+
 def between(name: str, value: float, lowest: float, highest: float) -> None:
     """Raise `LabError` unless lowest <= value <= highest."""
     if not lowest <= value <= highest:
@@ -109,4 +119,5 @@ __all__ = [
     "parse_stack_size",
     "parse_workload",
     "parsed",
+    "text",
 ]

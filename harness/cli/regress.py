@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -11,10 +10,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
-from rich.console import Console
 from rich.table import Table
 
 from harness.cli.live import make_watcher
+from harness.cli.output import Console, command_line, complain
 from harness.cli.settings import CompareOptions, make_settings
 from harness.errors import LabError, ServerRefused
 from harness.experiment.against import (
@@ -70,11 +69,11 @@ def regress_command(options: RegressOptions) -> int:
                             soft_wrap=True)  # fmt: skip
     else:
         sys.stdout.write(verdict_text(verdict, options.format))
-        print(f"labrun: {sentence(verdict)}", file=sys.stderr)
+        complain(sentence(verdict))
     if result is not None:
         _keep(result, verdict)
     if result is not None and result.interrupted:
-        print(f"labrun: interrupted; the rest is in {result.folder.path}", file=sys.stderr)
+        complain(f"interrupted; the rest is in {result.folder.path}")
         return 130
     return int(not _may_pass(verdict, options.strict))
 
@@ -125,20 +124,19 @@ def measure_against(ref: str, measure: CompareOptions) -> RunResult:
             planner = against_planner(settings, old, new)
             return _refused(settings, measure, 1, str(error), planner)
         if old.packages or new.packages:
-            print(
-                f"labrun: {old.label} and this tree need different packages; installed beside: "
-                f"{', '.join(old.packages + new.packages)}",
-                file=sys.stderr,
+            complain(
+                f"{old.label} and this tree need different packages; installed beside: "
+                f"{', '.join(old.packages + new.packages)}"
             )
         if new.dirty:
-            print(f"labrun: {new.label}: the record says so", file=sys.stderr)
+            complain(f"{new.label}: the record says so")
         return _measure(settings, measure, against_planner(settings, old, new))
 
 
 def _measure(settings: Settings, measure: CompareOptions, planner: Planner | None) -> RunResult:
     folder = RunFolder.create(Path(measure.out), measure.name)
     with _discarded_if_empty(folder), make_watcher(Console(stderr=True), settings) as watcher:
-        return run_experiment(settings, folder, _command(), watcher, planner)
+        return run_experiment(settings, folder, command_line(), watcher, planner)
 
 
 def _refused(
@@ -155,7 +153,7 @@ def _refused(
         id=folder.id,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         complete=False,
-        command=_command(),
+        command=command_line(),
         environment=read_environment(plan_cpus()),
         settings=settings,
         trials=[],
@@ -168,10 +166,6 @@ def _refused(
     requests, timeline = folder.finish()
     folder.save(run)
     return RunResult(run, requests, timeline, folder, False)
-
-
-def _command() -> str:
-    return shlex.join(["labrun", *sys.argv[1:]])
 
 
 @contextmanager

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rich.console import Console
-
+from harness.cli.output import Console
 from harness.report import write_report
 from harness.report.source import Source, load_source, newest_run
 

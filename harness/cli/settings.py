@@ -55,6 +55,8 @@ class CompareOptions:
 def make_settings(options: CompareOptions) -> Settings:
     """The settings that the options ask for. Raises `LabError` for what cannot be."""
     rates = check.parse_rates(options.rps)
+    for name, value in (("--python", options.python), ("--master", options.master)):
+        check.text(name, value)
     check.between("--rounds", options.rounds, 1, 1000)
     check.between("--duration", options.duration_s, 0.5, 3600)
     check.between("--warmup", options.warmup_s, 0, 600)

@@ -61,7 +61,8 @@ def examine_python(path: str) -> Interpreter:
     try:
         done = subprocess.run(
             [path, "-c", _QUESTION],
-            capture_output=True, text=True, timeout=_ASK_S, check=False, start_new_session=True,
+            capture_output=True, text=True, errors="surrogateescape",
+            timeout=_ASK_S, check=False, start_new_session=True,
         )  # fmt: skip
         answer = msgspec.json.decode(done.stdout, type=_Answer)
     except OSError as error:

@@ -109,6 +109,7 @@ def known_options(source: ServerSource) -> ServerSource:
             env=source.environment(),
             capture_output=True,
             text=True,
+            errors="surrogateescape",
             timeout=_HELP_S,
             check=False,
             start_new_session=True,
@@ -225,7 +226,8 @@ def _make_venv(source: ServerSource, folder: Path, wanted: list[str]) -> str:
     ):
         try:
             subprocess.run(
-                command, capture_output=True, text=True, timeout=_INSTALL_S, check=True,
+                command, capture_output=True, text=True, errors="surrogateescape",
+                timeout=_INSTALL_S, check=True,
                 start_new_session=True,
             )  # fmt: skip
         except (OSError, subprocess.SubprocessError) as error:

@@ -75,7 +75,8 @@ def git(folder: Path, *arguments: str) -> str:
     command = ["git", "-C", str(folder), *arguments]
     try:
         done = subprocess.run(
-            command, capture_output=True, text=True, timeout=_GIT_S, check=False,
+            command, capture_output=True, text=True, errors="surrogateescape",
+            timeout=_GIT_S, check=False,
             start_new_session=True,
         )  # fmt: skip
     except FileNotFoundError as error:

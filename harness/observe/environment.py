@@ -102,17 +102,17 @@ def _package_versions() -> dict[str, str]:
     return versions
 
 
+def _git(*arguments: str) -> bytes:
+    return subprocess.run(["git", *arguments], capture_output=True, timeout=5, check=True).stdout
+
+
 def _git_state() -> tuple[str | None, bool | None]:
     """Commit and dirtiness of the checkout in the current folder, if it is one of this project."""
     if not (Path.cwd() / "servers" / "thread_pool.py").exists():
         return None, None
     try:
-        commit = subprocess.run(
-            ["git", "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5, check=True
-        ).stdout.strip()
-        status = subprocess.run(
-            ["git", "status", "--porcelain"], capture_output=True, text=True, timeout=5, check=True
-        ).stdout
+        commit = _git("rev-parse", "HEAD").decode("ascii").strip()
+        status = _git("status", "--porcelain")
     except (OSError, subprocess.SubprocessError):
         return None, None
     return commit, bool(status.strip())

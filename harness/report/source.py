@@ -20,7 +20,14 @@ from harness.claims.records import Beside
 from harness.claims.saved import load_beside
 from harness.errors import LabError
 from harness.record import Run
-from harness.store import REQUESTS_FILE, RUN_FILE, TIMELINE_FILE, load_beside_run, load_run
+from harness.store import (
+    REQUESTS_FILE,
+    RUN_FILE,
+    TIMELINE_FILE,
+    load_beside_run,
+    load_run,
+    read_rows,
+)
 
 if TYPE_CHECKING:
     from harness.charts.omission import Measured
@@ -173,7 +180,7 @@ def _frame(folder: Path, name: str, columns: tuple[str, ...], needed: bool) -> p
             )
         return pd.DataFrame(columns=list(columns))
     try:
-        frames = [pd.read_parquet(file) for file in files]
+        frames = [read_rows(file) for file in files]
     except (OSError, pa.ArrowException) as error:
         why = str(error).splitlines()[0].rstrip(".")
         raise LabError(f"{files[0]} is cut short or no Parquet file ({why}); copy it again, or "

@@ -26,13 +26,18 @@ _NEED_A_PROCESS |= {"--against-ref", "--python", "--lock-stacks"}
 
 
 def run_lab(
-    folder: Path, *arguments: str, cwd: Path | None = None, limit_files: int | None = None
+    folder: Path,
+    *arguments: str,
+    cwd: Path | None = None,
+    limit_files: int | None = None,
+    encoding: str = "utf-8",
 ) -> subprocess.CompletedProcess[str]:
-    """Run `labrun` in `cwd`, else in `folder`; `limit_files`: with that many descriptors."""
+    """Run `labrun` in `cwd`, else in `folder`; `limit_files`: with that many descriptors;
+    `encoding`: of what it writes to (not where it gets a process of its own)."""
     where = folder if cwd is None else cwd
     if limit_files is not None or _NEED_A_PROCESS & set(arguments):
         return run_lab_apart(where, *arguments, limit_files=limit_files)
-    out, errors = _stream(), _stream()
+    out, errors = _stream(encoding), _stream(encoding)
     with _as_if_new(where, arguments), redirect_stdout(out), redirect_stderr(errors):
         status = main(list(arguments))
     return subprocess.CompletedProcess(list(arguments), status, _text(out), _text(errors))
@@ -82,8 +87,8 @@ def _as_if_new(folder: Path, arguments: tuple[str, ...]) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-def _stream() -> io.TextIOWrapper:
-    return io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True)
+def _stream(encoding: str) -> io.TextIOWrapper:
+    return io.TextIOWrapper(io.BytesIO(), encoding=encoding, write_through=True)
 
 
 def _text(stream: io.TextIOWrapper) -> str:
