@@ -1,9 +1,9 @@
 """What a server knows of itself: a recorder for each thread, merged when somebody asks.
 
 No lock is taken on the way of a request. A thread that handles a request holds a `Recorder`
-that is its own until it gives it back, and nobody else writes to it; lists and dicts append, pop and
-copy atomically in CPython, with the GIL or without it. What is handed over does not change any more.
-`docs/servers.md` has the table of all that threads share.
+that is its own until it gives it back, and nobody else writes to it; lists and dicts append, pop
+and copy atomically in CPython, with the GIL or without it. What is handed over does not change any
+more. `docs/servers.md` has the table of all that threads share.
 """
 
 from __future__ import annotations
