@@ -176,8 +176,16 @@ def test_a_figure_that_one_side_lacks_in_some_rounds_widens_the_interval_and_is_
 
 
 def test_rounds_left_out_are_counted_with_their_reason() -> None:
-    late = {"class": "generator-limited", "valid": False, "invalid_reason": "4 ms late"}
-    died = {"class": "server-saturated", "valid": False, "invalid_reason": "the server died"}
+    late: dict[str, Any] = {
+        "class": "generator-limited",
+        "valid": False,
+        "invalid_reason": "4 ms late",
+    }
+    died: dict[str, Any] = {
+        "class": "server-saturated",
+        "valid": False,
+        "invalid_reason": "the server died",
+    }
     trials = [make_trial(slot, n) for n in range(1, 8) for slot in (0, 1)]
     trials[2] = make_trial(0, 2, **late)
     trials[5] = make_trial(1, 3, **died)
