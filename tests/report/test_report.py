@@ -13,7 +13,7 @@ from harness.report import write_report
 from harness.report.build import build
 from harness.report.html import to_html
 from harness.report.markdown import block_text, to_markdown
-from harness.report.model import Missing, Section, Table
+from harness.report.model import Missing, Report, Section, Table
 from harness.report.source import Source
 
 SECTIONS = (
@@ -22,23 +22,35 @@ SECTIONS = (
 )  # fmt: skip
 
 
-def section(source: Source, name: str) -> Section:
-    (found,) = (s for s in build(source).sections if s.id == name)
+@pytest.fixture(scope="module")
+def report(source: Source) -> Report:
+    """That of the README's run."""
+    return build(source)
+
+
+@pytest.fixture(scope="module")
+def page(report: Report) -> str:
+    """The same as HTML."""
+    return to_html(report)
+
+
+def section(report: Report, name: str) -> Section:
+    (found,) = (s for s in report.sections if s.id == name)
     return found
 
 
-def test_the_sections_come_in_order_and_the_finding_first(source: Source) -> None:
-    report = build(source)
+def test_the_sections_come_in_order_and_the_finding_first(
+    source: Source, report: Report, page: str
+) -> None:
     assert tuple(s.id for s in report.sections) == SECTIONS
-    page = to_html(report)
     assert source.run.finding is not None
     assert report.finding[0] in source.run.finding
     assert page.index("<h1>") < page.index("<h2")
     assert source.run.command in page
 
 
-def test_the_page_is_valid_html(source: Source) -> None:
-    html5lib.HTMLParser(strict=True).parse(to_html(build(source)))
+def test_the_page_is_valid_html(page: str) -> None:
+    html5lib.HTMLParser(strict=True).parse(page)
 
 
 def test_awkward_runs_give_valid_pages_that_say_what_is_odd(awkward: Source) -> None:
@@ -62,15 +74,13 @@ def test_equal_runs_give_equal_bytes(source: Source, tmp_path: Path) -> None:
     assert [p.read_bytes() for p in first] == [p.read_bytes() for p in second]
 
 
-def test_the_page_refers_to_nothing_outside_itself(source: Source) -> None:
-    page = to_html(build(source))
+def test_the_page_refers_to_nothing_outside_itself(page: str) -> None:
     for address in re.findall(r'(?:src|href|url)\s*[=(]\s*["\']?([^"\')\s>]+)', page):
         assert address.startswith(("#", "data:")), address
     assert "@import" not in page
 
 
-def test_ids_are_unique_and_every_reference_has_its_target(source: Source) -> None:
-    page = to_html(build(source))
+def test_ids_are_unique_and_every_reference_has_its_target(page: str) -> None:
     ids = re.findall(r'\bid="([^"]+)"', page)
     assert len(ids) == len(set(ids))
     referred = set(re.findall(r'href="#([^"]+)"', page)) | set(re.findall(r"url\(#([^)]+)\)", page))
@@ -79,8 +89,7 @@ def test_ids_are_unique_and_every_reference_has_its_target(source: Source) -> No
     assert referred <= set(ids)
 
 
-def test_every_chart_has_words_of_its_own(source: Source) -> None:
-    page = to_html(build(source))
+def test_every_chart_has_words_of_its_own(page: str) -> None:
     charts = re.findall(r'<svg[^>]*role="img".*?</svg>', page, flags=re.DOTALL)
     assert len(charts) >= 4
     for chart in charts:
@@ -89,8 +98,8 @@ def test_every_chart_has_words_of_its_own(source: Source) -> None:
         assert "<style" not in chart
 
 
-def test_the_tables_follow_the_record(source: Source) -> None:
-    tables = [b for b in section(source, "comparison").blocks if isinstance(b, Table)]
+def test_the_tables_follow_the_record(source: Source, report: Report) -> None:
+    tables = [b for b in section(report, "comparison").blocks if isinstance(b, Table)]
     rows = {row[0].text: row for row in tables[0].rows}
     for cell, place in zip(source.run.cells, (1, 2), strict=True):
         median = cell.metrics["client.response_us.p50"].median
@@ -99,38 +108,38 @@ def test_the_tables_follow_the_record(source: Source) -> None:
     assert rows["Efficiency"][3].sort == compared.ratio
 
 
-def test_what_was_not_measured_is_said_with_the_command(source: Source) -> None:
-    (missing,) = (b for b in section(source, "latency").blocks if isinstance(b, Missing))
+def test_what_was_not_measured_is_said_with_the_command(report: Report) -> None:
+    (missing,) = (b for b in section(report, "latency").blocks if isinstance(b, Missing))
     assert "--driver closed-loop" in missing.command
-    (missing,) = (b for b in section(source, "capacity").blocks if isinstance(b, Missing))
+    (missing,) = (b for b in section(report, "capacity").blocks if isinstance(b, Missing))
     assert missing.command == "labrun capacity"
 
 
-def test_a_run_under_other_conditions_leaves_the_documents_claims_out(source: Source) -> None:
+def test_a_run_under_other_conditions_leaves_the_documents_claims_out(
+    source: Source, report: Report
+) -> None:
     """Neither the page nor the Markdown judges the document by 32 workers (point 16e)."""
     settings = msgspec.structs.replace(source.run.settings, workers=32)
     run = msgspec.structs.replace(source.run, settings=settings)
-    report = build(Source(run, source.requests, source.timeline))
-    assert tuple(s.id for s in report.sections) == tuple(s for s in SECTIONS if s != "claims")
-    for text in (to_html(report), to_markdown(report)):
+    other = build(Source(run, source.requests, source.timeline))
+    assert tuple(s.id for s in other.sections) == tuple(s for s in SECTIONS if s != "claims")
+    for text in (to_html(other), to_markdown(other)):
         assert "does not hold" not in text
         assert "352,000" not in text
-    ladder = " ".join(block_text(block) for block in section(source, "ladder").blocks)
+    ladder = " ".join(block_text(block) for block in section(report, "ladder").blocks)
     assert "The document" in ladder
-    (found,) = (s for s in report.sections if s.id == "ladder")
+    found = section(other, "ladder")
     assert "document" not in found.title + " ".join(block_text(block) for block in found.blocks)
 
 
-def test_an_absolute_cost_says_its_language_in_page_and_markdown(source: Source) -> None:
+def test_an_absolute_cost_says_its_language_in_page_and_markdown(report: Report, page: str) -> None:
     """The document's code is C++, what was measured is Python with the GIL (point 21)."""
-    report = build(source)
-    for text in (to_html(report), to_markdown(report)):
+    for text in (page, to_markdown(report)):
         assert re.search(r"Measured in CPython 3\.\d+ with(out)? the GIL; the document(&#39;|')s "
                          r"figure is for C\+\+\.", text)  # fmt: skip
 
 
-def test_markdown_says_the_same_as_the_page(source: Source) -> None:
-    report = build(source)
+def test_markdown_says_the_same_as_the_page(report: Report) -> None:
     text = to_markdown(report)
     assert text.startswith(f"# {report.title}\n")
     for found in report.sections:
