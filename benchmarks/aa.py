@@ -1,8 +1,9 @@
 """Does the lab tell equals apart? `python -m benchmarks.aa [--runs 20] [--backend thread-pool]`
 
 Runs a backend against itself, `--runs` times with a new seed each, and counts the headline metrics
-in which a verdict of better or worse came out: all of them false. The mark is at most 1 in 20 for
-each metric. What a run of these settings could have ruled out is the median over the runs.
+in which a verdict of better, worse, more or fewer came out: all of them false. The mark is at most
+1 in 20 for each metric. What a run of these settings could have ruled out is the median over the
+runs.
 
 The record, `results/control/control.json`, is written after each run: started again with the same
 options, on the same machine, it goes on where it stopped. `labrun compare` quotes it.

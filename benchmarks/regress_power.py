@@ -7,7 +7,8 @@ Each check is what `labrun regress --against-ref` does: two trees of the same se
 fault in a copy of the pool, measured alternately and judged with the default thresholds, plus
 0.5 % of resident memory and, as a floor, the number of threads. A share is of the CPU that a
 request takes here, which the first trials measure. Marks: spin:10% caught in at least 9 of 10,
-`none` accused in at most 1 of 20 (busy or not), one check in under 3 minutes.
+`none` accused in at most 1 of 20 (busy or not), `crash` and `reject` (60 % of the requests) caught
+always, one check in under 3 minutes.
 """
 
 from __future__ import annotations
@@ -39,12 +40,13 @@ from harness.store import RunFolder
 
 CASES = (
     "none", "spin:2%", "spin:5%", "spin:10%", "spin:20%", "sleep:10%", "lost-worker", "lock",
-    "leak",
+    "leak", "crash", "reject",
 )  # fmt: skip
 _BACKEND = "injected:Injected"
 _MODULE = """
-import threading, time
+import os, random, threading, time
 from dataclasses import replace
+from servers.backend import Overloaded
 from servers.thread_pool import ThreadPoolBackend
 
 KIND, SECONDS = {kind!r}, {seconds!r}
@@ -58,6 +60,11 @@ class Injected(ThreadPoolBackend):
             options = replace(options, workers=options.workers - 1)
         super().__init__(options, path, telemetry)
 
+    def dispatch(self, connection):
+        if KIND == "reject" and random.random() < 0.6:
+            raise Overloaded("a fault was injected", "queue_full")
+        super().dispatch(connection)
+
     def handle(self, connection):
         if KIND == "spin":
             end_ns = time.thread_time_ns() + int(SECONDS * 1e9)
@@ -70,6 +77,10 @@ class Injected(ThreadPoolBackend):
                 time.sleep(SECONDS)
         elif KIND == "leak":
             KEPT.append(bytes(67))  # 100 bytes with the object's head
+        elif KIND == "crash":
+            KEPT.append(None)
+            if len(KEPT) > 2000:
+                os.abort()
         super().handle(connection)
 """
 
@@ -130,6 +141,8 @@ def study(settings: Settings, cases: list[str], repeats: int) -> tuple[list[list
         mark = "-"
         if case == "none":
             mark = "met" if counts["fail"] <= repeats / 20 else "MISSED"
+        elif case in ("crash", "reject"):
+            mark = "met" if counts["fail"] == repeats else "MISSED"
         elif case == "spin:10%":
             mark = "met" if counts["fail"] >= 0.9 * repeats and longest_s < 180 else "MISSED"
         met = met and mark != "MISSED"
@@ -166,9 +179,10 @@ def check(settings: Settings, case: str, cpu_s: float) -> Verdict:
         )  # fmt: skip
         if result.interrupted:
             raise KeyboardInterrupt
-        if not result.run.complete:
+        verdict = judge_interleaved(result.run, thresholds)
+        if verdict.cut is not None and verdict.cut.side != "candidate":
             raise LabError(f"a check failed: {result.run.incomplete_reason}")
-        return judge_interleaved(result.run, thresholds)
+        return verdict
 
 
 def tree(folder: Path, case: str, cpu_s: float) -> ServerSource:

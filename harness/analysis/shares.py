@@ -24,11 +24,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 
 from harness.analysis.intervals import LEAST_ROUNDS, Estimate
-
-_CONFIDENCE = 0.95
-_Z = 1.959963984540054  # standard normal, two-sided 95 %
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,26 +37,38 @@ class Tally:
     scheduled: int
 
 
-def share_estimate(rounds: Sequence[Tally]) -> Estimate | None:
-    """The share of all requests that succeeded, with its 95 % interval within 0 and 1 (no interval
-    from fewer than five rounds). None where nothing was scheduled."""
-    return _share(rounds, _design_effect(rounds))
+def share_estimate(rounds: Sequence[Tally], confidence: float = 0.95) -> Estimate | None:
+    """The share of all requests that succeeded, with its interval within 0 and 1 (no interval from
+    fewer than five rounds). None where nothing was scheduled."""
+    return _share(rounds, _design_effect(rounds), confidence)
 
 
-def share_ratio_estimate(baseline: Sequence[Tally], contender: Sequence[Tally]) -> Estimate | None:
-    """The ratio of the two shares, contender / baseline, with its 95 % interval; both sequences
-    hold one tally for each round. Infinite where the baseline alone has no success. None where
-    neither side has one, or nothing was scheduled."""
+def share_ratio_estimate(
+    baseline: Sequence[Tally], contender: Sequence[Tally], *, confidence: float = 0.95
+) -> Estimate | None:
+    """The ratio of the two shares, contender / baseline, with its interval; both sequences hold
+    one tally for each round. Infinite where the baseline alone has no success. None where neither
+    side has one, or nothing was scheduled."""
     effect = max(_design_effect(baseline), _design_effect(contender))
-    below, above = _share(baseline, effect), _share(contender, effect)
-    if below is None or above is None or below.value == above.value == 0:
+    below = _share(baseline, effect, confidence)
+    above = _share(contender, effect, confidence)
+    if below is None or above is None:
         return None
-    rounds = min(below.n, above.n)
+    return quotient(below, above)
+
+
+def quotient(below: Estimate, above: Estimate) -> Estimate | None:
+    """The ratio above / below of two independent shares, or of two such ratios, at the confidence
+    of their own intervals. None where it may be anything: both are 0, or both infinite."""
+    rounds, extreme = min(below.n, above.n), (0.0, math.inf)
+    if below.value == above.value and below.value in extreme:
+        return None
     value = above.value / below.value if below.value else math.inf
     if below.low is None or below.high is None or above.low is None or above.high is None:
         return Estimate(value, None, None, rounds)
-    if below.value == 0 or above.value == 0:  # no logs to work with: the widest the ends allow
-        low = above.low / below.high
+    if below.value in extreme or above.value in extreme:
+        # No logs to work with: the widest that the ends allow.
+        low = above.low / below.high if below.high < math.inf else 0.0
         high = above.high / below.low if below.low else math.inf
         return Estimate(value, low, high, rounds)
     down = math.hypot(_log(above.value, above.low), _log(below.high, below.value))
@@ -66,7 +76,7 @@ def share_ratio_estimate(baseline: Sequence[Tally], contender: Sequence[Tally]) 
     return Estimate(value, value * math.exp(-down), value * math.exp(up), rounds)
 
 
-def _share(rounds: Sequence[Tally], effect: float) -> Estimate | None:
+def _share(rounds: Sequence[Tally], effect: float, confidence: float) -> Estimate | None:
     """The share with its interval, for requests of which `effect` count as one."""
     scheduled = sum(r.scheduled for r in rounds)
     if scheduled == 0:
@@ -76,12 +86,12 @@ def _share(rounds: Sequence[Tally], effect: float) -> Estimate | None:
         return Estimate(share, None, None, len(rounds))
     independent = scheduled / effect
     if share in (0.0, 1.0):
-        end = 1 - (1 - _CONFIDENCE) ** (1 / independent)
+        end = 1 - (1 - confidence) ** (1 / independent)
         low, high = (1 - end, 1.0) if share else (0.0, end)
     else:
-        low, high = _wilson(share, scheduled, _Z)
+        low, high = _wilson(share, scheduled, NormalDist().inv_cdf((1 + confidence) / 2))
         if effect > 1:
-            wider = _wilson(share, independent, _student(len(rounds) - 1))
+            wider = _wilson(share, independent, _student(len(rounds) - 1, confidence))
             low, high = min(low, wider[0]), max(high, wider[1])
     return Estimate(share, low, high, len(rounds))
 
@@ -105,10 +115,10 @@ def _wilson(share: float, n: float, z: float) -> tuple[float, float]:
     return max(0.0, centre - half), min(1.0, centre + half)
 
 
-def _student(degrees: int) -> float:
+def _student(degrees: int, confidence: float) -> float:
     from scipy.special import stdtrit
 
-    return float(stdtrit(degrees, 1 - (1 - _CONFIDENCE) / 2))
+    return float(stdtrit(degrees, (1 + confidence) / 2))
 
 
 def _log(above: float, below: float) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import cycle
 from typing import TYPE_CHECKING, Any
@@ -9,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, PercentFormatter
 
+from harness.analysis.wording import NOT_ANSWERED
 from harness.charts import style
-from harness.regression.history import HEADLINE, History, Series, tell_steps
+from harness.regression.history import HEADLINE, History, Point, Series, step_size, tell_steps
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -45,7 +47,11 @@ def draw(history: History, rps: float) -> Figure:
     _commits(grid, history)
     handles, labels = grid[0][0].get_legend_handles_labels()
     handles = [*handles, grid[0][0].plot([], [], color=style.INK, linestyle=":")[0]]
-    figure.legend(handles, [*labels, "another machine"], loc="outside lower center", ncols=4)
+    labels = [*labels, "another machine"]
+    if any(math.isinf(point.value) for series in here for point in series.points):
+        handles.append(grid[0][0].plot([], [], color=style.INK, marker="^", linestyle="none")[0])
+        labels.append(NOT_ANSWERED)
+    figure.legend(handles, labels, loc="outside lower center", ncols=4)
     style.head(figure, _title(history, rps), _subtitle(history))
     style.settle(figure)
     return figure
@@ -62,15 +68,19 @@ def _colours(history: History) -> dict[str, tuple[str, Any]]:
 def _series(axes: Axes, series: Series, look: tuple[str, Any]) -> None:
     colour, line = look
     x = [point.place for point in series.points]
-    y = [point.value for point in series.points]
+    y = [point.value if math.isfinite(point.value) else math.nan for point in series.points]
     marker = "s" if line == "solid" else "o"
     if len(x) > _MOST_MARKERS:
         marker = ""
     axes.plot(x, y, color=colour, linestyle=line, marker=marker, markersize=3.5, linewidth=1.1,
               label=series.backend)  # fmt: skip
-    known = [p for p in series.points if p.low is not None and p.high is not None]
+    beyond = [point.place for point in series.points if math.isinf(point.value)]
+    edge = axes.get_xaxis_transform()  # a gap in the line, and a mark at the upper edge
+    axes.plot(beyond, [0.97] * len(beyond), marker="^", color=colour, linestyle="none",
+              markersize=5, transform=edge)  # fmt: skip
+    known = [p for p in series.points if p.low is not None and math.isfinite(p.low)]
     places = [p.place for p in known]
-    lows, highs = [p.low or 0.0 for p in known], [p.high or 0.0 for p in known]
+    lows, highs = [p.low or 0.0 for p in known], [_drawable(p) for p in known]
     if len(known) > _MOST_MARKERS:  # bars would run together, and take seconds to draw
         axes.fill_between(places, lows, highs, color=colour, alpha=0.25, linewidth=0)
     elif known:
@@ -81,10 +91,19 @@ def _series(axes: Axes, series: Series, look: tuple[str, Any]) -> None:
         place = series.points[step.index].place - 0.5
         axes.axvline(place, color=colour, linewidth=1.6)
         axes.annotate(
-            f"{series.points[step.index].commit} {step.ratio:.2f}×", (place, 1),
-            xycoords=("data", "axes fraction"), xytext=(3, -9), textcoords="offset points",
+            f"{series.points[step.index].commit} {step_size(series, step)}", (place, 1),
+            xycoords=("data", "axes fraction"), textcoords="offset points",
+            xytext=(3, -9 if math.isfinite(step.after) else -19),  # below the marks at the edge
             fontsize=7.5, color=style.INK,
         )  # fmt: skip
+
+
+def _drawable(point: Point) -> float:
+    """The upper end of an interval: one that is not answered leads out of the picture."""
+    assert point.low is not None
+    if point.high is not None and math.isfinite(point.high):
+        return point.high
+    return 1e3 * (point.low or 1.0)
 
 
 def _limits(axes: Axes, chosen: Sequence[Series]) -> None:
@@ -93,9 +112,12 @@ def _limits(axes: Axes, chosen: Sequence[Series]) -> None:
     if not points:
         return
     ratio = chosen[0].reference is not None
-    values = [p.value for p in points] + ([1.0] if ratio else [])
-    highs = sorted(p.high for p in points if p.high is not None) or values
-    lows = sorted((p.low for p in points if p.low is not None), reverse=True) or values
+    values = [p.value for p in points if math.isfinite(p.value)] + ([1.0] if ratio else [])
+    highs = sorted(p.high for p in points if p.high is not None and math.isfinite(p.high)) or values
+    lows = [p.low for p in points if p.low is not None and math.isfinite(p.low)]
+    lows = sorted(lows, reverse=True) or values
+    if not values:
+        return
     top = max(*values, highs[int(0.9 * (len(highs) - 1))])
     bottom = min(*values, lows[int(0.9 * (len(lows) - 1))]) if ratio else 0.0
     room = 0.15 * (top - bottom) or 0.1

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from html import escape
-from itertools import pairwise
+from itertools import groupby, pairwise
 
-from harness.regression.history import HEADLINE, History, Point, Series, tell_steps
+from harness.regression.history import HEADLINE, History, Point, Series, step_size, tell_steps
 from harness.regression.words import figure as figure_text
+from harness.regression.words import ratio_text
 
 Place = Callable[[float], float]
 Label = Callable[[float], str]
@@ -26,6 +28,7 @@ text{fill:var(--ink);font-size:11px}.axis{stroke:var(--faint)}.one{stroke:var(--
 .machine{stroke:var(--ink);stroke-dasharray:2 3}.step{stroke-width:2}
 path{fill:none;stroke-width:1.3}.bar{stroke-width:3;opacity:.35}circle:focus{outline:none;r:6}
 """ + "".join(f".{c}{{stroke:var(--{c})}}circle.{c}{{fill:var(--{c})}}" for c in _CLASSES)
+_STYLE += "circle.gone{fill:none;stroke-width:1.5}"
 _SCRIPT = """
 const said=document.getElementById('said');
 for(const kind of ['mouseover','focusin'])document.addEventListener(kind,e=>{
@@ -50,7 +53,8 @@ def page(history: History) -> str:
             f'<svg viewBox="0 0 12 12" style="display:inline;width:.8em"><circle class="{c}" '
             f'cx="6" cy="6" r="5"/></svg> {escape(name)}'
             for name, c in classes.items()
-        ) + "; bars are 95 % intervals, dotted lines another machine.</p>",
+        ) + "; bars are 95 % intervals, dotted lines another machine, "
+        "a ring at the upper edge is not answered.</p>",
     ]  # fmt: skip
     for rps in dict.fromkeys(s.rps for s in history.series):
         parts.append(f"<h2>{rps:,.0f} requests a second</h2><div class=row>")
@@ -90,7 +94,9 @@ def _figure(history: History, chosen: list[Series], classes: dict[str, str], rat
         return _TOP + (_HEIGHT - _TOP - _BOTTOM) * (1 - min(value, top) / top)
 
     def label(value: float) -> str:
-        return f"{value:.2f}×" if ratio else figure_text(metric.path, value)
+        if ratio:
+            return f"{value:.2f}×" if math.isfinite(value) else ratio_text(value, metric.path)
+        return figure_text(metric.path, value)
 
     lines = [
         f'<line class=axis x1={_LEFT} x2={_WIDTH} y1={y(v):.1f} y2={y(v):.1f} />'
@@ -118,28 +124,37 @@ def _figure(history: History, chosen: list[Series], classes: dict[str, str], rat
 
 def _ceiling(chosen: list[Series]) -> float:
     """The top of the scale: above every value and nine in ten of the intervals."""
-    values = [p.value for s in chosen for p in s.points]
-    highs = sorted(p.high for s in chosen for p in s.points if p.high is not None) or [0.0]
+    points = [p for s in chosen for p in s.points]
+    values = [p.value for p in points if math.isfinite(p.value)]
+    highs = sorted(p.high for p in points if p.high is not None and math.isfinite(p.high)) or [0.0]
     return max(*values, highs[int(0.9 * (len(highs) - 1))], 1e-9) * 1.1
 
 
 def _line(series: Series, name: str, x: Place, y: Place, label: Label) -> str:
     places = [(x(p.place), y(p.value)) for p in series.points]
-    path = "M" + "L".join(f"{a:.1f} {b:.1f}" for a, b in places)
-    parts = [f'<path class={name} d="{path}"/>']
+    parts = []
+    for answered, run in groupby(zip(series.points, places, strict=True), key=_is_answered):
+        path = "M" + "L".join(f"{a:.1f} {b:.1f}" for _, (a, b) in run)
+        if answered:  # else a gap
+            parts.append(f'<path class={name} d="{path}"/>')
     for point, (at, height) in zip(series.points, places, strict=True):
         if point.low is not None and point.high is not None:
             parts.append(f'<line class="bar {name}" x1={at:.1f} x2={at:.1f} '
                          f"y1={y(point.low):.1f} y2={y(point.high):.1f} />")  # fmt: skip
-        parts.append(f"<circle class={name} cx={at:.1f} cy={height:.1f} r=3 tabindex=0>"
+        look = name if math.isfinite(point.value) else f'"{name} gone"'
+        parts.append(f"<circle class={look} cx={at:.1f} cy={height:.1f} r=3 tabindex=0>"
                      f"<title>{escape(_told(series, point, label))}</title></circle>")  # fmt: skip
     for step in series.steps:
         at = x(series.points[step.index].place - 0.5)
-        told = f"{series.points[step.index].commit}: {step.ratio:.2f}×"
+        told = f"{series.points[step.index].commit}: {step_size(series, step)}"
         parts.append(f'<line class="step {name}" x1={at:.1f} x2={at:.1f} y1={_TOP} '
                      f"y2={_HEIGHT - _BOTTOM} /><text x={at + 3:.1f} y={_TOP + 9}>"
                      f"{escape(told)}</text>")  # fmt: skip
     return "".join(parts)
+
+
+def _is_answered(drawn: tuple[Point, tuple[float, float]]) -> bool:
+    return math.isfinite(drawn[0].value)
 
 
 def _told(series: Series, point: Point, label: Label) -> str:

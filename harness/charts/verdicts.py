@@ -12,7 +12,7 @@ from harness.analysis.intervals import Direction
 from harness.analysis.metrics import BY_PATH
 from harness.charts import style
 from harness.regression.verdict import Check, Outcome, Verdict
-from harness.regression.words import sentence
+from harness.regression.words import sentence, value_text
 from harness.units import rate
 
 if TYPE_CHECKING:
@@ -66,7 +66,14 @@ def _row(axes: Axes, row: int, check: Check) -> None:
         for end, arrow in zip(ends, ("<", ">"), strict=True):
             if abs(end) >= _WIDEST:
                 axes.plot(end, row, marker=arrow, color=colour)
-    axes.plot(_log(estimate.value), row, marker=marker, color=colour, markersize=7)
+    if not math.isnan(estimate.value):  # NaN: no typical ratio
+        axes.plot(_log(estimate.value), row, marker=marker, color=colour, markersize=7)
+    if estimate.value in (0, math.inf):
+        side = -1 if estimate.value else 1  # into the picture
+        axes.annotate(
+            value_text(check), (_log(estimate.value), row), xytext=(7 * side, 4),
+            textcoords="offset points", ha="right" if estimate.value else "left", fontsize=7.5,
+        )  # fmt: skip
     lower = BY_PATH[check.metric].direction is Direction.LOWER_IS_BETTER
     bound = 1 + check.limit if lower else 1 - check.limit
     if bound > 0:
@@ -75,6 +82,7 @@ def _row(axes: Axes, row: int, check: Check) -> None:
 
 
 def _log(ratio: float) -> float:
+    """Its place on the axis; what is 0 or infinite (not answered) is at the edge."""
     if ratio <= 0:
         return -_WIDEST
     return max(-_WIDEST, min(_WIDEST, math.log(ratio) if math.isfinite(ratio) else _WIDEST))

@@ -12,7 +12,14 @@ looks at a dozen figures needs each at a higher confidence, and there they run o
   interval (Moses 1965; Hollander, Wolfe and Chicken 2014, sections 4.2 and 4.3).
 * Where there are too few values for the confidence (2^(1-n), or 2 / C(n+m, n), is above the error
   rate): Student's t on the log ratios, and Welch's t (1947) for two samples. These lean on the
-  logs being near normal; a disturbed round makes them wide, not wrong.
+  logs being near normal; a disturbed round makes them wide, not wrong. Where a ratio is 0 or
+  infinite they say nothing.
+
+Values may be infinite (a response time that lies among the failures) and take part in the ordering:
+the ratio is infinite where the new value alone is, or the old one is 0, and 0 the other way round.
+Where both are infinite, or both 0, or one is NaN (a round that answered nothing which could be
+counted), it may be anything, and widens the interval at both ends. Ratios that are all the same
+give that point. The success rate, which is a share, has `harness.analysis.shares` instead.
 """
 
 from __future__ import annotations
@@ -20,7 +27,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import cache
-from statistics import median
 
 from harness.analysis.intervals import Estimate
 
@@ -33,23 +39,27 @@ def paired_ratio(
 ) -> Estimate | None:
     """The typical ratio contender/baseline of paired values, with a two-sided interval.
 
-    A pair of two zeros says nothing and is left out; a zero on one side alone counts as a ratio
-    of 0 or of infinity. None if no pair is left; no interval where there are fewer than four.
+    None if no pair has a ratio; no interval where there are fewer than four pairs. The value is NaN
+    where the typical ratio lies between 0 and infinite ones.
     """
-    logs = [_log_ratio(b, c) for b, c in zip(baseline, contender, strict=True) if b > 0 or c > 0]
-    if not logs:
+    logs = [_log_ratio(b, c) for b, c in zip(baseline, contender, strict=True)]
+    known = [log for log in logs if not math.isnan(log)]
+    if not known:
         return None
-    n = len(logs)
-    walsh = sorted(_middle(logs[i], logs[j]) for i in range(n) for j in range(i, n))
-    value = median(walsh)
+    n, unknown = len(logs), len(logs) - len(known)
+    value = _centre(_walsh(known, -math.inf), _walsh(known, math.inf))
     if n < LEAST_PAIRS:
         return _back(value, None, None, n)
     depth = _depth(_signed_rank_counts(n), 2**n, confidence)
     if depth is not None:
-        return _back(value, walsh[depth], walsh[-1 - depth], n)
-    if not all(map(math.isfinite, logs)):
+        least = _walsh([-math.inf] * unknown + known, -math.inf)
+        most = _walsh(known + [math.inf] * unknown, math.inf)
+        return _back(value, least[depth], most[-1 - depth], n)
+    if not unknown and min(known) == max(known):
+        return _back(value, known[0], known[0], n)
+    if unknown or not all(map(math.isfinite, known)):
         return _back(value, None, None, n)
-    centre, half = _student(logs, confidence)
+    centre, half = _student(known, confidence)
     return _back(value, min(value, centre - half), max(value, centre + half), n)
 
 
@@ -58,19 +68,25 @@ def unpaired_ratio(
 ) -> Estimate | None:
     """The typical ratio contender/baseline of two samples, with a two-sided interval.
 
-    None where a side has no value above 0; no interval where one has fewer than three values.
+    None where no two values have a ratio; no interval where a side has fewer than three values.
+    The value is NaN where the typical ratio lies between 0 and infinite ones.
     """
-    if not baseline or not contender or (max(baseline) <= 0 and max(contender) <= 0):
+    shifts = [_log_ratio(b, c) for b in baseline for c in contender]
+    known = sorted(shift for shift in shifts if not math.isnan(shift))
+    if not known:
         return None
-    shifts = sorted(_log_ratio(b, c) for b in baseline for c in contender if b > 0 or c > 0)
-    value, n = median(shifts), min(len(baseline), len(contender))
+    value, n = _centre(known, known), min(len(baseline), len(contender))
     if n < LEAST_SAMPLE:
         return _back(value, None, None, n)
+    unknown = len(shifts) - len(known)
     counts = _mann_whitney_counts(len(baseline), len(contender))
     depth = _depth(counts, math.comb(len(baseline) + len(contender), len(baseline)), confidence)
-    if depth is not None and len(shifts) == len(baseline) * len(contender):
-        return _back(value, shifts[depth], shifts[-1 - depth], n)
-    if min(*baseline, *contender) <= 0:
+    if depth is not None:
+        least, most = [-math.inf] * unknown + known, known + [math.inf] * unknown
+        return _back(value, least[depth], most[-1 - depth], n)
+    if not unknown and known[0] == known[-1]:
+        return _back(value, known[0], known[0], n)
+    if unknown or not all(map(math.isfinite, known)):
         return _back(value, None, None, n)
     centre, half = _welch([math.log(v) for v in baseline], [math.log(v) for v in contender],
                           confidence)  # fmt: skip
@@ -78,19 +94,42 @@ def unpaired_ratio(
 
 
 def _log_ratio(baseline: float, contender: float) -> float:
-    if baseline <= 0:
+    """The log of contender/baseline, infinite ones included; NaN where it may be anything."""
+    if math.isnan(baseline) or math.isnan(contender):
+        return math.nan
+    below, above = max(baseline, 0.0), max(contender, 0.0)
+    if below == above and (below == 0 or math.isinf(below)):
+        return math.nan
+    if below == 0 or math.isinf(above):
         return math.inf
-    return -math.inf if contender <= 0 else math.log(contender / baseline)
+    return -math.inf if above == 0 or math.isinf(below) else math.log(above / below)
 
 
-def _middle(a: float, b: float) -> float:
-    """The mean of two logs; of minus and plus infinity, 0: they say opposite things."""
-    return 0.0 if a == -b else (a + b) / 2
+def _walsh(logs: Sequence[float], unclear: float) -> list[float]:
+    """Sorted means of all pairs of logs, each with itself included; `unclear` is that of minus and
+    plus infinity, which may be anything."""
+    return sorted(
+        unclear if math.isinf(a) and a == -b else (a + b) / 2
+        for i, a in enumerate(logs)
+        for b in logs[i:]
+    )
+
+
+def _centre(least: Sequence[float], most: Sequence[float]) -> float:
+    """The median of sorted values, of which some may be anything: in `least` and in `most` they
+    stand at the two ends. NaN where it is among those, or between infinite ones."""
+    half = len(least) // 2
+    middle = [
+        ordered[half] if len(ordered) % 2 or ordered[half - 1] == ordered[half]
+        else (ordered[half - 1] + ordered[half]) / 2
+        for ordered in (least, most)
+    ]  # fmt: skip
+    return middle[0] if middle[0] == middle[1] else math.nan
 
 
 def _back(value: float, low: float | None, high: float | None, n: int) -> Estimate:
     def exp(log: float) -> float:
-        return math.exp(log) if log < 709 else math.inf
+        return math.inf if log >= 709 else math.exp(log)  # a NaN stays one
 
     return Estimate(
         exp(value), None if low is None else exp(low), None if high is None else exp(high), n

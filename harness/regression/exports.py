@@ -19,6 +19,7 @@ from harness.analysis.metrics import BY_PATH, METRICS
 from harness.errors import LabError
 from harness.record import Run
 from harness.regression import words
+from harness.regression.ends import figure_ends
 from harness.regression.verdict import Verdict
 
 FORMATS = (
@@ -95,8 +96,8 @@ def _of_run(run: Run) -> list[Figure]:
         if cell.slot in labels:
             label += f" of {labels[cell.slot]}"
         found += [
-            Figure(cell.backend, cell.rps, path, unit(path), m.median, m.ci_low, m.ci_high,
-                   cell.rounds, label=label)
+            Figure(cell.backend, cell.rps, path, unit(path), *figure_ends(m), cell.rounds,
+                   label=label)
             for path, m in cell.metrics.items()
         ]  # fmt: skip
     return found
@@ -217,9 +218,13 @@ def _openmetrics(figures: Sequence[Figure], prefix: str) -> str:
                     if f.metric == WHOLE:
                         labels |= {"outcome": f.outcome, "reason": f.note}
                     inside = ",".join(f'{k}="{_escaped(v)}"' for k, v in labels.items() if v)
-                    number = repr(value) if math.isfinite(value) else "+Inf"
+                    number = repr(value) if math.isfinite(value) else _special(value)
                     lines.append(f"{name}{{{inside}}} {number}")
     return "\n".join([*lines, "# EOF"]) + "\n"
+
+
+def _special(value: float) -> str:
+    return "NaN" if math.isnan(value) else "+Inf" if value > 0 else "-Inf"
 
 
 def _escaped(text: str) -> str:
@@ -330,7 +335,8 @@ def _run_markdown(run: Run, figures: Sequence[Figure]) -> str:
         for f in chosen:
             interval = "none"
             if f.low is not None and f.high is not None:
-                interval = f"{words.figure(f.metric, f.low)} to {words.figure(f.metric, f.high)}"
+                ends = [words.figure(f.metric, end) for end in (f.low, f.high)]
+                interval = ends[0] if len(set(ends)) == 1 else " to ".join(ends)
             title = BY_PATH[f.metric].title
             rows.append([f.label, title, words.figure(f.metric, f.value), interval, str(f.rounds)])
         head = ["backend", "figure", "median", "95 % interval", "rounds"]

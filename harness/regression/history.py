@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -9,17 +10,24 @@ from itertools import pairwise
 from pathlib import Path
 
 from harness.analysis.metrics import METRICS, Metric
+from harness.analysis.wording import NOT_ANSWERED
 from harness.errors import LabError
-from harness.record import CellMetric, Environment, Run, Settings
+from harness.record import Environment, Run, Settings
 from harness.regression.comparability import machine_difference, settings_difference
+from harness.regression.ends import Ends, figure_ends, ratio_ends
 from harness.regression.steps import Step, find_changes, least_runs
+from harness.regression.words import is_time
 
 HEADLINE = tuple(metric for metric in METRICS if metric.headline)
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One run in a series. `place` counts runs from 0; `machine` counts machines from 0."""
+    """One run in a series. `place` counts runs from 0; `machine` counts machines from 0.
+
+    `value` and the ends are infinite where a figure is not answered (it lies among the failures),
+    and a ratio is 0 where the backend that it is taken over does not answer.
+    """
 
     place: int
     run: str
@@ -71,12 +79,21 @@ def tell_steps(history: History) -> list[str]:
     for series in history.series:
         for step in series.steps:
             point = series.points[step.index]
-            size = f"to {step.ratio:.2f}×" if step.before else "from 0"
             told.append(
-                f"{series.title} stepped {size} with {point.commit} "
+                f"{series.title} stepped {step_size(series, step)} with {point.commit} "
                 f"({point.run}, p = {step.p_value:.2g})"
             )
     return told
+
+
+def step_size(series: Series, step: Step) -> str:
+    """`to 1.20×`; to or from what is not answered, or 0, there is no size."""
+    beyond = NOT_ANSWERED if is_time(series.metric.path) else "infinite"
+    if math.isinf(step.after):
+        return f"to {beyond}"
+    if math.isinf(step.before):
+        return f"from {beyond}"
+    return f"to {step.ratio:.2f}×" if step.before else "from 0"
 
 
 def build_history(found: Sequence[tuple[Path, Run]], left_out: Sequence[str] = ()) -> History:
@@ -214,23 +231,23 @@ def _machine_of(place: int, starts: Sequence[int]) -> int:
 def _absolute(
     runs: Sequence[Run], starts: Sequence[int], name: str, rps: float, metric: Metric
 ) -> Series:
-    points = []
+    points: list[Point] = []
     for place, run in enumerate(runs):
         # Of old beside new, the new one is what the run is about: the last slot of that name.
         cells = [c for c in run.cells if (c.backend, c.rps) == (name, rps)]
         figure = cells[-1].metrics.get(metric.path) if cells else None
-        if figure is not None and figure.median is not None:
-            points.append(_point(place, run, starts, figure))
+        if figure is not None:
+            points += _point(place, run, starts, figure_ends(figure))
     return Series(name, None, rps, metric, tuple(points))
 
 
-def _point(place: int, run: Run, starts: Sequence[int], figure: CellMetric) -> Point:
-    assert figure.median is not None
+def _point(place: int, run: Run, starts: Sequence[int], ends: Ends) -> list[Point]:
+    """The point of a run; none where there is no value."""
+    value, low, high = ends
+    if value is None:
+        return []
     machine = _machine_of(place, starts)
-    return Point(
-        place, run.id, _commit(run), run.created, machine, figure.median, figure.ci_low,
-        figure.ci_high,
-    )  # fmt: skip
+    return [Point(place, run.id, _commit(run), run.created, machine, value, low, high)]
 
 
 def _ratio(
@@ -238,14 +255,10 @@ def _ratio(
     metric: Metric,
 ) -> Series:  # fmt: skip
     wanted = (rps, metric.path, reference, name)
-    points = []
+    points: list[Point] = []
     for place, run in enumerate(runs):
         for c in run.comparisons:
-            if (c.rps, c.metric, c.baseline, c.contender) == wanted and c.ratio is not None:
-                machine = _machine_of(place, starts)
-                points.append(
-                    Point(place, run.id, _commit(run), run.created, machine, c.ratio, c.ci_low,
-                          c.ci_high)
-                )  # fmt: skip
+            if (c.rps, c.metric, c.baseline, c.contender) == wanted:
+                points += _point(place, run, starts, ratio_ends(c))
                 break
     return Series(name, reference, rps, metric, tuple(points))

@@ -55,7 +55,9 @@ class Step:
 
     @property
     def ratio(self) -> float:
-        """after / before; infinite from 0."""
+        """after / before; infinite from 0, and 0 from infinity."""
+        if math.isinf(self.before):
+            return 0.0
         return self.after / self.before if self.before else math.inf
 
 
@@ -68,7 +70,8 @@ class Changes:
 
 
 def find_changes(together: Sequence[Sequence[float]], seed: int = 1) -> list[Changes]:
-    """What becomes of each of some series that are shown together, in any units.
+    """What becomes of each of some series that are shown together, in any units. Values may be
+    infinite: what is not answered is longer than whatever is.
 
     A series without two different values cannot step, and does not count among them. `seed` is
     that of the permutations.
@@ -98,7 +101,7 @@ def _rarest(n: int) -> float:
 
 def _changes(values: list[float], level: float, seed: int) -> Changes:
     found = dict(_search(values, 0, len(values), level, seed))
-    places = _abrupt(values, sorted(found))
+    places = _abrupt(_finite(values), sorted(found))
     edges = [0, *places, len(values)]
     steps = tuple(
         Step(
@@ -186,6 +189,13 @@ def _differences(centred: Floats) -> Floats:
 
 
 # ---- Is it a step? -------------------------------------------------------------------------------
+
+
+def _finite(values: Sequence[float]) -> list[float]:
+    """The values with something far above all others in place of what is infinite."""
+    known = [value for value in values if math.isfinite(value)] or [0.0]
+    far = max(known) + 10 * (max(known) - min(known)) + 1.0
+    return [value if math.isfinite(value) else far for value in values]
 
 
 def _abrupt(values: Sequence[float], places: list[int]) -> list[int]:

@@ -8,16 +8,14 @@ with a chance of 0.05 / m at most.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from harness.analysis.compare import comparable
-from harness.analysis.intervals import Direction, Estimate, location_estimate
+from harness.analysis.intervals import Direction, Estimate
 from harness.analysis.metrics import BY_PATH
 from harness.errors import LabError
-from harness.record import Run, Trial, metric_value
+from harness.record import Run
 from harness.regression.comparability import (
     common_backends,
     common_levels,
@@ -25,19 +23,29 @@ from harness.regression.comparability import (
     must_be_comparable,
 )
 from harness.regression.ending import ending
-from harness.regression.estimates import paired_ratio, unpaired_ratio
+from harness.regression.sides import (
+    Basis,
+    Sides,
+    absolute,
+    interleaved,
+    left_out,
+    of_one,
+    over_another,
+)
 from harness.regression.thresholds import Thresholds
+from harness.units import rate
 
 Outcome = Literal["pass", "fail", "inconclusive"]
 Side = Literal["baseline", "candidate"]
-Basis = Literal["interleaved", "absolute", "ratio", "value"]
 FALSE_ALARMS = 0.05  # of a whole check on unchanged code, at most
+INCLUDED = "the interval includes the threshold"
 _ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One figure of one backend at one level, against its threshold.
+    """One figure of one backend at one level, against its threshold. What is not answered is
+    infinite: `baseline`, `candidate` and the estimate may be.
 
     `estimate` is of the ratio candidate/baseline, except where `basis` is `value` (of the
     candidate's figure itself, for `--min`). `ratio` is a ratio of ratios: the backend's figure
@@ -98,19 +106,6 @@ class Verdict:
         return sum(check.outcome == outcome for check in self.checks)
 
 
-@dataclass(frozen=True, slots=True)
-class _Sides:
-    """Values of one figure: of both sides, in pairs or not."""
-
-    backend: str
-    rps: float
-    metric: str
-    basis: Basis
-    baseline: list[float]
-    candidate: list[float]
-    reference: str | None = None
-
-
 def judge_interleaved(run: Run, thresholds: Thresholds) -> Verdict:
     """The verdict on a run that measured old and new alternately (`--against-ref`).
 
@@ -124,26 +119,15 @@ def judge_interleaved(run: Run, thresholds: Thresholds) -> Verdict:
             f"{run.id} holds no old and new code side by side; name a second run, "
             "or make one with --against-ref"
         )
-    sides = []
-    for rps in run.settings.rps:
-        for slot in range(0, len(slots), 2):
-            rounds = _common_rounds(run.trials, rps, slot, slot + 1)
-            for metric in {**thresholds.max_loss, **thresholds.least}:
-                pairs = [_pair(a, b, metric) for a, b in rounds]
-                known = [(a, b) for a, b in pairs if a is not None and b is not None]
-                sides.append(
-                    _Sides(slots[slot], rps, metric, "interleaved",
-                           [a for a, _ in known], [b for _, b in known])
-                )  # fmt: skip
+    sides = [
+        interleaved(run, rps, slot, metric)
+        for rps in run.settings.rps
+        for slot in range(0, len(slots), 2)
+        for metric in {**thresholds.max_loss, **thresholds.least}
+    ]
     ended = ending(run)
     cut = None if ended is None else Cut(_side(ended.slot), ended.reason)
-    notes = []
-    invalid = [t for t in run.trials if not comparable(t)]
-    if invalid:
-        notes.append(
-            f"{len(invalid)} of {len(run.trials)} trials are not compared, the first because "
-            f"{invalid[0].invalid_reason}"
-        )
+    notes = left_out(run)
     dirty = [source.label for source in run.sources if source.dirty]
     if dirty:
         notes.append(f"{dirty[0]} has changes that no commit holds; the record says so")
@@ -176,22 +160,20 @@ def judge_runs(baseline: Run, candidate: Run, thresholds: Thresholds) -> Verdict
             "there is no ratio: use --against-ref on one machine"
         )
     metrics = [*thresholds.max_loss, *(m for m in thresholds.least if m not in thresholds.max_loss)]
-    sides: list[_Sides] = []
+    sides: list[Sides] = []
     for rps in common_levels(baseline, candidate):
         for metric in metrics:
             for name in backends if machine is None else ():
-                before, after = (_values(run, name, rps, metric) for run in (baseline, candidate))
-                sides.append(_Sides(name, rps, metric, "absolute", before, after))
+                sides.append(absolute(baseline, candidate, name, rps, metric))
             for name in backends[1:]:
-                before, after = (
-                    _ratios(run, backends[0], name, rps, metric) for run in (baseline, candidate)
-                )
-                sides.append(_Sides(name, rps, metric, "ratio", before, after, backends[0]))
+                sides.append(over_another(baseline, candidate, backends[0], name, rps, metric))
     notes = [
+        *left_out(baseline),
+        *left_out(candidate),
         f"absolute figures are not compared, for the machine's {machine}"
         if machine is not None
         else "the runs were made at different times, and what the machine did meanwhile is in no "
-        "interval of an absolute figure; --against-ref measures both side by side"
+        "interval of an absolute figure; --against-ref measures both side by side",
     ]
     ended = ending(candidate)
     cut = None if ended is None else Cut("candidate", ended.reason)
@@ -201,7 +183,7 @@ def judge_runs(baseline: Run, candidate: Run, thresholds: Thresholds) -> Verdict
 def _judge(
     before: str,
     after: str,
-    sides: Sequence[_Sides],
+    sides: Sequence[Sides],
     thresholds: Thresholds,
     notes: list[str],
     cut: Cut | None,
@@ -212,7 +194,7 @@ def _judge(
     floors = [s for s in sides if s.metric in thresholds.least and s.basis != "ratio"]
     if candidate_run is not None and not floors:  # other machine: a floor needs no baseline
         floors = [
-            _Sides(name, rps, metric, "value", [], _values(candidate_run, name, rps, metric))
+            of_one(candidate_run, name, rps, metric)
             for rps in dict.fromkeys(s.rps for s in sides)
             for name in dict.fromkeys(candidate_run.settings.backends)
             for metric in thresholds.least
@@ -220,26 +202,29 @@ def _judge(
     confidence = 1 - 2 * FALSE_ALARMS / max(1, len(losses) + len(floors))
     checks = [_check_loss(s, thresholds.max_loss[s.metric], confidence) for s in losses]
     checks += [_check_least(s, thresholds.least[s.metric], confidence) for s in floors]
+    notes = [*notes, *_unanswered(sides)]
     return Verdict(before, after, confidence, tuple(checks), tuple(notes), cut)
 
 
-def _check_loss(sides: _Sides, limit: float, confidence: float) -> Check:
-    method = paired_ratio if sides.basis == "interleaved" else unpaired_ratio
-    estimate = method(sides.baseline, sides.candidate, confidence)
+def _unanswered(sides: Sequence[Sides]) -> list[str]:
+    """A note for each backend and level with figures that are not answered: of the last of them."""
+    told: dict[tuple[str, float], list[str]] = {}
+    for s in sides:
+        if s.basis != "ratio" and (said := s.unanswered()):
+            told.setdefault((s.backend, s.rps), []).append(f"{BY_PATH[s.metric].title} {said}")
+    return [
+        f"{backend} at {rate(rps)}: {figures[-1]}"
+        + (f" (and others: {len(figures) - 1})" if len(figures) > 1 else "")
+        for (backend, rps), figures in told.items()
+    ]
+
+
+def _check_loss(sides: Sides, limit: float, confidence: float) -> Check:
+    estimate = sides.ratio(confidence)
     outcome, note = _loss_outcome(estimate, BY_PATH[sides.metric].direction, limit)
-    return Check(
-        backend=sides.backend,
-        rps=sides.rps,
-        metric=sides.metric,
-        basis=sides.basis,
-        limit=limit,
-        baseline=_typical(sides.baseline),
-        candidate=_typical(sides.candidate),
-        estimate=estimate,
-        outcome=outcome,
-        reference=sides.reference,
-        note=note,
-    )
+    if estimate is None:
+        note = sides.why_no_ratio()
+    return _check(sides, sides.basis, limit, estimate, outcome, note)
 
 
 def _loss_outcome(
@@ -247,7 +232,7 @@ def _loss_outcome(
 ) -> tuple[Outcome, str | None]:
     """A loss is how much larger a lower-is-better figure got, or how much smaller another."""
     if estimate is None:
-        return "inconclusive", "no valid round has this figure on both sides"
+        return "inconclusive", None
     if estimate.low is None or estimate.high is None:
         return "inconclusive", f"{estimate.n} valid rounds are too few for an interval (--rounds)"
     if direction is Direction.LOWER_IS_BETTER:
@@ -258,78 +243,44 @@ def _loss_outcome(
         return "fail", None
     if most <= bound + _ROUNDING:
         return "pass", None
-    return "inconclusive", "the interval includes the threshold"
+    return "inconclusive", INCLUDED
 
 
-def _check_least(sides: _Sides, limit: float, confidence: float) -> Check:
-    estimate = location_estimate(sides.candidate, confidence) if sides.candidate else None
+def _check_least(sides: Sides, limit: float, confidence: float) -> Check:
+    estimate = sides.floor(confidence)
     outcome: Outcome = "inconclusive"
-    note: str | None = "no valid round has this figure"
-    if estimate is not None and (estimate.low is None or estimate.high is None):
+    note: str | None = None
+    if estimate is None:
+        note = "no valid round has this figure"
+    elif estimate.low is None or estimate.high is None:
         note = f"{estimate.n} valid rounds are too few for an interval (--rounds)"
-        if min(sides.candidate) == max(sides.candidate) and estimate.n > 1:
-            # Every round said exactly the same: there is no spread to be unsure about.
-            estimate = Estimate(estimate.value, estimate.value, estimate.value, estimate.n)
-    if estimate is not None and estimate.low is not None and estimate.high is not None:
-        note = None
-        if estimate.high < limit - _ROUNDING:
-            outcome = "fail"
-        elif estimate.low >= limit - _ROUNDING:
-            outcome = "pass"
-        else:
-            note = "the interval includes the threshold"
+    elif estimate.high < limit - _ROUNDING:
+        outcome = "fail"
+    elif estimate.low >= limit - _ROUNDING:
+        outcome = "pass"
+    else:
+        note = INCLUDED
+    return _check(sides, "value", limit, estimate, outcome, note)
+
+
+def _check(
+    sides: Sides,
+    basis: Basis,
+    limit: float,
+    estimate: Estimate | None,
+    outcome: Outcome,
+    note: str | None,
+) -> Check:
     return Check(
         backend=sides.backend,
         rps=sides.rps,
         metric=sides.metric,
-        basis="value",
+        basis=basis,
         limit=limit,
-        baseline=_typical(sides.baseline),
-        candidate=_typical(sides.candidate),
+        baseline=sides.before.typical,
+        candidate=sides.after.typical,
         estimate=estimate,
         outcome=outcome,
-        note=note,
+        reference=sides.reference,
+        note="; ".join(filter(None, (note, sides.unanswered()))) or None,
     )
-
-
-def _typical(values: Sequence[float]) -> float | None:
-    from statistics import median
-
-    return median(values) if values else None
-
-
-def _common_rounds(
-    trials: Sequence[Trial], rps: float, first: int, second: int
-) -> list[tuple[Trial, Trial]]:
-    """Trials of two slots, round by round, where both are valid."""
-    one, other = (
-        {t.round: t for t in trials if (t.rps, t.slot) == (rps, slot) and comparable(t)}
-        for slot in (first, second)
-    )
-    return [(one[number], other[number]) for number in sorted(one.keys() & other.keys())]
-
-
-def _pair(before: Trial, after: Trial, metric: str) -> tuple[float | None, float | None]:
-    return metric_value(before, metric), metric_value(after, metric)
-
-
-def _slot(run: Run, backend: str) -> int:
-    return run.settings.backends.index(backend)
-
-
-def _values(run: Run, backend: str, rps: float, metric: str) -> list[float]:
-    slot = _slot(run, backend)
-    found = (
-        metric_value(t, metric)
-        for t in run.trials
-        if (t.rps, t.slot) == (rps, slot) and comparable(t)
-    )
-    return [value for value in found if value is not None]
-
-
-def _ratios(run: Run, reference: str, backend: str, rps: float, metric: str) -> list[float]:
-    """Within-round ratios backend / reference; rounds without one are left out."""
-    rounds = _common_rounds(run.trials, rps, _slot(run, reference), _slot(run, backend))
-    pairs = [_pair(a, b, metric) for a, b in rounds]
-    ratios = [b / a for a, b in pairs if a is not None and b is not None and a > 0]
-    return [ratio for ratio in ratios if math.isfinite(ratio)]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from harness.analysis.metrics import BY_PATH
-from harness.regression.verdict import Check, Verdict
+from harness.analysis.wording import NOT_ANSWERED
+from harness.regression.verdict import INCLUDED, Check, Verdict
 from harness.units import microseconds, number, rate, share, size
 
 
@@ -26,8 +28,11 @@ def sentence(verdict: Verdict) -> str:
     if not verdict.compared:
         return f"INCONCLUSIVE: {against}: nothing could be compared; this does not pass."
     unknown = [c for c in verdict.checks if c.outcome == "inconclusive"]
-    few = next((c.note for c in unknown if c.note and "valid round" in c.note), None)
-    why = few or "their intervals include the threshold; more rounds (--rounds) narrow them"
+    other = [c.note for c in unknown if c.note and not c.note.startswith(INCLUDED)]
+    why = (
+        next(iter(other), None)
+        or "their intervals include the threshold; more rounds (--rounds) narrow them"
+    )
     return (
         f"INCONCLUSIVE: {against}: no figure fails, {verdict.count('pass')} of {total} pass, "
         f"and for {len(unknown)} the data cannot tell ({why})."
@@ -47,10 +52,9 @@ def cut_text(verdict: Verdict) -> str:
 
 
 def _complaint(check: Check) -> str:
-    return (
-        f"{name(check)} is {value_text(check)} with the interval {interval_text(check)}, "
-        f"wholly beyond {limit_text(check)}"
-    )
+    interval = interval_text(check)
+    told = f" with the interval {interval}" if interval != value_text(check) else ""
+    return f"{name(check)} is {value_text(check)}{told}, wholly beyond {limit_text(check)}"
 
 
 def name(check: Check) -> str:
@@ -61,7 +65,9 @@ def name(check: Check) -> str:
 
 
 def figure(metric: str, value: float | None) -> str:
-    """A value of a metric with its unit."""
+    """A value of a metric with its unit; one that is infinite lies among the failures."""
+    if value is not None and math.isinf(value):
+        return NOT_ANSWERED
     if "_us" in metric:
         return microseconds(value)
     if metric.endswith("_bytes"):
@@ -75,17 +81,43 @@ def value_text(check: Check) -> str:
         return "-"
     if check.basis == "value":
         return figure(check.metric, check.estimate.value)
-    return f"{_ratio(check.estimate.value)}×"
+    return ratio_text(check.estimate.value, check.metric)
+
+
+def ratio_text(value: float, metric: str) -> str:
+    """`1.12×`; `not answered` by the new side alone, or `answered` by it alone."""
+    if math.isnan(value):
+        return "no typical ratio"
+    if math.isinf(value):
+        return NOT_ANSWERED if is_time(metric) else "from 0"
+    return "answered" if value == 0 and is_time(metric) else f"{_ratio(value)}×"
 
 
 def interval_text(check: Check) -> str:
-    """`1.05 to 1.20`; `none` where there is none."""
+    """`1.05 to 1.20`, `at least 1.30`, `at most 0.80`; `none` where there is none."""
     estimate = check.estimate
     if estimate is None or estimate.low is None or estimate.high is None:
         return "none"
+    low, high = estimate.low, estimate.high
     if check.basis == "value":
-        return f"{figure(check.metric, estimate.low)} to {figure(check.metric, estimate.high)}"
-    return f"{_ratio(estimate.low)} to {_ratio(estimate.high)}"
+        ends = [figure(check.metric, low), figure(check.metric, high)]
+        return ends[0] if ends[0] == ends[1] == NOT_ANSWERED else " to ".join(ends)
+    return ratio_interval_text(low, high, check.metric)
+
+
+def ratio_interval_text(low: float, high: float, metric: str) -> str:
+    """An interval of ratios, of which an end may be 0 or infinite."""
+    if low == high and (math.isinf(low) or low == 0):
+        return ratio_text(low, metric)
+    open_below = low == 0 and is_time(metric)
+    if math.isinf(high):
+        return "anything" if open_below or low == 0 else f"at least {_ratio(low)}"
+    return f"at most {_ratio(high)}" if open_below else f"{_ratio(low)} to {_ratio(high)}"
+
+
+def is_time(metric: str) -> bool:
+    """Whether it is a time until an answer, which is never 0 and may never come."""
+    return metric.startswith(("client.response_us.", "client.service_us.", "client.connect_us."))
 
 
 def limit_text(check: Check) -> str:
@@ -99,7 +131,7 @@ def limit_text(check: Check) -> str:
 def side_text(check: Check, value: float | None) -> str:
     """The typical figure of one side; a plain ratio where ratios are compared."""
     if check.basis == "ratio":
-        return "-" if value is None else f"{_ratio(value)}×"
+        return "-" if value is None else ratio_text(value, check.metric)
     return figure(check.metric, value)
 
 

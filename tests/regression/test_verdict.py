@@ -4,7 +4,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from changed_runs import assert_one_sentence, changed, saved, scaled, side_by_side
+from changed_runs import assert_one_sentence, changed, rejecting, saved, scaled, side_by_side
 
 from harness.errors import LabError
 from harness.record import Run
@@ -50,7 +50,7 @@ def test_across_machines_only_ratios_are_compared(reference: Run) -> None:
 
 def test_a_floor_is_a_floor_of_the_new_value(reference: Run) -> None:
     thresholds = parse_thresholds(["client.success_rate=off"], ["client.success_rate=0.99"])
-    low = scaled(reference, "low", "client.success_rate", 0.5, slot=0)
+    low = rejecting(reference, "low", 0.5, slot=0)
     checks = [c for c in judge_runs(reference, low, thresholds).checks if c.basis == "value"]
     assert [c.outcome for c in checks] == ["fail", "pass"]
 

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from harness.analysis.compare import build_cells, build_comparisons
-from harness.record import Run, Source
+from harness.record import Run, Source, Trial
 from harness.store import RunFolder
 
 
@@ -23,12 +23,51 @@ def scaled(run: Run, name: str, path: str, factor: float, slot: int | None = Non
             for parent in parents:
                 at = at[parent]
             at[last] *= factor
-    made = msgspec.convert(raw, Run)
+    return summed_up(run, name, msgspec.convert(raw, Run).trials)
+
+
+def rejecting(
+    run: Run, name: str, share: float, slot: int | None = None, rounds: int | None = None
+) -> Run:
+    """The run under another id, with a share of the answered requests of one slot (None: all), in
+    its first so many rounds (None: all), rejected: what lies among them is named, as recorded."""
+
+    def change(trial: Trial) -> Trial:
+        if (slot is not None and trial.slot != slot) or trial.round > (rounds or trial.round):
+            return trial
+        client = trial.client
+        ok = round(client.outcomes.ok * (1 - share))
+        lost = client.outcomes.ok - ok
+        outcomes = msgspec.structs.replace(
+            client.outcomes, ok=ok, rejected=client.outcomes.rejected + lost
+        )
+        rate = ok / client.scheduled
+        beyond = ["mean", "max", *(name for name, q in _SHARES.items() if rate < q)] if lost else []
+        gone: dict[str, None] = dict.fromkeys(beyond)
+        client = msgspec.structs.replace(
+            client,
+            outcomes=outcomes,
+            success_rate=rate,
+            beyond=beyond,
+            response_us=msgspec.structs.replace(client.response_us, **gone),
+            service_us=msgspec.structs.replace(client.service_us, **gone),
+        )
+        return msgspec.structs.replace(trial, client=client)
+
+    return summed_up(run, name, [change(trial) for trial in run.trials])
+
+
+_SHARES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p999": 0.999}
+
+
+def summed_up(run: Run, name: str, trials: list[Trial]) -> Run:
+    """The run under another id with these trials, and what follows from them."""
     return msgspec.structs.replace(
-        made,
+        run,
         id=name,
-        cells=build_cells(made.settings, made.trials),
-        comparisons=build_comparisons(made.settings, made.trials),
+        trials=trials,
+        cells=build_cells(run.settings, trials),
+        comparisons=build_comparisons(run.settings, trials),
     )
 
 
