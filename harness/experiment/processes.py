@@ -13,6 +13,7 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from time import monotonic
 from types import TracebackType
 from typing import IO, Self
 
@@ -271,11 +272,16 @@ class SamplerProcess(_Child):
             self.observations.append(msgspec.json.decode(line, type=Observation))
 
     def finish(self) -> list[Observation]:
-        """Let it end; all that it has seen."""
+        """Let it end; all that it has seen. Killed when it does not end."""
         if self.process.stdin is not None:
             self.process.stdin.close()
+        until_s = monotonic() + _STOP_S
         try:
-            self.process.wait(_STOP_S)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-        return self.collect()
+            while (left_s := until_s - monotonic()) > 0:
+                line = self.wait_for_line(left_s)
+                if line is not None:
+                    self.observations.append(msgspec.json.decode(line, type=Observation))
+        except ProcessDied:
+            return self.observations  # it has closed its output: that was all
+        self.process.kill()
+        return self.observations

@@ -285,8 +285,9 @@ class _Measurement:
             if monotonic() > limit_s:
                 name = self._generator.name
                 raise ProcessDied(f"the {name} did not end in time", name)
+            # Watched or not: a sampler whose pipe is full stops looking.
+            observations = self._sampler.collect()
             if self._watch is not None:
-                observations = self._sampler.collect()
                 elapsed_s = monotonic() - began
                 self._watch(Progress(self._planned, elapsed_s, self._ledger, observations))
         if not self._server.alive():

@@ -5,6 +5,7 @@ Issue 12, part B (accounts), points 4 and 8 to 13.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 from typing import Any
@@ -16,6 +17,7 @@ import pytest
 from harness.experiment import trial as experiment
 from harness.experiment.cpus import plan_cpus
 from harness.experiment.plan import plan_trials
+from harness.experiment.processes import SamplerProcess
 from harness.experiment.run import raise_descriptor_limit
 from harness.experiment.trial import Progress, TrialResult, Watch, run_trial
 from harness.record import Settings
@@ -78,3 +80,29 @@ def test_a_generator_that_does_not_end_in_time_is_the_limit(
     trial = measure(sending("harness.load.worker", signal.SIGSTOP), warmup_s=0.0).trial
     assert (trial.class_, trial.died) == ("generator-limited", "generator")
     assert trial.invalid_reason == "the generator did not end in time"
+
+
+# ---- point 13: the sampler's pipe is drained whether or not somebody watches -------------------
+
+
+@pytest.mark.parametrize("watch", [None, lambda progress: None], ids=["unwatched", "watched"])
+def test_a_sampler_never_waits_for_its_reader(
+    watch: Watch | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pipe of one page is full after a dozen looks, as one of 64 KB is in a minute."""
+    samplers: list[SamplerProcess] = []
+
+    class Narrow(SamplerProcess):
+        def wait_ready(self) -> None:
+            super().wait_ready()
+            assert self.process.stdout is not None
+            fcntl.fcntl(self.process.stdout, fcntl.F_SETPIPE_SZ, 4096)
+            samplers.append(self)
+
+    monkeypatch.setattr(experiment, "SamplerProcess", Narrow)
+    result = measure(watch, duration_s=3.0)
+    (sampler,) = samplers
+    assert result.failure is None
+    # One that waits to write at the end of a trial never ends by itself, and is killed.
+    assert sampler.process.returncode == 0
+    assert len(result.timeline) > 0
