@@ -104,6 +104,7 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
     response_us_by_outcome: dict[str, Quantiles] = {}
     unsent_causes: dict[str, int] = {}
     in_flight_mean: float | None = None
+    little_gap_us: float | None = None
     in_flight_max: int | None = None
     generator_cpu_share: float | None = None
 
@@ -118,7 +119,8 @@ class Kernel(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ContextSwitches(msgspec.Struct, frozen=True, kw_only=True):
-    """Of the whole server process, ended threads included (getrusage RUSAGE_SELF)."""
+    """Of the whole server process, ended threads included (getrusage RUSAGE_SELF): over the
+    window, and a second under load."""
 
     voluntary: int | None
     involuntary: int | None
@@ -165,7 +167,8 @@ class Stages(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Requests(msgspec.Struct, frozen=True, kw_only=True):
-    """The server's own count over the measured window, taken once it had come to rest."""
+    """The server's own count over the measured window, taken once it had come to rest. `held_s`:
+    the times from accept to each request's end, added up, by the server's clock."""
 
     accepted: int
     answered: int
@@ -174,6 +177,8 @@ class Requests(msgspec.Struct, frozen=True, kw_only=True):
     reset: int = 0
     abandoned: int = 0
     in_progress: int = 0
+    in_progress_at_start: int = 0
+    held_s: float | None = None
 
 
 class Sampling(msgspec.Struct, frozen=True, kw_only=True):
@@ -186,7 +191,8 @@ class Sampling(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Server(msgspec.Struct, frozen=True, kw_only=True):
-    """What the server said of itself over the measured window."""
+    """What the server said of itself over the measured window, which lasts until it has come to
+    rest: `window_s` seconds. What is for each second is taken under load alone."""
 
     threads_created: int | None
     threads_created_per_s: float | None
@@ -204,6 +210,7 @@ class Server(msgspec.Struct, frozen=True, kw_only=True):
     sampling: Sampling | None = None
     pid: int | None = None
     fresh_process: bool = True
+    window_s: float | None = None
 
 
 class Trial(msgspec.Struct, frozen=True, kw_only=True):

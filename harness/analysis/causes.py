@@ -12,6 +12,7 @@ from harness.analysis.rows import Rows
 from harness.load import ledger as L
 from harness.record import Client, Kernel
 
+NEVER_ALLOWED = L.UNSENT_CAUSES[L.UNSENT_NEVER_ALLOWED]
 # Linux sends a SYN that was dropped again after 1 s, then 3 s, 7 s after the first.
 SYN_AGAIN_NS = 950_000_000
 
@@ -26,6 +27,11 @@ def failure_causes(rows: Rows, client: Client, kernel: Kernel) -> list[str]:
         _plain(client.outcomes.refused, "refused: nobody listened, or somebody on the way said no"),
         _plain(client.outcomes.reset, "reset: the server closed before it had answered"),
         _plain(client.outcomes.bad_response, "bad response: not HTTP, or cut short"),
+        _plain(
+            client.unsent_causes.get(NEVER_ALLOWED, 0),
+            "never allowed: their clients still waited for an earlier answer when the window was "
+            "long over",
+        ),
         _unsent(client),
     ]
     return [sentence for sentence in found if sentence is not None]
@@ -63,10 +69,11 @@ def _by_status(rows: Rows, outcome: int, words: str) -> str | None:
 
 
 def _unsent(client: Client) -> str | None:
-    if not client.outcomes.unsent:
-        return None
-    causes = ", ".join(f"{name}: {count:,}" for name, count in client.unsent_causes.items())
-    return _plain(client.outcomes.unsent, f"unsent by the generator ({causes or 'stopped'})")
+    """But for those that were never allowed, which was the server's doing."""
+    found = {name: count for name, count in client.unsent_causes.items() if name != NEVER_ALLOWED}
+    causes = ", ".join(f"{name}: {count:,}" for name, count in found.items())
+    unsent = client.outcomes.unsent - client.unsent_causes.get(NEVER_ALLOWED, 0)
+    return _plain(unsent, f"unsent by the generator ({causes or 'stopped'})")
 
 
 def _plain(count: int, words: str) -> str | None:

@@ -20,7 +20,11 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """The ledger's columns, copied: int64 nanoseconds from the window's start, -1 where never."""
+    """The ledger's columns, copied: int64 nanoseconds from the window's start, -1 where never.
+
+    `in_flight_ns`: the number in flight integrated over time, by an account of the generator's own
+    beside the rows; None where it keeps none (Locust).
+    """
 
     start_ns: int
     intended: Ints
@@ -31,6 +35,7 @@ class Rows:
     ended: Ints
     code: Ints
     in_flight_max: int
+    in_flight_ns: int | None = None
 
     def first(self, count: int) -> Rows:
         """The first rows alone, as if there were no others."""
@@ -77,6 +82,7 @@ def copy_rows(ledger: L.Ledger) -> Rows:
         ended=column(L.ENDED),
         code=column(L.CODE),
         in_flight_max=ledger.header[L.IN_FLIGHT_MAX],
+        in_flight_ns=ledger.header[L.IN_FLIGHT_NS] or None,
     )
 
 

@@ -32,6 +32,7 @@ from harness.observe.control import ControlClient, ControlLost
 from harness.observe.kernel import deltas, read_kernel
 from harness.observe.sampler import Observation
 from harness.record import Died, Kernel, Settings, Trial
+from servers.report import Report
 
 _IDLE_S = 5.0
 _WATCH_S = 0.25
@@ -233,8 +234,8 @@ class _Measurement:
             summary = self._wait()
             closed = self._control.report()
             observations = self._sampler.finish()
-            rested = self._control.wait_until_idle(_IDLE_S)
-            window = ServerWindow(opened, closed, rested, observations)
+            rested = self._rest(closed)
+            window = ServerWindow(opened, closed, rested, observations, self._load_ns())
             self._server.drain()
         except (ProcessDied, ControlLost) as error:
             failure, died = self._failure(error)
@@ -259,12 +260,28 @@ class _Measurement:
             failure = summary.failure
         return TrialResult(trial, requests, timeline, failure)
 
+    def _rest(self, looked: Report) -> Report:
+        """The server's account once it has come to rest, or after a while. `looked`: how it stood
+        just now. At rest with the count of the last look: a server may have nothing in progress
+        while the kernel still holds connections for it, of clients that did not wait."""
+        until_s = monotonic() + 2 * _IDLE_S
+        while True:
+            rested = self._control.wait_until_idle(_IDLE_S)
+            if rested.counters.accepted == looked.counters.accepted or monotonic() > until_s:
+                return rested
+            looked = rested
+
+    def _load_ns(self) -> tuple[int, int]:
+        """When load was to begin and to end, on this machine's monotonic clock."""
+        start_ns = self._ledger.header[L.START_NS]
+        return start_ns, start_ns + int(self._settings.duration_s * 1e9)
+
     def _warm_up(self) -> None:
         self._sampler.wait_ready()
         limit_s = self._settings.warmup_s + self._settings.timeout_s + _READY_S
         limit_s += self._settings.worker_wait_s or 0.0
         self._generator.must_say(limit_s)
-        self._control.wait_until_idle(_IDLE_S)
+        self._rest(self._control.report())
 
     def _failure(self, error: ProcessDied | ControlLost) -> tuple[str, Died | None]:
         """What ended the trial, in words, and whose end it was. A server that is gone takes the

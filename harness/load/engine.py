@@ -47,6 +47,7 @@ _TIGHT_NS: Final = 50_000  # a send that is closer than this is waited for witho
 _SLACK_NS: Final = 1_000_000  # how much earlier a sleep ends
 _SHARED_CPU_SLACK_NS: Final = 60_000
 _STRAGGLERS_NS: Final = 10_000_000_000  # closed loop: how long clients may be behind at the end
+_STOOD_STILL_NS: Final = 100_000  # two readings of the clock in a row are 100 ns apart
 
 _NO_DESCRIPTORS: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 _NO_PORTS: Final = (errno.EADDRNOTAVAIL, errno.EADDRINUSE, errno.EAGAIN)
@@ -110,6 +111,8 @@ class Engine:
             None  # the last whole 202 response: others are compared with it first
         )
         self._in_flight_max = 0
+        self._in_flight_ns = 0  # the length of `_sockets`, integrated over time
+        self._integrated_ns = 0  # until when
         self.parent_gone = False
 
     def run(self, start_ns: int) -> None:
@@ -118,10 +121,10 @@ class Engine:
         if self._watch_fd is not None:
             self._epoll.register(self._watch_fd, select.EPOLLIN)
         self._header[L.START_NS] = start_ns
-        self._start_ns = start_ns
+        self._start_ns = self._integrated_ns = start_ns
         cursor, rows, intended = 0, self._rows, self._intended
-        poll, timeout_ns = self._epoll.poll, self._rules.timeout_ns
-        last_end_ns = start_ns + (intended[rows - 1] if rows else 0) + timeout_ns + _STRAGGLERS_NS
+        poll = self._epoll.poll
+        give_up_ns = start_ns + (intended[rows - 1] if rows else 0) + _STRAGGLERS_NS
         while not self.parent_gone:
             now = monotonic_ns()
             burst = 0
@@ -135,15 +138,15 @@ class Engine:
                 row, allowed = self._ready.popleft()
                 self._start(row, allowed, monotonic_ns())
             if self._deadlines and self._deadlines[0][0] <= now:
-                self._expire(now)
-            nothing_flies = (
-                cursor == rows and not self._sockets and not self._ready and not self._responded
-            )
-            if nothing_flies and (not self._waiting_count or now > last_end_ns):
+                self._expire(monotonic_ns(), monotonic_ns())
+            if self._waiting_count and now > give_up_ns:
+                self._give_up_waiting()
+            nothing_flies = not self._sockets and not self._ready and not self._responded
+            if cursor == rows and nothing_flies and not self._waiting_count:
                 break
             events = poll(0, 64)
             if events:
-                self._handle(events, monotonic_ns())
+                self._handle(events, monotonic_ns(), monotonic_ns())
             elif burst == 0 and not self._ready:
                 self._idle(cursor, now)
             if len(self._responded) > _UNCLOSED:
@@ -178,7 +181,7 @@ class Engine:
         try:
             if sock is None:
                 sock = self._make_socket(row)
-            sent = monotonic_ns()
+            sent, read = monotonic_ns(), monotonic_ns()
             failure = sock.connect_ex(self._address)
         except OSError as error:
             self._prepared.pop(row, None)
@@ -187,8 +190,7 @@ class Engine:
         if failure not in (0, errno.EINPROGRESS):
             sock.close()
             if failure == errno.ECONNREFUSED:
-                self._sent[row] = sent - start_ns
-                self._end(row, L.REFUSED, monotonic_ns())
+                self._refused_at_once(row, sent, read)
             else:
                 self._not_started(row, failure)
             return
@@ -199,16 +201,22 @@ class Engine:
         self._deadlines.append((allowed + self._rules.timeout_ns, row))
         if in_flight > self._in_flight_max:
             self._in_flight_max = self._header[L.IN_FLIGHT_MAX] = in_flight
+        failed: OSError | None = None
         connected = monotonic_ns()
         try:
             sock.send(self._requests[self._client[row]])
         except BlockingIOError:  # still connecting: the backlog is full, or the server is remote
             self._epoll.register(descriptor, select.EPOLLOUT)
         except OSError as error:
-            self._broken(row, error, connected)
+            failed = error
         else:
             self._connected[row] = connected - start_ns
             self._epoll.register(descriptor, _CLOSED)
+        self._integrate(sent, read, in_flight - 1)  # only now, so that it delays no request
+        if failed is not None:
+            now, read = monotonic_ns(), monotonic_ns()
+            self._integrate(now, read, in_flight)
+            self._broken(row, failed, now)
 
     def _make_socket(self, row: int) -> socket.SocketType:
         # SocketType is the C class beneath socket.socket, and half as dear to make.
@@ -225,8 +233,15 @@ class Engine:
         elif failure in _NO_PORTS:
             self._unsent(row, L.UNSENT_PORTS)
         else:  # no route, not allowed: the connection was refused by somebody on the way
-            self._sent[row] = monotonic_ns() - self._start_ns
-            self._end(row, L.REFUSED, monotonic_ns())
+            self._refused_at_once(row, monotonic_ns(), monotonic_ns())
+
+    def _refused_at_once(self, row: int, sent: int, read: int) -> None:
+        """It was in flight since `sent`, and never among the sockets."""
+        now, read_again = monotonic_ns(), monotonic_ns()
+        self._integrate(sent, read, len(self._sockets))
+        self._integrate(now, read_again, len(self._sockets) + 1)
+        self._sent[row] = sent - self._start_ns
+        self._end(row, L.REFUSED, now)
 
     def _unsent(self, row: int, cause: int) -> None:
         self._code[row] = L.UNSENT + L.DETAIL * cause
@@ -237,8 +252,9 @@ class Engine:
 
     # ---- receiving --------------------------------------------------------------------------
 
-    def _handle(self, events: list[tuple[int, int]], now: int) -> None:
+    def _handle(self, events: list[tuple[int, int]], now: int, read: int) -> None:
         """Deal with what epoll reported at `now`."""
+        self._integrate(now, read, len(self._sockets))
         for descriptor, event in events:
             row = self._row_of.get(descriptor)
             if row is None:
@@ -305,18 +321,46 @@ class Engine:
         waiting = self._waiting.get(client)
         if waiting:
             self._waiting_count -= 1
-            # Not at once: a row that ends as it starts would come back here, ever deeper.
-            self._ready.append((waiting.popleft(), now))
+            # Not at once: a row that ends as it starts would come back here, ever deeper. And not
+            # before its own time, which may have come after the answer did.
+            row = waiting.popleft()
+            self._ready.append((row, max(now, self._start_ns + self._intended[row])))
         else:
             self._busy.discard(client)
 
-    def _expire(self, now: int) -> None:
+    def _give_up_waiting(self) -> None:
+        """Closed loop: the schedule is long over and clients are still behind it, so what they
+        have not been allowed to send they never will."""
+        for rows in self._waiting.values():
+            for row in rows:
+                self._code[row] = L.UNSENT + L.DETAIL * L.UNSENT_NEVER_ALLOWED
+        self._waiting.clear()
+        self._waiting_count = 0
+
+    def _expire(self, now: int, read: int) -> None:
         deadlines, sockets = self._deadlines, self._sockets
+        self._integrate(now, read, len(sockets))
         while deadlines and deadlines[0][0] <= now:
             _, row = deadlines.popleft()
             if row in sockets:
                 self._close(row)
                 self._end(row, L.TIMEOUT, now)
+
+    # ---- the account beside the rows --------------------------------------------------------
+
+    def _integrate(self, stamp: int, read: int, in_flight: int) -> None:
+        """The number in flight, which was `in_flight` until now, has changed: add up that time.
+
+        Until `read`, a reading of the clock for this account alone; `stamp` is what the rows got
+        for the same moment. Where the reading is much later the process stood still between the
+        two, or the stamp is wrong: no more than `_STOOD_STILL_NS` is believed, which is little if
+        it happens now and then, and shows if it happens each time.
+        """
+        if read - stamp > _STOOD_STILL_NS:
+            read = stamp + _STOOD_STILL_NS
+        self._in_flight_ns += in_flight * (read - self._integrated_ns)
+        self._integrated_ns = read
+        self._header[L.IN_FLIGHT_NS] = self._in_flight_ns
 
     # ---- when there is nothing to do --------------------------------------------------------
 

@@ -15,8 +15,8 @@ from typing import Final
 INTENDED, CLIENT, ALLOWED, SENT, CONNECTED, ENDED, CODE = range(7)
 _COLUMNS: Final = 7
 # Header, int64 each: number of rows; the window's start on the monotonic clock; next row to be
-# sent; requests in flight and their peak.
-ROWS, START_NS, CURSOR, IN_FLIGHT, IN_FLIGHT_MAX = range(5)
+# sent; the number of requests in flight integrated over time, in ns, and its peak.
+ROWS, START_NS, CURSOR, IN_FLIGHT_NS, IN_FLIGHT_MAX = range(5)
 _HEADER: Final = 16
 
 NOT_YET: Final = -1  # a time that has not come
@@ -37,7 +37,7 @@ OUTCOME_NAMES: Final = (
 )
 DETAIL: Final = 16
 UNSENT_LATE, UNSENT_IN_FLIGHT, UNSENT_DESCRIPTORS, UNSENT_PORTS, UNSENT_STOPPED = range(5)
-UNSENT_WORKER_LOST = 5
+UNSENT_WORKER_LOST, UNSENT_NEVER_ALLOWED = 5, 6
 UNSENT_CAUSES: Final = (
     "too late",
     "in-flight cap",
@@ -45,6 +45,7 @@ UNSENT_CAUSES: Final = (
     "no ports",
     "stopped",
     "lost with its worker",
+    "never allowed",
 )
 
 

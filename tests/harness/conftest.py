@@ -79,8 +79,10 @@ def drive() -> Drive:
         closed_loop: bool = False,
         own_cpu: bool = True,
         request: bytes = REQUEST,
+        arrivals: str = "poisson",
+        engine: type[Engine] = Engine,
     ) -> Rows:
-        schedule = make_schedule(rps, duration_s, clients, "poisson", seed=7)
+        schedule = make_schedule(rps, duration_s, clients, arrivals, seed=7)
         ledger = L.Ledger.create(len(schedule))
         for column, values in (
             (L.INTENDED, schedule.intended_ns),
@@ -94,7 +96,7 @@ def drive() -> Drive:
         sources: list[str | None] = [f"127.9.0.{client % 250 + 1}" for client in range(clients)]
         target = Target("127.0.0.1", port, [request] * clients, sources)
         rules = Rules(int(timeout_s * 1e9), max_in_flight, closed_loop, own_cpu)
-        Engine(ledger, target, rules, watch_fd=None).run(monotonic_ns() + 1_000_000)
+        engine(ledger, target, rules, watch_fd=None).run(monotonic_ns() + 1_000_000)
         ledger.close()
         return copy_rows(ledger)
 
