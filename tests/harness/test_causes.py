@@ -37,6 +37,7 @@ Serve = Callable[[socket.socket], None]
 Drive = Callable[..., Rows]
 ServeWith = Callable[[Serve], int]
 
+PATIENCE_S = 20.0  # where nothing is to time out, on a machine that may stand still
 PLANNED = PlannedTrial("thread-pool", 0, 200.0, 1, 0, 1, 2)
 QUIET = Kernel(listen_overflows=0, listen_drops=0, retransmits=0, time_wait_peak=None)
 
@@ -60,7 +61,7 @@ def answering(answer: bytes) -> Serve:
 
 def test_a_sound_trial_warns_of_nothing(drive: Drive, serve_with: ServeWith) -> None:
     ok = b'HTTP/1.1 202 Accepted\r\nContent-Length: 14\r\n\r\n{"accepted":1}'
-    assert told(drive(serve_with(answering(ok)))) == ""
+    assert told(drive(serve_with(answering(ok)), timeout_s=PATIENCE_S)) == ""
 
 
 def test_backlog_overflow_that_times_out_is_named_with_the_kernels_count(drive: Drive) -> None:
@@ -68,16 +69,19 @@ def test_backlog_overflow_that_times_out_is_named_with_the_kernels_count(drive: 
     with socket.create_server(("127.0.0.1", 0), backlog=1) as listener:
         rows = drive(listener.getsockname()[1], timeout_s=0.5)
     kernel = deltas(before, read_kernel(), None)
-    never = int((rows.connected < 0).sum())
-    assert never > len(rows.code) // 2
+    timed_out = rows.outcome == L.TIMEOUT
+    never = int(((rows.connected < 0) & timed_out).sum())
+    assert never > 0
     # Every SYN that was dropped was counted: at least one a connection that never came about.
     assert (kernel.listen_overflows or 0) >= never
     assert (kernel.listen_drops or 0) >= never
     said = told(rows, kernel)
     assert f"backlog overflow: the kernel counted {kernel.listen_overflows:,} Listen" in said
     assert f"{never:,} requests never got a connection" in said
-    connected = len(rows.code) - never
-    assert f"deadline: connected, but not answered within the timeout: {connected} req" in said
+    connected = int(timed_out.sum()) - never
+    assert connected <= 2
+    if connected:
+        assert f"deadline: connected, but not answered within the timeout: {connected} req" in said
 
 
 def test_backlog_overflow_that_passes_shows_as_connections_that_took_a_second(
@@ -86,11 +90,13 @@ def test_backlog_overflow_that_passes_shows_as_connections_that_took_a_second(
     ok = b'HTTP/1.1 202 Accepted\r\nContent-Length: 14\r\n\r\n{"accepted":1}'
     before = read_kernel()
     with socket.create_server(("127.0.0.1", 0), backlog=1) as listener:
-        # The server wakes up after 0.6 s, when all requests have been sent and most SYNs dropped.
+        # The server wakes up when the kernel has dropped the SYN of most requests.
         stop, treat = threading.Event(), answering(ok)
 
         def serve() -> None:
-            stop.wait(0.6)
+            while (deltas(before, read_kernel(), None).listen_overflows or 0) < 10:
+                if stop.wait(0.01):  # the kernel tells nobody of an overflow
+                    return
             while not stop.is_set():
                 try:
                     treat(listener.accept()[0])
@@ -120,7 +126,7 @@ def test_without_the_kernels_word_no_overflow_is_claimed(drive: Drive) -> None:
 
 
 def test_refused_is_named(drive: Drive, closed_port: int) -> None:
-    rows = drive(closed_port)
+    rows = drive(closed_port, timeout_s=PATIENCE_S)
     assert told(rows) == (
         "refused: nobody listened, or somebody on the way said no: "
         f"{len(rows.code):,} requests"
@@ -132,7 +138,7 @@ def test_the_servers_no_is_named_with_its_status(
     drive: Drive, serve_with: ServeWith, status: int
 ) -> None:
     answer = b"HTTP/1.1 %d No\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n" % status
-    rows = drive(serve_with(answering(answer)))
+    rows = drive(serve_with(answering(answer)), timeout_s=PATIENCE_S)
     size = len(rows.code)
     assert told(rows) == f"the server said no: {size:,} requests (by status {status}: {size:,})"
 
@@ -181,7 +187,7 @@ def test_every_failure_is_in_some_sentence(drive: Drive, serve_with: ServeWith) 
     def treat(connection: socket.socket) -> None:
         answering(next(answers))(connection)
 
-    rows = drive(serve_with(treat))
+    rows = drive(serve_with(treat), timeout_s=PATIENCE_S)
     client = client_figures(rows, 0.5, None)
     sentences = failure_causes(rows, client, QUIET)
     counts = [int(found[1].replace(",", "")) for s in sentences

@@ -19,7 +19,7 @@ import pandas as pd
 import psutil
 import pytest
 
-from harness.record import OUTCOMES
+from harness.record import OUTCOMES, SCHEMA_VERSION
 from tests.support.labrun import Labrun
 
 Start = Callable[..., "subprocess.Popen[str]"]
@@ -112,7 +112,7 @@ def test_the_record_is_valid_and_complete(two_levels: tuple[Path, dict[str, Any]
     _, record, _ = two_levels
     validate(record)
     assert record["complete"] is True
-    assert record["schema"] == 1
+    assert record["schema"] == SCHEMA_VERSION
     assert len(record["trials"]) == 2 * 2 * 2
     assert {c["rps"] for c in record["cells"]} == {200.0, 800.0}
 
@@ -123,14 +123,17 @@ def test_every_scheduled_request_is_accounted_for_and_the_server_agrees(
     _, record, _ = two_levels
     for trial in record["trials"]:
         client, server = trial["client"], trial["server"]
-        assert client["scheduled"] == sum(client["outcomes"][name] for name in OUTCOMES)
-        # Nothing was lost on the way, so what the generator sent is what the server took.
-        sent = client["scheduled"] - client["outcomes"]["unsent"] - client["outcomes"]["refused"]
-        requests = server["requests"]
-        assert requests["accepted"] == sent
-        assert requests["answered"] + requests["timed_out"] + requests["reset"] == sent
-        if client["outcomes"]["ok"] == sent:
-            assert requests["answered_by_status"] == {"202": sent}
+        outcomes, requests = client["outcomes"], server["requests"]
+        assert client["scheduled"] == sum(outcomes[name] for name in OUTCOMES)
+        # Of who gave up, since the machine stood still, the server may know or not.
+        begun = client["scheduled"] - outcomes["unsent"] - outcomes["refused"]
+        gave_up = outcomes["timeout"] + outcomes["reset"]
+        assert begun - gave_up <= requests["accepted"] <= begun
+        ended = ("answered", "timed_out", "reset", "abandoned", "in_progress")
+        assert requests["accepted"] == sum(requests[name] for name in ended)
+        assert requests["answered_by_status"].keys() <= {"202"}
+        assert outcomes["ok"] <= requests["answered"] <= outcomes["ok"] + gave_up
+        assert not [said for said in trial["warnings"] if "reconcile" in said]
 
 
 def test_both_backends_of_a_round_got_the_same_schedule(
@@ -172,13 +175,13 @@ def test_what_the_server_says_of_its_threads_fits_the_architecture(
     for trial in record["trials"]:
         server = trial["server"]
         if trial["backend"] == "thread-pool":
-            assert server["threads_created"] == 0
-            assert server["threads_active_mean"] == pytest.approx(16, rel=0.01)
+            assert (server["threads_created"], server["threads_peak"]) == (0, 16)
             assert server["queue_depth_max"] is not None
             assert server["memory"]["stack_reserved_bytes"] == 16 * 2 * 1024 * 1024
         else:
             assert server["threads_created"] == server["requests"]["accepted"]
             assert server["queue_depth_mean"] is None
+        assert server["threads_active_mean"] > 0
         assert server["threads_seen_by_os_peak"] >= 2
         assert server["context_switches"]["voluntary"] > 0
         assert server["stages_us"]["parse"]["p50"] > 0
@@ -191,15 +194,29 @@ def test_each_trial_has_a_fresh_server(two_levels: tuple[Path, dict[str, Any], s
     assert len(set(pids)) == len(pids)
 
 
-def test_the_timeline_has_a_row_each_100_ms(
+def test_the_timeline_has_rows_at_steps_of_100_ms_that_add_up(
     two_levels: tuple[Path, dict[str, Any], str],
 ) -> None:
-    run, _, _ = two_levels
+    """How many looks there were is up to the machine; that they are in order, at whole steps, and
+    saw no more than there was, is not."""
+    run, record, _ = two_levels
     timeline = pd.read_parquet(run / "timeline.parquet")
-    steps = timeline.groupby(["slot", "level", "round"]).size()
-    assert len(steps) == 8
-    # A second of ten steps; a busy machine may delay a look, never add many.
-    assert ((steps >= 5) & (steps <= 14)).all()
+    for trial in record["trials"]:
+        mine = timeline[
+            (timeline["slot"] == trial["slot"])
+            & (timeline["level"] == trial["rps"])
+            & (timeline["round"] == trial["round"])
+        ]
+        assert len(mine) < trial["server"]["sampling"]["samples"]
+        assert (mine["t_ms"] % 100 == 0).all()
+        assert mine["t_ms"].is_monotonic_increasing
+        for column, counted in (
+            ("accepted", trial["server"]["requests"]["accepted"]),
+            ("threads_created", trial["server"]["threads_created"]),
+        ):
+            assert (mine[column] >= 0).all()
+            assert mine[column].sum() <= counted
+    assert len(timeline) > 0
 
 
 def test_the_folder_holds_the_charts_and_no_left_overs(
@@ -284,9 +301,9 @@ def test_ctrl_c_saves_the_trials_so_far_and_leaves_no_process(start: Start, tmp_
     assert "trial 1/100" in process.stderr.readline()
     children = wait_for_children(process, 3)
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=30)
+    process.communicate(timeout=60)
     assert process.returncode == 130
-    assert_all_end(children, 5)
+    assert_all_end(children, 20)
     run, record = the_run(tmp_path)
     validate(record)
     assert record["complete"] is False
@@ -303,17 +320,17 @@ def test_ctrl_c_before_the_first_trial_is_over_leaves_no_folder_behind(
     process = start("--rps", "300", "--duration", "30")
     children = wait_for_children(process, 3)
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=30)
+    process.communicate(timeout=60)
     assert process.returncode == 130
-    assert_all_end(children, 5)
+    assert_all_end(children, 20)
 
 
 def test_a_parent_that_is_killed_takes_its_children_with_it(start: Start) -> None:
     process = start("--rps", "300", "--duration", "60")
     children = wait_for_children(process, 3)
     process.kill()
-    process.wait(10)
-    assert_all_end(children, 2)
+    process.wait(20)
+    assert_all_end(children, 20)
 
 
 def test_a_server_that_dies_in_mid_trial_ends_the_run_as_partial(

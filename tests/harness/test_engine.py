@@ -1,4 +1,8 @@
-"""The engine against real sockets: every scheduled request ends in exactly one outcome."""
+"""The engine against real sockets: every scheduled request ends in exactly one outcome.
+
+On a machine that stands still for a moment requests are late, so timeouts are long where nothing is
+to time out, and where something is, what was too late to be sent is counted with it.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +20,7 @@ from harness.load import ledger as L
 Serve = Callable[[socket.socket], None]
 Drive = Callable[..., Rows]
 ServeWith = Callable[[Serve], int]
+PATIENCE_S = 20.0
 OK = b'HTTP/1.1 202 Accepted\r\nContent-Length: 15\r\n\r\n{"accepted": 1}'
 
 
@@ -43,7 +48,7 @@ def resetting(connection: socket.socket) -> None:
 def test_every_request_that_is_answered_is_ok_and_its_times_are_in_order(
     drive: Drive, serve_with: ServeWith, own_cpu: bool
 ) -> None:
-    rows = drive(serve_with(answering(OK)), own_cpu=own_cpu)
+    rows = drive(serve_with(answering(OK)), own_cpu=own_cpu, timeout_s=PATIENCE_S)
     assert outcomes(rows) == {"ok": len(rows.code)}
     assert (rows.allowed == rows.intended).all()
     assert (rows.sent >= rows.allowed).all()
@@ -67,12 +72,12 @@ def test_every_request_that_is_answered_is_ok_and_its_times_are_in_order(
 def test_each_way_of_failing_has_its_outcome(
     drive: Drive, serve_with: ServeWith, treat: Serve, expected: str
 ) -> None:
-    rows = drive(serve_with(treat))
+    rows = drive(serve_with(treat), timeout_s=PATIENCE_S)
     assert outcomes(rows) == {expected: len(rows.code)}
 
 
 def test_a_port_on_which_nobody_listens_refuses(drive: Drive, closed_port: int) -> None:
-    rows = drive(closed_port)
+    rows = drive(closed_port, timeout_s=PATIENCE_S)
     assert outcomes(rows) == {"refused": len(rows.code)}
     assert (rows.sent >= 0).all()
 
@@ -84,8 +89,10 @@ def test_a_server_that_never_answers_times_out_after_the_timeout(
     rows = drive(serve_with(held.append), timeout_s=0.2)
     for connection in held:
         connection.close()
-    assert outcomes(rows) == {"timeout": len(rows.code)}
-    assert (rows.ended - rows.allowed >= 200_000_000).all()
+    in_time = rows.code != L.UNSENT + L.DETAIL * L.UNSENT_LATE
+    assert in_time.any()
+    assert (rows.outcome[in_time] == L.TIMEOUT).all()
+    assert ((rows.ended - rows.allowed)[in_time] >= 200_000_000).all()
 
 
 def test_what_the_cap_on_flight_refuses_is_unsent_and_named(
@@ -100,7 +107,8 @@ def test_what_the_cap_on_flight_refuses_is_unsent_and_named(
     assert counts["timeout"] >= 5
     assert rows.in_flight_max == 5
     unsent = rows.outcome == L.UNSENT
-    assert set(rows.detail[unsent].tolist()) == {L.UNSENT_IN_FLIGHT}
+    assert L.UNSENT_IN_FLIGHT in rows.detail[unsent]
+    assert set(rows.detail[unsent].tolist()) <= {L.UNSENT_IN_FLIGHT, L.UNSENT_LATE}
     assert (rows.sent[unsent] == L.NOT_YET).all()
 
 
@@ -110,8 +118,10 @@ def test_an_overflowing_backlog_shows_as_timeouts_or_late_answers_not_as_errors(
     # Nobody accepts: the kernel completes two connections (backlog 1) and drops further SYNs.
     with socket.create_server(("127.0.0.1", 0), backlog=1) as listener:
         rows = drive(listener.getsockname()[1], timeout_s=0.5)
-    assert outcomes(rows) == {"timeout": len(rows.code)}
-    assert (rows.connected == L.NOT_YET).sum() > len(rows.code) // 2
+    assert outcomes(rows).keys() <= {"timeout", "unsent"}
+    timed_out = rows.outcome == L.TIMEOUT
+    assert ((rows.connected >= 0) & timed_out).sum() <= 2
+    assert ((rows.connected < 0) & timed_out).any()
 
 
 def test_in_a_closed_loop_each_client_has_one_request_in_flight(
@@ -125,7 +135,7 @@ def test_in_a_closed_loop_each_client_has_one_request_in_flight(
             served.acquire(timeout=0.02)  # never released: 20 ms for each request, one at a time
             connection.sendall(OK)
 
-    rows = drive(serve_with(slowly), rps=100, clients=3, closed_loop=True, timeout_s=5.0)
+    rows = drive(serve_with(slowly), rps=100, clients=3, closed_loop=True, timeout_s=PATIENCE_S)
     assert outcomes(rows) == {"ok": len(rows.code)}
     for client in range(3):
         mine = np.flatnonzero(rows.client == client)
@@ -141,6 +151,6 @@ def test_in_a_closed_loop_each_client_has_one_request_in_flight(
 def test_in_a_closed_loop_a_server_that_is_gone_ends_every_request_without_recursion(
     drive: Drive, closed_port: int
 ) -> None:
-    rows = drive(closed_port, rps=6000, clients=1, closed_loop=True)
+    rows = drive(closed_port, rps=6000, clients=1, closed_loop=True, timeout_s=PATIENCE_S)
     assert outcomes(rows).keys() <= {"refused"}
     assert len(rows.code) > 1500

@@ -74,10 +74,11 @@ class Measured:
 
     @property
     def delay_us(self) -> float:
-        """Mean delay of what the two sides see: the generator's lag, and answers behind time."""
+        """Longest delay of what the two sides see: the generator's lag, and answers behind time.
+        An instant in which nothing was due may be as long as it likes."""
         lag_ns = self.rows.sent - self.rows.allowed
         behind_ns = np.subtract(self.truth.answered_ns, self.truth.departure_ns)
-        return float(lag_ns.mean() + behind_ns.mean()) / 1e3
+        return float(lag_ns.max() + behind_ns.max()) / 1e3
 
     @property
     def late_us(self) -> float:
@@ -302,9 +303,13 @@ def queues() -> Callable[[str], Measured]:
     return get
 
 
-def must_be_punctual(late_us: float, within_us: float = LATE_US) -> None:
+def must_be_punctual(late_us: float, within_us: float = LATE_US, of: str = "in the mean") -> None:
+    """Look at the machine before what it measured is judged."""
     if late_us > within_us:
-        pytest.skip(f"this machine is too busy: late by {late_us / 1e3:.1f} ms in the mean")
+        pytest.skip(
+            f"this machine is too busy: late by {late_us / 1e3:.1f} ms {of}, and "
+            f"{within_us / 1e3:g} ms are let through"
+        )
 
 
 @pytest.mark.slow
@@ -364,8 +369,8 @@ def test_a_closed_loop_omits_the_stall_from_service_times_but_not_from_response_
     for the same server.
 
     Half a second stands between what is told apart here, so only a machine that itself stalls for
-    that long could upset it; where lateness was over 20 ms in the mean the figures are skipped.
-    The two p95 of responses, alike by construction, may differ by a tenth.
+    that long could upset it; where anything was late by over 50 ms the figures are skipped. The two
+    p95 of responses, alike by construction, may differ by a tenth.
     """
     schedule = make_schedule(STALL_RATE, STALL_LENGTH_S, STALL_CLIENTS, "constant", SEED)
     opened, closed = measure(
@@ -375,7 +380,7 @@ def test_a_closed_loop_omits_the_stall_from_service_times_but_not_from_response_
         truth = found.truth
         assert truth.departure_ns == lindley(truth.arrival_ns, truth.service_ns, stalls=True)
         assert np.array_equal(found.rows.intended, schedule.intended_ns)
-        must_be_punctual(found.delay_us, 20_000)
+        must_be_punctual(found.delay_us, 50_000, "at the worst")
     service_s = [(found.rows.ended - found.rows.sent) / 1e9 for found in (opened, closed)]
     slow = [int((times > 0.2).sum()) for times in service_s]
     assert slow[0] >= 100  # 64 a period are sent 0.2 s or more before the stall's end

@@ -41,9 +41,13 @@ SHORT = ("--rps", "200", "--rounds", "1", "--duration", "0.6", "--warmup", "0.2"
 
 def assert_accounted(trial: dict[str, Any]) -> None:
     client, server = trial["client"], trial["server"]["requests"]
-    assert client["scheduled"] == sum(client["outcomes"][name] for name in OUTCOMES) > 0
-    sent = client["scheduled"] - client["outcomes"]["unsent"] - client["outcomes"]["refused"]
-    assert server["accepted"] == sent == server["answered"]
+    outcomes = client["outcomes"]
+    assert client["scheduled"] == sum(outcomes[name] for name in OUTCOMES) > 0
+    begun = client["scheduled"] - outcomes["unsent"] - outcomes["refused"]
+    # Of who gave up, since the machine stood still, the server may know or not.
+    least = begun - outcomes["timeout"] - outcomes["reset"]
+    assert least <= server["accepted"] <= begun
+    assert least <= server["answered"] <= begun
 
 
 def assert_users_keep_their_rules(requests: pd.DataFrame) -> None:
@@ -92,7 +96,7 @@ def test_every_request_is_in_both_accounts(
 
 def test_a_worker_that_dies_is_a_named_gap() -> None:
     settings = make_settings(
-        CompareOptions(rps="200", rounds=1, duration_s=1.5, warmup_s=0.2, driver="locust",
+        CompareOptions(rps="200", rounds=1, duration_s=5.0, warmup_s=0.2, driver="locust",
                        locust_workers=2, users=10, backends="thread-pool")
     )  # fmt: skip
     killed: list[int] = []
@@ -127,8 +131,12 @@ def test_a_worker_that_dies_is_a_named_gap() -> None:
     # Half of the users were the dead worker's; what it sent at the last, only the server knows.
     assert set(result.requests["client"]) == set(range(10))
     assert trial.server is not None
-    assert trial.server.requests.accepted >= client.scheduled - client.outcomes.unsent
-    assert 0 < lost < 150 + 10
+    outcomes = client.outcomes
+    least = (
+        client.scheduled - outcomes.unsent - outcomes.refused - outcomes.timeout - outcomes.reset
+    )
+    assert trial.server.requests.accepted >= least
+    assert 0 < lost < 500 + 10
 
 
 def test_the_lab_takes_its_locust_with_it_when_it_is_killed(tmp_path: Path) -> None:
