@@ -562,7 +562,7 @@ def test_a_generator_that_does_not_end_in_time_is_the_limit(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(experiment, "_LATE_S", 1.0)  # seconds to wait for it, not a minute
-    trial = measure(sending("harness.load.worker", signal.SIGSTOP), warmup_s=0.0).trial
+    trial = measure(sending("harness.load.worker", signal.SIGSTOP), duration_s=4.0).trial
     assert (trial.class_, trial.died) == ("generator-limited", "generator")
     assert trial.invalid_reason == "the generator did not end in time"
 
