@@ -5,7 +5,9 @@ levels; the same backends driven by a closed loop, without overload and with it 
 the highest rate that each sustains (`capacity/`, without its raw rows); what no trial can stamp
 (`anatomy.json`) and what claims need besides (`claims.json`), both measured after the sweep; then
 the charts and the report. Each part is kept in `build/reference` until the whole is there, so that
-a run that was interrupted goes on where it stopped. `labrun report --docs` then renews the texts.
+a run that was interrupted goes on where it stopped. Raw rows are thinned on their way from there
+(`harness.thin`): what is in `results/reference` goes into git. `labrun report --docs` then renews
+the texts.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from harness.cli.claims import measure_beside
 from harness.errors import LabError
 from harness.report.source import CAPACITY, CLOSED_LOOP, saved_anatomy
 from harness.store import REQUESTS_FILE, TIMELINE_FILE, load_run
+from harness.thin import keep_rows
 
 BUILD, TARGET = Path("build/reference"), Path("results/reference")
 PARTS = {  # the runs, by the name of their folder
@@ -54,13 +57,16 @@ def make(part: str, arguments: tuple[str, ...]) -> Path:
 
 
 def put_together(folders: dict[str, Path]) -> None:
-    """The parts as one folder, in place of what was there. Of those that belong to the sweep what
-    its report does not need is left out: reports of their own, and the capacity's rows."""
+    """The parts as one folder, in place of what was there; raw rows thinned. Of those that belong
+    to the sweep what its report does not need is left out: reports of their own, and the capacity's
+    rows."""
     shutil.rmtree(TARGET, ignore_errors=True)
-    shutil.copytree(folders["sweep"], TARGET)
+    shutil.copytree(folders["sweep"], TARGET, ignore=shutil.ignore_patterns(REQUESTS_FILE))
+    keep_rows(folders["sweep"], TARGET, thin=True)
     reports = ("report.html", "report.md")
-    left = shutil.ignore_patterns("charts", *reports)
+    left = shutil.ignore_patterns("charts", REQUESTS_FILE, *reports)
     shutil.copytree(folders[CLOSED_LOOP], TARGET / CLOSED_LOOP, ignore=left)
+    keep_rows(folders[CLOSED_LOOP], TARGET / CLOSED_LOOP, thin=True)
     left = shutil.ignore_patterns(REQUESTS_FILE, TIMELINE_FILE, *reports)
     shutil.copytree(folders[CAPACITY], TARGET / CAPACITY, ignore=left)
 

@@ -121,7 +121,8 @@ class Experiment:
     @property
     def requests(self) -> pd.DataFrame:
         """One row for each scheduled request; times in microseconds (`lag_us`, `connect_us`,
-        `response_us`), `intended_us` from the window's start."""
+        `response_us`), `intended_us` from the window's start. Of the reference run a row stands for
+        as many requests as its column `weight` says."""
         return self._source.requests
 
     @property
@@ -343,7 +344,9 @@ def load_run(path: str | Path) -> Experiment:
 
 def reference() -> Experiment:
     """The reference run: a sweep over the document's levels, on the lab's own machine. Its raw
-    rows are those of 2,000 RPS alone. Raises `LabError` where it is not installed."""
+    rows are those of 2,000 RPS alone, and thinned: all of the slowest, of the others one for
+    several, as the column `weight` says; the pictures count by it, and so must you. Raises
+    `LabError` where it is not installed."""
     from harness.charts.style import nearest_level
     from harness.claims.saved import load_beside
     from harness.report.source import Source, saved_anatomy

@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 from matplotlib.figure import Figure
 
+from harness.analysis.weighted import Ranked, weights
 from harness.charts import style
 from harness.record import Run
 
@@ -98,16 +99,16 @@ def curve(requests: pd.DataFrame) -> tuple[Floats, Floats, float]:
     """(x, response time in us, share of ok) at evenly spaced places of the axis, over the requests
     that were sent or refused."""
     requests = requests[requests["outcome"] != "unsent"]
-    ok = requests.loc[requests["outcome"] == "ok", "response_us"].to_numpy(dtype=np.float64)
-    size = len(requests)
-    if len(ok) == 0:
+    answered = requests[requests["outcome"] == "ok"]
+    ok = Ranked.of(answered["response_us"], weights(answered))
+    size = int(weights(requests).sum())
+    if ok.total == 0:
         return np.empty(0), np.empty(0), 0.0
-    ok = np.sort(ok)
     # The last place of the axis that this many requests can speak of.
-    end = min(position(1 - 1 / size) if size > 1 else 0.0, position(len(ok) / size))
+    end = min(position(1 - 1 / size) if size > 1 else 0.0, position(ok.total / size))
     x = np.linspace(0.0, max(end, 1e-3), _POINTS)
-    rank = np.clip(np.ceil((1 - 10.0**-x) * size).astype(int) - 1, 0, len(ok) - 1)
-    return x, ok[rank], len(ok) / size
+    rank = np.clip(np.ceil((1 - 10.0**-x) * size).astype(int) - 1, 0, ok.total - 1)
+    return x, ok.at(rank), ok.total / size
 
 
 def _band(axes: Axes, rounds: list[tuple[Floats, Floats, float]], colour: str) -> None:

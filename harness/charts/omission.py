@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from harness.analysis.waterfall import sent_after_us
+from harness.analysis.weighted import Ranked, weights
 from harness.charts import style
 from harness.charts.distribution import position
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     from harness.record import Run
 
-Floats = npt.NDArray[np.float64]
 _TICKS = (50.0, 90.0, 99.0, 99.9, 99.99)
 
 
@@ -38,10 +37,10 @@ def gaps(run: Run, rows: pd.DataFrame, closed: Measured, rps: float) -> dict[int
     for slot in range(len(run.settings.backends)):
         response = response_us(run, rows, slot, rps)
         service = service_us(closed, run.settings.backends[slot], rps)
-        if len(response) and len(service):
-            top, bottom = (t[int(np.ceil(0.99 * len(t))) - 1] for t in (response, service))
+        if response.total and service.total:
+            top, bottom = response.quantile(0.99), service.quantile(0.99)
             if 0 < bottom < np.inf:
-                found[slot] = float(top / bottom)
+                found[slot] = top / bottom
     return found
 
 
@@ -69,41 +68,38 @@ def draw(run: Run, requests: pd.DataFrame, closed: Measured, rps: float) -> Figu
     return figure
 
 
-def response_us(run: Run, requests: pd.DataFrame, slot: int, rps: float) -> Floats:
-    """Response times of all requests of a backend that were sent in valid trials at a level,
-    ascending; infinite where a request failed."""
+def response_us(run: Run, requests: pd.DataFrame, slot: int, rps: float) -> Ranked:
+    """Response times of all requests of a backend that were sent in valid trials at a level;
+    infinite where a request failed."""
     valid = {t.round for t in run.trials if t.slot == slot and t.rps == rps and t.valid}
     mine = requests[(requests["slot"] == slot) & (requests["level"] == rps)]
     mine = mine[mine["round"].isin(valid)]
-    return _with_failures(mine["response_us"], mine["outcome"])
+    return _with_failures(mine["response_us"], mine)
 
 
-def service_us(closed: Measured, backend: str, rps: float) -> Floats:
+def service_us(closed: Measured, backend: str, rps: float) -> Ranked:
     """The same of the service times in a closed-loop run."""
     rows = closed.requests
     mine = rows[(rows["backend"] == backend) & (rows["level"] == rps)]
-    if mine.empty:
-        return np.empty(0)
-    service = mine["response_us"] - sent_after_us(mine)
-    return _with_failures(service, mine["outcome"])
+    return _with_failures(mine["response_us"] - sent_after_us(mine), mine)
 
 
-def _with_failures(times_us: pd.Series[float], outcome: pd.Series[str]) -> Floats:
-    sent = (outcome != "unsent").to_numpy()
-    ok = (outcome == "ok").to_numpy()
-    times: Floats = np.where(ok, times_us.to_numpy(dtype=np.float64), np.inf)[sent]
-    return np.sort(times)
+def _with_failures(times_us: pd.Series[float], rows: pd.DataFrame) -> Ranked:
+    sent = (rows["outcome"] != "unsent").to_numpy()
+    ok = (rows["outcome"] == "ok").to_numpy()
+    times = np.where(ok, times_us.to_numpy(dtype=np.float64), np.inf)
+    return Ranked.of(times[sent], weights(rows)[sent])
 
 
-def _line(axes: Axes, times: Floats, colour: str, line: str, label: str) -> None:
-    answered = int(np.isfinite(times).sum())
-    if answered == 0:
+def _line(axes: Axes, times: Ranked, colour: str, line: str, label: str) -> None:
+    total = times.total
+    if not np.isfinite(times.values).any():
         axes.plot([], [], color=colour, linestyle=line, label=f"{label} (none)")
         return
-    x = np.linspace(0.0, max(position(1 - 1 / len(times)), 1e-3), 240)
-    rank = np.clip(np.ceil((1 - 10.0**-x) * len(times)).astype(int) - 1, 0, len(times) - 1)
-    x, rank = x[rank < answered], rank[rank < answered]
-    axes.plot(x, times[rank], color=colour, linestyle=line, linewidth=1.9, label=label)
+    x = np.linspace(0.0, max(position(1 - 1 / total), 1e-3), 240)
+    y = times.at(np.clip(np.ceil((1 - 10.0**-x) * total).astype(int) - 1, 0, total - 1))
+    answered = np.isfinite(y)
+    axes.plot(x[answered], y[answered], color=colour, linestyle=line, linewidth=1.9, label=label)
 
 
 def _title(run: Run, requests: pd.DataFrame, closed: Measured, rps: float) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from matplotlib.patches import Patch
 
-from harness.analysis.waterfall import PARTS, Band, band, parts_us
+from harness.analysis.waterfall import BANDS, PARTS, Band, band, parts_us
 from harness.charts import style
 from harness.units import microseconds
 
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from harness.record import Run
 
-# The middle and the tail: percentile, width of the band around it, words.
-BANDS = ((50.0, 2.0, "typical"), (99.0, 1.0, "slow"))
 _HATCHES = ("", "", "////")
 
 

@@ -6,13 +6,12 @@ import shutil
 from importlib import resources
 from pathlib import Path
 
-import pandas as pd
-
 from harness.analysis.anatomy import ANATOMY_FILE
 from harness.charts.style import nearest_level
 from harness.claims.saved import CLAIMS_FILE
 from harness.errors import LabError
-from harness.store import REQUESTS_FILE, RUN_FILE, TIMELINE_FILE, load_run
+from harness.store import RUN_FILE, TIMELINE_FILE, load_run
+from harness.thin import keep_rows
 
 _PACKAGE = Path(str(resources.files("harness.course")))
 _PROJECT = _PACKAGE.parents[1]
@@ -32,20 +31,21 @@ def recorded_folder() -> Path:
 
 
 def keep(run: Path, name: str) -> None:
-    """Record a run under a name, for whoever cannot measure: its record and rows alone."""
+    """Record a run under a name, for whoever cannot measure: its record and rows alone; every row,
+    rounded (`harness.thin`)."""
     target = recorded_folder() / name
     target.mkdir(parents=True, exist_ok=True)
-    for file in (RUN_FILE, REQUESTS_FILE, TIMELINE_FILE, ANATOMY_FILE):
+    for file in (RUN_FILE, TIMELINE_FILE, ANATOMY_FILE):
         if (run / file).exists():
             shutil.copy(run / file, target / file)
+    keep_rows(run, target)
 
 
 def keep_reference(run: Path) -> None:
-    """Record the reference run: all levels of its record, and the rows of the main level."""
+    """Record the reference run: all levels of its record, and the rows of the main level, thinned
+    (`harness.thin`): notebooks draw from them."""
     target = recorded_folder() / "reference"
     target.mkdir(parents=True, exist_ok=True)
     for file in (RUN_FILE, TIMELINE_FILE, ANATOMY_FILE, CLAIMS_FILE):
         shutil.copy(run / file, target / file)
-    level = nearest_level(load_run(run))
-    rows = pd.read_parquet(run / REQUESTS_FILE, filters=[("level", "==", level)])
-    rows.to_parquet(target / REQUESTS_FILE, index=False, compression="zstd")
+    keep_rows(run, target, thin=True, level=nearest_level(load_run(run)))

@@ -16,6 +16,7 @@ from harness.analysis.anatomy import ANATOMY_FILE, ANATOMY_SCHEMA, Anatomy
 from harness.analysis.compare import build_cells, build_comparisons
 from harness.analysis.control import find_control, read_controls
 from harness.analysis.finding import finding
+from harness.analysis.weighted import WEIGHT, weights
 from harness.claims.records import Beside
 from harness.claims.saved import load_beside
 from harness.errors import LabError
@@ -159,12 +160,23 @@ def _load(path: Path) -> tuple[Run, pd.DataFrame]:
     run = settled(load_run(path))
     requests = _frame(_folder(path), REQUESTS_FILE, _REQUESTS, bool(run.trials))
     scheduled = sum(t.client.scheduled for t in run.trials)
-    if run.complete and len(requests) != scheduled:
+    file = _folder(path) / REQUESTS_FILE
+    if WEIGHT in requests and not _are_counts(requests[WEIGHT]):
         raise LabError(
-            f"{_folder(path) / REQUESTS_FILE} has {len(requests):,} rows and the run scheduled "
-            f"{scheduled:,} requests: the two are not of one run; take a folder as it was written"
+            f"{file} has a column {WEIGHT} that does not count requests; take a folder as it was "
+            "written"
+        )
+    stand_for = int(weights(requests).sum())
+    if run.complete and stand_for != scheduled:
+        raise LabError(
+            f"{file} has rows for {stand_for:,} requests and the run scheduled {scheduled:,}: the "
+            "two are not of one run; take a folder as it was written"
         )
     return run, requests
+
+
+def _are_counts(weight: pd.Series[int]) -> bool:
+    return pd.api.types.is_integer_dtype(weight.dtype) and bool((weight >= 1).all())
 
 
 def _frame(folder: Path, name: str, columns: tuple[str, ...], needed: bool) -> pd.DataFrame:
