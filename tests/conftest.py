@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 # A shell starts what it runs in the background with SIGINT ignored, and children inherit that.
@@ -16,3 +17,16 @@ settings.register_profile(
     "lab", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("lab")
+
+# Half a minute and more each, so no worker may be left with one of them at the end.
+LONGEST = (
+    "test_distant.py", "test_locust.py", "test_compare.py", "test_notebooks.py", "test_browser.py",
+    "test_against_ref.py", "test_capacity.py", "test_charts.py", "test_anatomy.py",
+    "test_crossover.py", "test_command.py", "test_report.py", "test_deadlines.py",
+)  # fmt: skip
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that take longest come first; the order within a file stays."""
+    place = {name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: place.get(item.path.name, len(LONGEST)))
