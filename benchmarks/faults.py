@@ -17,7 +17,7 @@ Fault = Callable[[int], None]
 
 _HEAD = b"POST /metrics HTTP/1.1\r\nHost: soak\r\nX-Client-Id: fault\r\n"
 _GOOD = _HEAD + b"Content-Length: 27\r\n\r\n" + b'{"name":"a.b","value":0.25}'
-_TIMEOUT_S = 10.0  # more than any server's deadline: a fault that meets it found a server hanging
+_TIMEOUT_S = 30.0  # more than any server's deadline: a fault that meets it found a server hanging
 
 
 def _connect(port: int) -> socket.socket:

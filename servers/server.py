@@ -77,7 +77,7 @@ class Server:
         self._dispatch_errors = 0
         self._accept_errors = 0
         self._descriptor_episodes = 0
-        self._out_of_descriptors_ns = -_EPISODE_GAP_NS  # when accept failed for that last
+        self._out_of_descriptors_ns = -_EPISODE_GAP_NS  # when accept was last tried again
         self._stopping = False
         self._stopping_ns = 0
         self.restart: Restart | None = None  # what is to be started after this one
@@ -177,7 +177,6 @@ class Server:
         now_ns = time.monotonic_ns()
         # At the limit each connection that ends lets one in: that is still the same episode.
         new_episode = now_ns - self._out_of_descriptors_ns > _EPISODE_GAP_NS
-        self._out_of_descriptors_ns = now_ns
         if new_episode:
             self._descriptor_episodes += 1
             log.error(
@@ -186,6 +185,8 @@ class Server:
             )
         # Nothing tells when a descriptor comes back, so this looks again from time to time.
         time.sleep(_ACCEPT_BACKOFF_S)
+        # After the pause: one that took long, on a machine that stood still, ends no episode.
+        self._out_of_descriptors_ns = time.monotonic_ns()
         return not (self._stopping and now_ns - self._stopping_ns > self._deadline_ns)
 
     def _not_dispatched(self, connection: Connection, error: BaseException) -> None:

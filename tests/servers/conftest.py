@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
-from serving import StartServer, servers
+from serving import Gate, StartServer, servers
 
 BACKENDS = ("thread-per-request", "thread-pool")
 FAULTY = {"thread-per-request": "faulty:Threads", "thread-pool": "faulty:Pool"}
@@ -29,3 +30,11 @@ def backend(request: pytest.FixtureRequest) -> str:
 def faulty_backend(backend: str) -> str:
     """The same, with handlers that go wrong as the environment says."""
     return FAULTY[backend]
+
+
+@pytest.fixture
+def gate(tmp_path: Path) -> Iterator[Gate]:
+    """What the handlers of a `faulty_backend` wait at, when it is in their environment."""
+    found = Gate(tmp_path)
+    yield found
+    found.close()

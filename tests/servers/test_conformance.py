@@ -30,7 +30,8 @@ GOOD = post(GOOD_BODY)
 def server(request: pytest.FixtureRequest) -> Iterator[RunningServer]:
     """One server for all cases: each must leave it as it was."""
     with servers() as start:
-        yield start(request.param, "--rate-limit=0")
+        # A deadline of 408 is the subject of other tests.
+        yield start(request.param, "--rate-limit=0", "--request-deadline=60")
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
@@ -95,14 +96,15 @@ def test_a_client_over_its_rate_is_told_when_to_come_back(
     start_server: StartServer, backend: str
 ) -> None:
     server = start_server(backend, "--rate-limit=3")
-    answers = [exchange(server.port, metric_request("greedy")) for _ in range(12)]
-    statuses = [answer.status for answer in answers]
-    assert statuses[:3] == [202, 202, 202]
-    refused = [answer for answer in answers if answer.status == 429]
-    assert refused
-    assert all(int(answer.headers["retry-after"]) >= 1 for answer in refused)
+    answers = [exchange(server.port, metric_request("greedy")) for _ in range(3)]
+    assert [answer.status for answer in answers] == [202, 202, 202]
+    # A token comes back each third of a second: a machine that stands still gives some more.
+    while (answer := exchange(server.port, metric_request("greedy"))).status == 202:
+        pass
+    assert answer.status == 429
+    assert int(answer.headers["retry-after"]) >= 1
     assert exchange(server.port, metric_request("modest")).status == 202
-    assert server.reconciled().rejected_rate == len(refused)
+    assert server.reconciled().rejected_rate == 1
 
 
 def test_what_a_client_sent_is_nowhere_unescaped(start_server: StartServer, backend: str) -> None:

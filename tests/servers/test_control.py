@@ -60,7 +60,7 @@ def test_the_control_port_does_not_leave_loopback_without_a_token(backend: str) 
     for empty in ({}, {TOKEN_VARIABLE: ""}):
         done = subprocess.run(
             [*command, "--control-host=0.0.0.0"],
-            env=environment | empty, capture_output=True, text=True, timeout=15, check=False,
+            env=environment | empty, capture_output=True, text=True, timeout=60, check=False,
         )  # fmt: skip
         assert done.returncode == 2
         assert done.stdout == ""
@@ -100,13 +100,14 @@ def test_on_loopback_no_token_is_asked_for_even_if_there_is_one(
 
 
 def test_both_forms_of_the_report_say_the_same(backend: str, start_server: StartServer) -> None:
-    server = start_server(backend, "--rate-limit=3")
-    statuses = [exchange(server.port, metric_request()).status for _ in range(5)]
-    assert statuses == [202, 202, 202, 429, 429]
+    server = start_server(backend, "--rate-limit=1")
+    statuses = [exchange(server.port, metric_request()).status]
+    while statuses.count(429) < 2:  # how often it is 202 before that is the machine's affair
+        statuses.append(exchange(server.port, metric_request()).status)
     assert exchange(server.port, b"no http\r\n\r\n").status == 400
     counters = server.reconciled()
     assert counters.rejected_rate == 2
-    assert counters.answered_by_status == {"202": 3, "429": 2, "400": 1}
+    assert counters.answered_by_status == {"202": len(statuses) - 2, "429": 2, "400": 1}
 
 
 def test_other_paths_and_methods_are_refused(backend: str, start_server: StartServer) -> None:

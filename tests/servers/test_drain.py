@@ -9,7 +9,7 @@ from contextlib import ExitStack
 
 import numpy as np
 import pytest
-from serving import PATIENCE_S, StartServer, connect, exchange, metric_request, read_answer
+from serving import PATIENCE_S, Gate, StartServer, connect, exchange, metric_request, read_answer
 
 from harness.experiment.cpus import plan_cpus
 from harness.experiment.processes import GeneratorProcess
@@ -19,13 +19,14 @@ from harness.load.worker import Order
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 CLIENTS = 50
+PATIENT = "--request-deadline=60"
 
 
 @pytest.mark.parametrize("number", SIGNALS)
 def test_an_idle_server_stops_at_once(
     number: signal.Signals, backend: str, start_server: StartServer
 ) -> None:
-    server = start_server(backend, "--request-deadline=60")
+    server = start_server(backend, PATIENT)
     assert exchange(server.port, metric_request()).status == 202
     assert server.stop(number) == 0  # waits for much less than that deadline
     assert server.last_account() == (1, 1, 0, 0, 0)
@@ -33,17 +34,15 @@ def test_an_idle_server_stops_at_once(
 
 @pytest.mark.parametrize("number", SIGNALS)
 def test_what_was_accepted_and_queued_is_finished(
-    number: signal.Signals, backend: str, start_server: StartServer
+    number: signal.Signals, faulty_backend: str, start_server: StartServer, gate: Gate
 ) -> None:
-    server = start_server(backend, "--workers=1", "--workload=io:200ms")
-    with ExitStack() as stack:
-        clients = [stack.enter_context(connect(server.port)) for _ in range(4)]
-        for sock in clients:
-            sock.sendall(metric_request())
+    server = start_server(faulty_backend, "--workers=1", PATIENT, env=gate.env)
+    with server.asked(4) as clients:
         server.until(lambda report: report.counters.accepted == 4)
         server.process.send_signal(number)
         report = server.until(lambda report: report.draining)  # it is still asked and answers
-        assert report.counters.in_progress > 0
+        assert report.counters.in_progress == 4
+        gate.open()
         assert [read_answer(sock).status for sock in clients] == [202] * 4
     assert server.process.wait(PATIENCE_S) == 0
     assert server.last_account() == (4, 4, 0, 0, 0)
@@ -52,15 +51,10 @@ def test_what_was_accepted_and_queued_is_finished(
 
 
 def test_what_a_drain_cannot_finish_in_time_is_closed_and_told(
-    backend: str, start_server: StartServer
+    faulty_backend: str, start_server: StartServer, gate: Gate
 ) -> None:
-    server = start_server(
-        backend, "--workers=1", "--workload=io:4s", "--request-deadline=0.2",
-    )  # fmt: skip
-    with ExitStack() as stack:
-        clients = [stack.enter_context(connect(server.port)) for _ in range(3)]
-        for sock in clients:
-            sock.sendall(metric_request())
+    server = start_server(faulty_backend, "--workers=1", "--request-deadline=0.2", env=gate.env)
+    with server.asked(3) as clients:
         server.until(lambda report: report.counters.accepted == 3)
         assert server.stop() == 1
         for sock in clients:
@@ -74,20 +68,25 @@ def test_what_a_drain_cannot_finish_in_time_is_closed_and_told(
 def test_a_slow_client_is_cut_off_by_its_deadline_rather_than_abandoned(
     backend: str, start_server: StartServer
 ) -> None:
-    server = start_server(backend, "--request-deadline=0.5")
+    server = start_server(backend, "--request-deadline=3")
     with ExitStack() as stack:
         clients = [stack.enter_context(connect(server.port)) for _ in range(40)]
-        server.until(lambda report: report.counters.accepted == 40)
+        accepted = server.until(lambda report: report.counters.accepted == 40)
+        # A drain has half a second more than the deadline. Begun 2 s after these were accepted, it
+        # has 2.5 s more than they have: enough for a machine that stands still for a while.
+        since_ns = accepted.monotonic_ns
+        server.until(lambda report: report.monotonic_ns - since_ns > 2_000_000_000)
         server.process.send_signal(signal.SIGTERM)
         assert {read_answer(sock).status for sock in clients} == {408}
     assert server.process.wait(PATIENCE_S) == 0
     assert server.last_account() == (40, 40, 0, 0, 0)
 
 
-def test_a_second_signal_ends_at_once(backend: str, start_server: StartServer) -> None:
-    server = start_server(backend, "--workload=io:4s", "--request-deadline=60")
-    with connect(server.port) as sock:
-        sock.sendall(metric_request())
+def test_a_second_signal_ends_at_once(
+    faulty_backend: str, start_server: StartServer, gate: Gate
+) -> None:
+    server = start_server(faulty_backend, PATIENT, env=gate.env)
+    with server.asked():
         server.until(lambda report: report.counters.accepted == 1)
         server.process.send_signal(signal.SIGTERM)
         server.until(lambda report: report.draining)
@@ -118,7 +117,8 @@ def test_no_accepted_request_is_lost_at_5000_rps(backend: str, start_server: Sta
         generator.must_say(20)
         generator.tell(b"go")
         end_s = time.monotonic() + PATIENCE_S
-        while server.sample().accepted < 5000:
+        # Early, so that there is load left to be turned away even if this process stands still.
+        while server.sample().accepted < 1000:
             assert time.monotonic() < end_s
             time.sleep(0.01)
         assert server.stop() == 0
@@ -129,7 +129,7 @@ def test_no_accepted_request_is_lost_at_5000_rps(backend: str, start_server: Sta
         ledger.close()
     # Everything has a name: served, or turned away by a server that was no longer there.
     assert set(outcomes) <= {"ok", "refused", "reset", "unsent"}, outcomes
-    assert 5000 <= outcomes["ok"] + warm < len(schedule) + warm, outcomes
+    assert 1000 <= outcomes["ok"] + warm < len(schedule) + warm, outcomes
     accepted, answered, timed_out, reset, abandoned = server.last_account()
     assert answered == outcomes["ok"] + warm
     assert (accepted, timed_out, reset, abandoned) == (answered, 0, 0, 0)

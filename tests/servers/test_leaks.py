@@ -10,8 +10,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-from servers.rate_limit import MAX_CLIENTS
-
 ROOT = Path(__file__).parent.parent.parent
 
 
@@ -19,7 +17,7 @@ def test_nothing_leaks_and_nothing_is_lost(backend: str) -> None:
     command = [sys.executable, "-m", "benchmarks.soak", "--json", "--backend", backend]
     done = subprocess.run(
         [*command, "--minutes=0.075", "--rps=3000", "--faults=1500"],
-        cwd=ROOT, capture_output=True, text=True, timeout=90, check=False,
+        cwd=ROOT, capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     (account,) = json.loads(done.stdout)
@@ -27,7 +25,5 @@ def test_nothing_leaks_and_nothing_is_lost(backend: str) -> None:
     assert 0 < account["sent"] == account["answered"] <= 13_500
     assert account["lost"] == 0
     assert min(account["faults"].values()) > 0
-    if account["sent"] == 13_500:
-        assert account["counters"]["clients_tracked"] == MAX_CLIENTS
     assert account["counters"]["deadlines_missed"] > 0
     assert account["after"]["descriptors"] <= account["before"]["descriptors"]

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from serving import (
     PATIENCE_S,
+    Gate,
     RunningServer,
     StartServer,
     connect,
@@ -20,6 +21,7 @@ from serving import (
 )
 
 MIB = 1024 * 1024
+PATIENT = "--request-deadline=60"
 FULL_POOL = ("--workers=1", "--queue-size=2")
 ONE_THREAD = ("--max-threads=1",)
 
@@ -37,9 +39,9 @@ def fill(server: RunningServer, requests: int, stack: ExitStack) -> list[socket.
 
 
 def test_a_full_queue_is_503_at_once_and_never_longer_than_its_size(
-    start_server: StartServer,
+    start_server: StartServer, gate: Gate
 ) -> None:
-    server = start_server("thread-pool", *FULL_POOL, "--workload=io:1s")
+    server = start_server("faulty:Pool", *FULL_POOL, PATIENT, env=gate.env)
     with ExitStack() as stack:
         waiting = fill(server, 3, stack)
         refused = [exchange(server.port, metric_request()) for _ in range(10)]
@@ -56,6 +58,7 @@ def test_a_full_queue_is_503_at_once_and_never_longer_than_its_size(
         assert report.gauges.queue_depth_max == 2
         assert report.gauges.queue_depth is not None
         assert report.gauges.queue_depth <= 2
+        gate.open()
         assert [read_answer(sock).status for sock in waiting] == [202, 202, 202]
     assert server.process.wait(PATIENCE_S) == 0
 
@@ -76,10 +79,10 @@ def test_a_flood_gets_answers_alone(start_server: StartServer) -> None:
 
 
 def test_a_503_reaches_a_client_that_is_still_sending(
-    backend: str, start_server: StartServer
+    backend: str, faulty_backend: str, start_server: StartServer, gate: Gate
 ) -> None:
     limits = FULL_POOL if backend == "thread-pool" else ONE_THREAD
-    server = start_server(backend, *limits, "--workload=io:1s")
+    server = start_server(faulty_backend, *limits, PATIENT, env=gate.env)
     with ExitStack() as stack:
         fill(server, 3 if backend == "thread-pool" else 1, stack)
         for _ in range(5):
@@ -87,6 +90,7 @@ def test_a_503_reaches_a_client_that_is_still_sending(
             answer = exchange(server.port, metric_request(body=b" " * MIB))
             assert answer.status == 503
             assert answer.headers["retry-after"] == "1"
+        gate.open()
     assert server.reconciled().answered_by_status["503"] == 5
 
 
@@ -99,11 +103,13 @@ def test_a_413_reaches_a_client_that_is_still_sending(
     assert server.reconciled().reset == 0
 
 
-def test_threads_that_cannot_be_started_are_503_and_not_tracked(start_server: StartServer) -> None:
+def test_threads_that_cannot_be_started_are_503_and_not_tracked(
+    start_server: StartServer, gate: Gate
+) -> None:
     # Stacks of 64 MiB in little address space: the kernel itself refuses the fourth thread or so.
     server = start_server(
-        "thread-per-request", "--stack-size=64MiB", "--workload=io:1s",
-        env={"MALLOC_ARENA_MAX": "1"},
+        "faulty:Threads", "--stack-size=64MiB", PATIENT,
+        env={"MALLOC_ARENA_MAX": "1"} | gate.env,
     )  # fmt: skip
     status = Path(f"/proc/{server.pid}/status").read_text()
     used = int(status.partition("VmSize:")[2].split()[0]) * 1024
@@ -112,6 +118,9 @@ def test_threads_that_cannot_be_started_are_503_and_not_tracked(start_server: St
         clients = [stack.enter_context(connect(server.port)) for _ in range(12)]
         for sock in clients:
             sock.sendall(metric_request())
+        server.until(lambda report: report.counters.rejected_no_thread
+                     + report.gauges.threads_created == len(clients))  # fmt: skip
+        gate.open()
         answers = [read_answer(sock) for sock in clients]
     served = sum(answer.status == 202 for answer in answers)
     refused = [answer for answer in answers if answer.status == 503]
@@ -126,14 +135,15 @@ def test_threads_that_cannot_be_started_are_503_and_not_tracked(start_server: St
     assert exchange(server.port, metric_request()).status == 202
 
 
-def test_a_cap_on_live_threads_is_kept_and_told(start_server: StartServer) -> None:
-    server = start_server("thread-per-request", "--max-threads=2", "--workload=io:3s")
+def test_a_cap_on_live_threads_is_kept_and_told(start_server: StartServer, gate: Gate) -> None:
+    server = start_server("faulty:Threads", "--max-threads=2", PATIENT, env=gate.env)
     with ExitStack() as stack:
         served = fill(server, 2, stack)
         refused = exchange(server.port, metric_request())
         assert server.report().counters.answered == 1  # while the two are still served
         assert refused.status == 503
         assert b"all of its 2 threads are busy" in refused.body
+        gate.open()
         assert [read_answer(sock).status for sock in served] == [202, 202]
     report = server.report()
     assert report.settings["max_threads"] == 2

@@ -49,7 +49,7 @@ def damaged(draw: st.DrawFn) -> bytes:
 @pytest.fixture(scope="module", params=["thread-per-request", "thread-pool"])
 def server(request: pytest.FixtureRequest) -> Iterator[RunningServer]:
     with servers() as start:
-        yield start(request.param, "--rate-limit=0")
+        yield start(request.param, "--rate-limit=0", "--request-deadline=60")
 
 
 def send_in_pieces(sock: socket.socket, data: bytes, cuts: list[int]) -> None:

@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from servers.access import CONTROL_HEADER
 from servers.report import Counters, Report, Sample
 
 PLUGINS = Path(__file__).parent.parent / "servers" / "plugins"
-PATIENCE_S = 15.0  # how long a test waits for what must happen, on a busy machine
+PATIENCE_S = 45.0  # how long a test waits for what must happen, on a busy machine
 _STOPPED = re.compile(
     r"^stopped: accepted (\d+) = answered (\d+) \+ timed out (\d+) \+ reset (\d+)"
     r" \+ abandoned (\d+)$",
@@ -70,7 +70,9 @@ class RunningServer:
         for kind, limit in (limits or {}).items():
             self.limit(kind, limit)
         # Opened at once, so that it is there when the server has run out of descriptors.
-        self._control = http.client.HTTPConnection("127.0.0.1", self.control_port, timeout=10)
+        self._control = http.client.HTTPConnection(
+            "127.0.0.1", self.control_port, timeout=PATIENCE_S
+        )
         self.report()
 
     def limit(self, kind: int, soft: int) -> None:
@@ -136,6 +138,21 @@ class RunningServer:
         self._log.seek(0)
         return self._log.read().decode()
 
+    @contextmanager
+    def asked(self, requests: int = 1) -> Iterator[list[socket.socket]]:
+        """Clients that have sent a good request each, whole before the server accepted any of them:
+        it stands still meanwhile, so that no deadline runs while a client takes its time."""
+        with ExitStack() as stack:
+            os.kill(self.pid, signal.SIGSTOP)
+            os.waitid(os.P_PID, self.pid, os.WSTOPPED)
+            try:
+                clients = [stack.enter_context(connect(self.port)) for _ in range(requests)]
+                for sock in clients:
+                    sock.sendall(metric_request())
+            finally:
+                os.kill(self.pid, signal.SIGCONT)
+            yield clients
+
     def stop(self, number: int = signal.SIGTERM) -> int:
         """Send a signal and wait for the end; the exit status."""
         self.process.send_signal(number)
@@ -159,6 +176,27 @@ class RunningServer:
 
 
 StartServer = Callable[..., RunningServer]
+
+
+class Gate:
+    """A request of a `faulty:` server ends once this has been opened, and not before: work that
+    takes as long as a test needs, however slow the machine is. `env` is for `start_server`.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / "gate"
+        os.mkfifo(self._path)
+        self._opened: int | None = None
+        self.env = {"GATE": str(self._path)}
+
+    def open(self) -> None:
+        """Let through whoever waits, and whoever comes."""
+        self._opened = os.open(self._path, os.O_RDWR)
+
+    def close(self) -> None:
+        """Give back what `open` took."""
+        if self._opened is not None:
+            os.close(self._opened)
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """Backends that go wrong on purpose, named as `faulty:Pool` and `faulty:Threads`.
 
 `FAULT` in the environment says how the handlers of the first `FAULTS` requests go wrong, and
-`DISPATCH` likewise for the acceptor.
+`DISPATCH` likewise for the acceptor. At a `GATE`, a FIFO, handlers wait until it is opened.
 """
 
 from __future__ import annotations
@@ -37,9 +37,12 @@ def fail(fault: str) -> None:
 def faulty_work() -> Callable[[], None]:
     """Work that fails for the first requests, whichever thread they meet."""
     fault, faults = os.environ.get("FAULT", ""), int(os.environ.get("FAULTS", "1"))
+    gate = os.environ.get("GATE", "")
     numbers = itertools.count()
 
     def work() -> None:
+        if gate:
+            os.close(os.open(gate, os.O_RDONLY))  # waits for whoever opens the other end
         if fault and next(numbers) < faults:
             fail(fault)
 
