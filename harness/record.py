@@ -37,7 +37,8 @@ UserClass = Literal["fast", "socket"]
 
 
 class Quantiles(msgspec.Struct, frozen=True, kw_only=True):
-    """Of one kind of time, in microseconds, over all requests that were sent or refused.
+    """Of one kind of time, in microseconds, over all requests that were sent or refused, or that a
+    client of a closed loop was never allowed to send.
 
     A request that failed is slower than any that was answered, so a quantile may lie beyond every
     answer: it is None then, as are mean and maximum where anything failed, and their names are in

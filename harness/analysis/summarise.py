@@ -79,8 +79,10 @@ def client_figures(rows: Rows, duration_s: float, summary: Summary | None) -> Cl
     service_us = (rows.ended - rows.sent) / 1e3
     lag_us = (rows.sent - rows.allowed)[sent] / 1e3
     connected = sent & (rows.connected >= 0)
-    # Everybody who was sent or refused counts, and whoever failed is slower than any answer.
-    failed = len(outcome) - unsent - int(counts[L.OK])
+    # Everybody who was sent or refused counts, and whoever failed is slower than any answer. So is
+    # who was never allowed to send, since earlier answers did not come.
+    never_allowed = int((rows.code == L.UNSENT + L.DETAIL * L.UNSENT_NEVER_ALLOWED).sum())
+    failed = len(outcome) - unsent + never_allowed - int(counts[L.OK])
     unconnected = int(sent.sum() - connected.sum())
     response = quantiles(response_us[ok], failed)
     connect = quantiles((rows.connected - rows.sent)[connected] / 1e3, unconnected)

@@ -508,6 +508,9 @@ def test_what_was_never_allowed_is_the_servers_limit() -> None:
     client = client_figures(rows, 0.5, None)
     assert client.unsent_causes == {"never allowed": 10}
     assert client.success_rate == 0.9
+    # Its user waits for it still: slower than any answer.
+    assert client.response_us.p90 is not None
+    assert (client.response_us.p95, client.beyond) == (None, ["mean", "p95", "p99", "p999", "max"])
     assert classify(client) == ("server-saturated", None)
     (said,) = failure_causes(rows, client, QUIET)
     assert said == (
