@@ -40,13 +40,19 @@ def figure(name: str, run: Run, requests: pd.DataFrame, timeline: pd.DataFrame) 
     raise ValueError(f"there is no chart {name!r}; there are {', '.join(NAMES + SEARCHES)}")
 
 
-def draw_all(run: Run, requests: pd.DataFrame, timeline: pd.DataFrame, folder: Path) -> list[Path]:
-    """Every chart as PNG and SVG into `folder`; the paths. Raises OSError when it is full."""
+def save_chart(
+    name: str, run: Run, requests: pd.DataFrame, timeline: pd.DataFrame, folder: Path
+) -> list[Path]:
+    """One chart as PNG and SVG into `folder`; the paths. Raises OSError when it is full."""
     from harness.charts import style
 
-    paths = []
-    for name in names_of(run):
-        drawn = figure(name, run, requests, timeline)
-        with style.styled():
-            paths += style.save(drawn, folder, name)
-    return paths
+    drawn = figure(name, run, requests, timeline)
+    with style.styled():
+        return style.save(drawn, folder, name)
+
+
+def draw_all(run: Run, requests: pd.DataFrame, timeline: pd.DataFrame, folder: Path) -> list[Path]:
+    """Every chart of a run; the paths."""
+    return [
+        path for name in names_of(run) for path in save_chart(name, run, requests, timeline, folder)
+    ]

@@ -24,6 +24,8 @@ from harness.charts.style import nearest_level
 from harness.claims.language import language_of_steps
 from harness.cli.anatomy_options import AnatomyOptions
 from harness.cli.claims import existing_run, json_target, make_run
+from harness.cli.drawing import draw
+from harness.cli.measured import status_of
 from harness.cli.options import parse_rates
 from harness.cli.output import Console, complain, write_json
 from harness.errors import LabError
@@ -55,13 +57,12 @@ def anatomy_command(options: AnatomyOptions, settings: Settings) -> int:
     anatomy = dissect(run, settings.rps[0], apart)
     if interrupted:
         anatomy = msgspec.structs.replace(anatomy, complete=False)
-        messages.print(f"labrun: interrupted; what was measured is in {folder}", style="red")
-    elif not run.complete:
-        complain(str(run.incomplete_reason))
+        complain(f"interrupted; what was measured is in {folder}")
     save_anatomy(folder, anatomy)
-    draw_anatomy(run, anatomy, folder)
     _show(options, json_path, anatomy, run, folder)
-    return 130 if interrupted else 0 if run.complete else 2
+    status = status_of(run, interrupted, compared=False)
+    draw_anatomy(run, anatomy, folder)
+    return status
 
 
 def _existing(options: AnatomyOptions, name: str, json_path: Path | None) -> int:
@@ -110,20 +111,21 @@ def save_anatomy(folder: Path, anatomy: Anatomy) -> None:
 
 
 def draw_anatomy(run: Run, anatomy: Anatomy, folder: Path) -> None:
-    """The chart and the report, into the run's folder. Raises `LabError` when it is full."""
+    """The chart and the report, into the run's folder; what cannot be drawn is told."""
     from harness.charts import anatomy as chart
     from harness.charts import style
     from harness.report import write_report
     from harness.report.source import load_source
 
-    if not run.trials:
-        return
-    try:
+    def save_chart() -> None:
         with style.styled():
             style.save(chart.draw(run, anatomy), folder / "charts", "anatomy")
-        write_report(load_source(folder), folder)
-    except OSError as error:
-        raise cannot_write(folder / "charts", error) from error
+
+    def save_report() -> None:
+        write_report(load_source(folder), folder, complain)
+
+    if run.trials:
+        draw([("the chart anatomy", save_chart), ("the report", save_report)])
 
 
 def _as_json(anatomy: Anatomy) -> bytes:
@@ -133,15 +135,15 @@ def _as_json(anatomy: Anatomy) -> bytes:
 def _show(
     options: AnatomyOptions, json_path: Path | None, anatomy: Anatomy, run: Run, folder: Path
 ) -> None:
+    if options.json == "-":
+        write_json(_as_json(anatomy))
+    else:
+        print_anatomy(Console(), anatomy, run, folder)
     if json_path is not None:
         try:
             json_path.write_bytes(_as_json(anatomy))
         except OSError as error:
             raise cannot_write(json_path, error) from error
-    if options.json == "-":
-        write_json(_as_json(anatomy))
-    else:
-        print_anatomy(Console(), anatomy, run, folder)
 
 
 def print_anatomy(console: Console, anatomy: Anatomy, run: Run, folder: Path) -> None:

@@ -13,16 +13,16 @@ from harness.claims.scenario import check_about
 from harness.cli.claims_options import ClaimsOptions
 from harness.cli.claims_table import print_judged
 from harness.cli.live import make_watcher
-from harness.cli.output import Console, command_line, complain, write_json
+from harness.cli.measured import measure, status_of
+from harness.cli.output import Console, complain, write_json
 from harness.errors import LabError
 from harness.experiment.cpus import plan_cpus
 from harness.experiment.moves import count_moves
-from harness.experiment.run import run_experiment
 from harness.observe.enqueue import measure_enqueue_us
 from harness.observe.moves import CannotCount
 from harness.observe.threads import measure_thread_costs
 from harness.record import Run, Settings
-from harness.store import RunFolder, cannot_write, load_run
+from harness.store import cannot_write, load_run
 
 _MOVES_RPS = 1000.0
 Tell = Callable[[str], None]
@@ -48,10 +48,8 @@ def claims_command(options: ClaimsOptions, settings: Settings) -> int:
         except KeyboardInterrupt:
             interrupted = True
     if interrupted:
-        messages.print(f"labrun: interrupted; what was measured is in {folder}", style="red")
-    status = 130 if interrupted else 0 if run.complete else 2
-    if status == 2:
-        complain(str(run.incomplete_reason))
+        complain(f"interrupted; what was measured is in {folder}")
+    status = status_of(run, interrupted)
     record = judged(run, beside)
     save_judged(folder, record)
     _show(options, json_path, record, run, folder)
@@ -66,15 +64,8 @@ def existing_run(name: str) -> tuple[Run, Path]:
 
 def make_run(settings: Settings, out: str, name: str, messages: Console) -> tuple[Run, Path, bool]:
     """Run the experiment; the run, its folder, and whether Ctrl-C ended it."""
-    folder = RunFolder.create(Path(out), name)
-    command = command_line()
-    try:
-        with make_watcher(messages, settings) as watcher:
-            result = run_experiment(settings, folder, command, watcher)
-    except (LabError, KeyboardInterrupt):
-        folder.discard_if_empty()
-        raise
-    return result.run, folder.path, result.interrupted
+    result = measure(settings, out, name, make_watcher(messages, settings))
+    return result.run, result.folder.path, result.interrupted
 
 
 def measure_threads(settings: Settings) -> Beside:

@@ -9,15 +9,17 @@ from pathlib import Path
 
 import msgspec
 
+from harness.cli.drawing import draw, parts_of, show_plot
 from harness.cli.live import make_watcher
-from harness.cli.output import Console, command_line, complain, write_json
+from harness.cli.measured import measure, status_of
+from harness.cli.output import Console, complain, write_json
 from harness.cli.settings import CompareOptions
 from harness.cli.table import print_run
 from harness.errors import LabError
 from harness.experiment.plan import Planner
-from harness.experiment.run import RunResult, Watcher, run_experiment
+from harness.experiment.run import RunResult, Watcher
 from harness.record import Run, Settings
-from harness.store import RunFolder, cannot_write
+from harness.store import cannot_write
 
 Watching = Callable[[Console], AbstractContextManager[Watcher]]
 Printing = Callable[[Console, Run, Path], None]
@@ -35,64 +37,34 @@ def run_command(
     printing: Printing,
     planner: Planner | None = None,
 ) -> int:
-    """Run what the planner asks for, draw, print, save; the exit status."""
+    """Run what the planner asks for, save, print, draw; the exit status."""
     json_path = None if options.json is None or options.json == "-" else Path(options.json)
     if json_path is not None and not os.access(json_path.absolute().parent, os.W_OK):
         raise LabError(f"--json {json_path}: the folder is not there or cannot be written")
-    folder = RunFolder.create(Path(options.out), options.name)
-    command = command_line()
     messages = Console(stderr=True)
-    try:
-        with watching(messages) as watcher:
-            result = run_experiment(settings, folder, command, watcher, planner)
-    except (LabError, KeyboardInterrupt):
-        folder.discard_if_empty()
-        raise
-    if not options.bare:
-        draw(result, messages)
+    result = measure(settings, options.out, options.name, watching(messages), planner)
     show(result, options, json_path, printing)
     if options.plot and options.json != "-":
-        from harness.cli.plot import print_plot
-
-        print_plot(Console(), result.run, result.requests)
+        show_plot(result)
     if result.interrupted:
-        messages.print(f"labrun: interrupted; what was measured is in {folder.path}", style="red")
-        return 130
-    if not result.run.complete:
-        complain(str(result.run.incomplete_reason))
-        return 2
-    return 0
-
-
-def draw(result: RunResult, messages: Console) -> None:
-    """The charts and the report, into the run's folder."""
-    from harness.charts import draw_all
-    from harness.report import write_report
-    from harness.report.source import Source
-
-    if not result.run.trials:
-        return
-    target = result.folder.path / "charts"
-    try:
-        with messages.status("drawing"):
-            draw_all(result.run, result.requests, result.timeline, target)
-            source = Source(result.run, result.requests, result.timeline)
-            write_report(source, result.folder.path)
-    except OSError as error:
-        raise cannot_write(target, error) from error
+        complain(f"interrupted; what was measured is in {result.folder.path}")
+    status = status_of(result.run, result.interrupted)
+    if not options.bare:
+        draw(parts_of(result))
+    return status
 
 
 def show(
     result: RunResult, options: CompareOptions, json_path: Path | None, printing: Printing
 ) -> None:
-    """The record as JSON where it was asked for, else the table."""
+    """The record alone where it was asked for, else the table; and the record's copy."""
     data = msgspec.json.format(msgspec.json.encode(result.run), indent=1) + b"\n"
+    if options.json == "-":
+        write_json(data)
+    else:
+        printing(Console(), result.run, result.folder.path)
     if json_path is not None:
         try:
             json_path.write_bytes(data)
         except OSError as error:
             raise cannot_write(json_path, error) from error
-    if options.json == "-":
-        write_json(data)
-    else:
-        printing(Console(), result.run, result.folder.path)

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.cli.options import between
-from harness.cli.output import Console, write_json
+from harness.cli.output import Console, command_line, write_json
 from harness.errors import LabError
 from harness.experiment.cpus import CpuPlan, plan_cpus
 from harness.experiment.plan import PlannedTrial
@@ -17,6 +17,7 @@ from harness.experiment.run import examined, out_of_the_way, raise_descriptor_li
 from harness.experiment.trial import run_trial
 from harness.observe.doctor import is_sound
 from harness.observe.environment import read_environment
+from harness.observe.neighbours import announced, neighbours
 from harness.record import Environment, Finding, Settings, Trial
 
 _STYLES = {"good": "green", "doubtful": "yellow", "spoils": "bold red"}
@@ -39,8 +40,10 @@ def doctor_command(rps: float, duration_s: float, as_json: bool) -> int:
     settings = trial_settings(rps, duration_s)
     environment = examined(read_environment(cpus), settings, cpus)
     findings = list(environment.findings)
+    findings.append(others())
     if duration_s > 0:
-        findings += tried(settings, cpus)
+        with announced(command_line()):
+            findings += tried(settings, cpus)
     sound = is_sound(findings)
     if as_json:
         found = Diagnosis(rps=rps, sound=sound, findings=findings, environment=environment)
@@ -58,6 +61,17 @@ def trial_settings(rps: float, duration_s: float) -> Settings:
         driver="open-loop", workers=16, queue_size=10_000, stack_size_bytes=2 << 20, backlog=4096,
         rate_limit_per_s=max(1000, int(rps / 20)), lock_stacks=False, switch_interval_s=None,
         seed=1,
+    )  # fmt: skip
+
+
+def others() -> Finding:
+    """Whether another run measures here: each takes CPU from the other."""
+    found = neighbours()
+    if not found:
+        return Finding(check="other runs", level="good", found="none measures here", mend=None)
+    return Finding(
+        check="other runs", level="spoils", found="; ".join(map(str, found)),
+        mend="wait until it has ended, or stop it",
     )  # fmt: skip
 
 

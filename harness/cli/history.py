@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
+from harness.charts.attempt import Failure, attempt
 from harness.cli.output import Console, complain
 from harness.errors import LabError
 from harness.record import Run
@@ -18,13 +21,12 @@ def history_command(folder: str, out: str | None) -> int:
     for sentence in left_out:
         complain(f"left out: {sentence}")
     history = build_history(found, [f"left out: {sentence}" for sentence in left_out])
-    written = draw_history(history, path if out is None else Path(out))
     console = Console()
     for line in [*history.notes, *tell_steps(history)]:
         console.print(f"{line}.", highlight=False)
     if not tell_steps(history):
         console.print(f"No step in {len(history.runs)} runs.", highlight=False)
-    for file in written:
+    for file in draw_history(history, path if out is None else Path(out)):
         console.print(str(file), highlight=False, soft_wrap=True)
     return 0
 
@@ -51,19 +53,32 @@ def read_runs(folder: Path) -> tuple[list[tuple[Path, Run]], list[str]]:
 
 
 def draw_history(history: History, folder: Path) -> list[Path]:
-    """A PNG and an SVG a level and `history.html`; their paths."""
+    """A PNG and an SVG a level and `history.html`; their paths. What cannot be drawn is told.
+    Raises `LabError` when the folder cannot be written."""
     from harness.charts import history as chart
     from harness.charts import style
     from harness.charts.history_page import page
 
-    written = []
-    try:
+    def save_chart(rps: float) -> list[Path]:
         with style.styled():
-            for rps in chart.levels(history):
-                figure = chart.draw(history, rps)
-                written += style.save(figure, folder, f"history-{rps:g}rps")
-        html = folder / "history.html"
-        html.write_text(page(history), encoding="utf-8")
-    except OSError as error:
-        raise cannot_write(folder, error) from error
-    return [*written, html]
+            return style.save(chart.draw(history, rps), folder, f"history-{rps:g}rps")
+
+    def save_page() -> list[Path]:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "history.html").write_text(page(history), encoding="utf-8")
+        return [folder / "history.html"]
+
+    written: list[Path] = []
+    makers: list[Callable[[], list[Path]]] = [
+        *(partial(save_chart, rps) for rps in chart.levels(history)),
+        save_page,
+    ]
+    for make in makers:
+        made = attempt(make)
+        if not isinstance(made, Failure):
+            written += made
+        elif isinstance(made.error, OSError):
+            raise cannot_write(folder, made.error) from made.error
+        else:
+            complain(f"a chart of the history is missing: {made}")
+    return written

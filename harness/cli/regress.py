@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,7 +11,9 @@ from pathlib import Path
 import msgspec
 from rich.table import Table
 
+from harness.cli.drawing import draw
 from harness.cli.live import make_watcher
+from harness.cli.measured import measure
 from harness.cli.output import Console, command_line, complain
 from harness.cli.settings import CompareOptions, make_settings
 from harness.errors import LabError, ServerRefused
@@ -25,13 +26,13 @@ from harness.experiment.against import (
 )
 from harness.experiment.cpus import plan_cpus
 from harness.experiment.plan import Planner
-from harness.experiment.run import RunResult, run_experiment
+from harness.experiment.run import RunResult
 from harness.observe.environment import read_environment
 from harness.record import SCHEMA_VERSION, Run, Settings
 from harness.regression.thresholds import Thresholds, parse_thresholds
 from harness.regression.verdict import Check, Outcome, Verdict, judge_interleaved, judge_runs
 from harness.regression.words import interval_text, levels, limit_text, sentence, value_text
-from harness.store import RunFolder, cannot_write, load_run
+from harness.store import RunFolder, load_run
 from harness.units import rate
 
 _STYLES: dict[Outcome, str] = {"pass": "green", "fail": "red", "inconclusive": "dim"}
@@ -133,10 +134,9 @@ def measure_against(ref: str, measure: CompareOptions) -> RunResult:
         return _measure(settings, measure, against_planner(settings, old, new))
 
 
-def _measure(settings: Settings, measure: CompareOptions, planner: Planner | None) -> RunResult:
-    folder = RunFolder.create(Path(measure.out), measure.name)
-    with _discarded_if_empty(folder), make_watcher(Console(stderr=True), settings) as watcher:
-        return run_experiment(settings, folder, command_line(), watcher, planner)
+def _measure(settings: Settings, options: CompareOptions, planner: Planner | None) -> RunResult:
+    watching = make_watcher(Console(stderr=True), settings)
+    return measure(settings, options.out, options.name, watching, planner)
 
 
 def _refused(
@@ -168,15 +168,6 @@ def _refused(
     return RunResult(run, requests, timeline, folder, False)
 
 
-@contextmanager
-def _discarded_if_empty(folder: RunFolder) -> Iterator[None]:
-    try:
-        yield
-    except (LabError, KeyboardInterrupt):
-        folder.discard_if_empty()
-        raise
-
-
 def _keep(result: RunResult, verdict: Verdict) -> None:
     """The verdict's sentence into the record, its picture and its Markdown beside it."""
     from harness.charts import style, verdicts
@@ -186,13 +177,16 @@ def _keep(result: RunResult, verdict: Verdict) -> None:
     if run.sources:
         run = msgspec.structs.replace(run, finding=sentence(verdict))
         result.folder.save(run)
-    try:
+
+    def save_chart() -> None:
         with style.styled():
             style.save(verdicts.draw(verdict), result.folder.path / "charts", "regress")
+
+    def save_text() -> None:
         text = verdict_text(verdict, "markdown")
         (result.folder.path / "regress.md").write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise cannot_write(result.folder.path, error) from error
+
+    draw([("the chart regress", save_chart), ("regress.md", save_text)])
 
 
 def print_verdict(console: Console, verdict: Verdict) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness.cli.output import Console
+from harness.cli.output import Console, complain
 from harness.report import write_report
 from harness.report.source import Source, load_source, newest_run
 
@@ -19,7 +19,7 @@ def report_command(
     path = Path(run) if run is not None else newest_run(Path("results"))
     source = load_source(path, _path(closed_loop), _path(capacity))
     folder = _path(out) or (path if path.is_dir() else path.parent)
-    for written in write_report(source, folder):
+    for written in write_report(source, folder, complain):
         Console().print(str(written), highlight=False, soft_wrap=True)
     return 0
 

@@ -23,6 +23,7 @@ from harness.experiment.source import ServerSource
 from harness.experiment.trial import Progress, run_trial
 from harness.observe.doctor import examine, warning
 from harness.observe.environment import read_environment
+from harness.observe.neighbours import Neighbourhood, announced
 from harness.observe.probe import probe
 from harness.record import SCHEMA_VERSION, Environment, Interpreter, Run, Settings, Trial
 from harness.store import RunFolder
@@ -65,11 +66,12 @@ def run_experiment(
     Raises `LabError` when not even one trial could be run.
     """
     planner = ComparePlanner(settings) if planner is None else planner
-    if settings.python is None:
-        return _run(settings, folder, command, watcher, planner)
-    interpreter = examine_python(settings.python)
-    with servers_under(settings.python, interpreter) as source:
-        return _run(settings, folder, command, watcher, planner, source, interpreter)
+    with announced(command):
+        if settings.python is None:
+            return _run(settings, folder, command, watcher, planner)
+        interpreter = examine_python(settings.python)
+        with servers_under(settings.python, interpreter) as source:
+            return _run(settings, folder, command, watcher, planner, source, interpreter)
 
 
 def _run(
@@ -89,6 +91,7 @@ def _run(
     created = datetime.now(UTC).isoformat(timespec="seconds")
     descriptors = raise_descriptor_limit()
     trials: list[Trial] = []
+    beside = Neighbourhood()
     reason, interrupted, refused = None, False, None
 
     def record() -> Run:
@@ -108,6 +111,7 @@ def _run(
             warnings=[
                 *(warning(f) for f in environment.findings if f.level != "good"),
                 *elsewhere(settings),
+                *beside.warnings(),
             ],
         )
 
@@ -117,6 +121,7 @@ def _run(
                 planned = replace(planned, source=source)
             number, total = len(trials) + 1, planner.total(trials)
             watcher.trial_begins(planned, number, total)
+            beside.look()
             with out_of_the_way(cpus):
                 result = run_trial(planned, settings, cpus, descriptors, watcher.progress)
             trials.append(result.trial)
@@ -133,6 +138,7 @@ def _run(
             raise
         reason = str(error)
         refused = planned.slot if isinstance(error, ServerRefused) and planned else None
+    beside.look()
     run = msgspec.structs.replace(record(), complete=reason is None, incomplete_reason=reason)
     run = planner.conclude(run)
     if run.comparisons:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,8 +15,11 @@ if TYPE_CHECKING:
 HTML_FILE, MARKDOWN_FILE = "report.html", "report.md"
 
 
-def write_report(source: Source, folder: Path) -> list[Path]:
-    """`report.html` and `report.md` of a run into `folder`; their paths.
+def write_report(
+    source: Source, folder: Path, tell: Callable[[str], None] = lambda sentence: None
+) -> list[Path]:
+    """`report.html` and `report.md` of a run into `folder`; their paths. `tell` hears of charts
+    that could not be drawn: the report says so in their place.
 
     Equal sources give equal bytes. Raises `LabError` when the folder cannot be written.
     """
@@ -24,6 +28,8 @@ def write_report(source: Source, folder: Path) -> list[Path]:
     from harness.report.markdown import to_markdown
 
     report = build(source)
+    for chart in report.missing():
+        tell(f"the chart {chart.name} of the report is missing: {chart.subtitle}")
     paths = []
     for name, text in ((HTML_FILE, to_html(report)), (MARKDOWN_FILE, to_markdown(report))):
         path = folder / name

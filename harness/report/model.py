@@ -38,7 +38,8 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """A drawing as SVG, what it shows in a sentence, and what that rests on."""
+    """A drawing as SVG, what it shows in a sentence, and what that rests on. One that could not be
+    drawn has no SVG; its words say so, and why."""
 
     name: str
     svg: str
@@ -111,3 +112,10 @@ class Report:
     warning: str
     facts: str
     sections: tuple[Section, ...]
+
+    def missing(self) -> list[Chart]:
+        """The charts that could not be drawn."""
+        blocks = [block for section in self.sections for block in section.blocks]
+        charts = [b for b in blocks if isinstance(b, Chart)]
+        charts += [chart for b in blocks if isinstance(b, Gallery) for chart in b.charts]
+        return [chart for chart in charts if not chart.svg]

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import io
 import re
+from functools import partial
 from html import escape
 from typing import TYPE_CHECKING
 
 from harness.charts import style
+from harness.charts.attempt import Failure, attempt
 from harness.report.model import Chart
 
 if TYPE_CHECKING:
@@ -42,6 +44,13 @@ _REFERRED = re.compile(r'(?:xlink:href="#|url\(#)([^")]+)')
 
 def chart(name: str, draw: Callable[[], Figure]) -> Chart:
     """Draw for a page. `name` must be unique in it; what the figure says becomes text."""
+    drawn = attempt(partial(_drawn, name, draw))
+    if isinstance(drawn, Failure):
+        return Chart(name, "", "This chart could not be drawn", str(drawn))
+    return drawn
+
+
+def _drawn(name: str, draw: Callable[[], Figure]) -> Chart:
     with style.embedded(), style.styled():
         figure = draw()
         words = style.words(figure)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness.store import load_run
-from tests.support.labrun import Labrun, run_lab
+from tests.support.labrun import Labrun, assert_measured, run_lab
 
 
 @pytest.fixture(scope="session")
@@ -23,7 +23,7 @@ def real_run(labrun: Labrun, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("claims")
     options = ["--rps", "200,400", "--rounds", "1", "--duration", "0.5", "--warmup", "0.2"]
     done = labrun("compare", *options, "--out", str(out))
-    assert done.returncode == 0, done.stderr
+    assert_measured(done.returncode, done.stderr)
     (folder,) = out.iterdir()
     assert load_run(folder).complete
     return folder

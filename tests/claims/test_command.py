@@ -20,7 +20,7 @@ from harness.claims.ledger import the_ledger
 from harness.claims.records import VERDICTS, Explored, Judged
 from harness.record import Run
 from harness.store import load_run
-from tests.support.labrun import Labrun
+from tests.support.labrun import Labrun, assert_measured
 
 
 @pytest.fixture
@@ -206,7 +206,7 @@ def test_without_a_run_one_is_made_and_judged_with_what_is_measured_beside(
 ) -> None:
     options = ["--rps", "200", "--rounds", "1", "--duration", "0.5", "--out", str(tmp_path)]
     done = labrun("claims", *options, "--json", "-")
-    assert done.returncode == 0, done.stderr
+    assert_measured(done.returncode, done.stderr)
     record = msgspec.json.decode(done.stdout.encode(), type=Judged)
     (folder,) = tmp_path.iterdir()
     found = {j.claim.id: j for j in record.judgements}

@@ -11,7 +11,7 @@ import pytest
 
 from harness.analysis.anatomy import WORK, Anatomy, Apart, Spread, anatomy_finding, dissect, notes
 from harness.store import load_run
-from tests.support.labrun import Labrun, run_lab_apart
+from tests.support.labrun import Labrun, assert_measured, run_lab_apart
 
 SHORT = ("--rps", "200", "--rounds", "1", "--duration", "0.5")
 STEPS = {
@@ -25,7 +25,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """A run's folder and output. It measures threads of its own, so it has a process of its own."""
     out = tmp_path_factory.mktemp("anatomy")
     done = run_lab_apart(out, "anatomy", *SHORT, "--out", str(out))
-    assert done.returncode == 0, done.stderr
+    assert_measured(done.returncode, done.stderr)
     (folder,) = out.iterdir()
     return folder, done.stdout
 

@@ -20,7 +20,7 @@ import psutil
 import pytest
 
 from harness.record import OUTCOMES, SCHEMA_VERSION
-from tests.support.labrun import Labrun
+from tests.support.labrun import Labrun, assert_measured
 
 Start = Callable[..., "subprocess.Popen[str]"]
 COMMAND = [sys.executable, "-P", "-m", "harness.cli", "compare"]
@@ -104,7 +104,7 @@ def two_levels(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str
         timeout=120,
         check=False,
     )
-    assert done.returncode == 0, done.stderr
+    assert_measured(done.returncode, done.stderr)
     return *the_run(folder), done.stdout
 
 
@@ -252,7 +252,7 @@ def test_json_on_standard_output_is_the_record_alone(start: Start) -> None:
 
 def test_a_bare_run_is_what_a_report_can_be_made_of(labrun: Labrun, tmp_path: Path) -> None:
     done = labrun("compare", "--rps", "100", "--rounds", "1", "--duration", "0.5", "--bare")
-    assert done.returncode == 0, done.stderr
+    assert_measured(done.returncode, done.stderr)
     run, _ = the_run(tmp_path)
     assert {p.name for p in run.iterdir()} == {"run.json", "requests.parquet", "timeline.parquet"}
     assert labrun("report", str(run)).returncode == 0
@@ -261,8 +261,8 @@ def test_a_bare_run_is_what_a_report_can_be_made_of(labrun: Labrun, tmp_path: Pa
 
 def test_a_backend_against_itself_is_a_control(start: Start, tmp_path: Path) -> None:
     process = start("--rps", "300", *SHORT, "--backends", "thread-pool,thread-pool")
-    out, _ = process.communicate(timeout=60)
-    assert process.returncode == 0
+    out, err = process.communicate(timeout=60)
+    assert_measured(process.returncode, err)
     _, record = the_run(tmp_path)
     assert [t["slot"] for t in record["trials"]] == [0, 1]
     # A machine too busy for the generator can leave nothing to say anything of, and that is said.
@@ -272,8 +272,8 @@ def test_a_backend_against_itself_is_a_control(start: Start, tmp_path: Path) -> 
 
 def test_one_backend_alone_is_measured_without_a_comparison(start: Start, tmp_path: Path) -> None:
     process = start("--rps", "300", *SHORT, "--backends", "thread-pool")
-    process.communicate(timeout=60)
-    assert process.returncode == 0
+    _, err = process.communicate(timeout=60)
+    assert_measured(process.returncode, err)
     _, record = the_run(tmp_path)
     assert record["comparisons"] == []
     assert len(record["cells"]) == 1
@@ -284,7 +284,8 @@ def test_more_than_the_generator_can_send_is_invalid_and_not_compared(
 ) -> None:
     process = start("--rps", "60000", "--rounds", "1", "--duration", "0.5", "--bare")
     out, err = process.communicate(timeout=120)
-    assert process.returncode == 0, err
+    assert process.returncode == 1, err
+    assert "labrun: nothing was compared: 2 of 2 trials are not valid, the first: the gen" in err
     _, record = the_run(tmp_path)
     for trial in record["trials"]:
         assert (trial["class"], trial["valid"]) == ("generator-limited", False)

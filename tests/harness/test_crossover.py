@@ -31,7 +31,7 @@ from harness.experiment.budget import Budget
 from harness.experiment.crossover import CrossoverPlanner
 from harness.experiment.plan import PlannedTrial
 from harness.record import Settings, Trial, Vary
-from tests.support.labrun import Labrun
+from tests.support.labrun import Labrun, assert_measured
 
 COMMAND = [sys.executable, "-P", "-m", "harness.cli", "crossover"]
 SETTINGS: dict[str, Any] = {
@@ -214,7 +214,7 @@ def searched(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, 
          "--budget", "20", "--clients", "10"],
         cwd=folder, capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
-    assert done.returncode == 0, done.stderr
+    assert_measured(done.returncode, done.stderr)
     (run,) = (folder / "results").iterdir()
     return run, json.loads((run / "run.json").read_text("utf-8")), done.stdout
 

@@ -16,6 +16,8 @@ from typing import Any
 
 import pytest
 
+from tests.support.labrun import assert_measured
+
 Labrun = Callable[..., "subprocess.CompletedProcess[str]"]
 SHORT = ("--rounds", "1", "--duration", "0.5", "--warmup", "0.1", "--bare")
 
@@ -46,7 +48,7 @@ def run(other_python: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[d
         [*command, "--python", str(other_python), "--max-threads", "2", "--workload", "io:40ms"],
         cwd=folder, capture_output=True, text=True, timeout=90, check=False,
     )  # fmt: skip
-    assert done.returncode == 0, done.stderr
+    assert_measured(done.returncode, done.stderr)
     (path,) = (folder / "results").glob("*/run.json")
     return json.loads(path.read_text("utf-8")), done.stdout
 

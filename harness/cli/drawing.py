@@ -1,0 +1,49 @@
+"""Pictures and the report of a run, drawn once its results have been saved and shown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+
+from harness.charts.attempt import Failure, attempt
+from harness.cli.output import Console, complain
+from harness.experiment.run import RunResult
+
+Part = tuple[str, Callable[[], object]]  # what it is called, and how it is made
+
+
+def draw(parts: Iterable[Part]) -> None:
+    """Make each part; one that fails is a line on standard error, and the others are made."""
+    with Console(stderr=True).status("drawing", spinner="line"):
+        missing = [line for part in parts if (line := _missing(part))]
+    for line in missing:
+        complain(line)
+
+
+def show_plot(result: RunResult) -> None:
+    """The main chart, in the terminal."""
+    from harness.cli.plot import print_plot
+
+    line = _missing(("the plot", partial(print_plot, Console(), result.run, result.requests)))
+    if line:
+        complain(line)
+
+
+def _missing(part: Part) -> str | None:
+    name, make = part
+    made = attempt(make)
+    return f"{name} is missing: {made}" if isinstance(made, Failure) else None
+
+
+def parts_of(result: RunResult) -> Iterator[Part]:
+    """The charts of a run and its report, into its folder."""
+    from harness.charts import names_of, save_chart
+    from harness.report import write_report
+    from harness.report.source import Source
+
+    run, rows, steps, folder = result.run, result.requests, result.timeline, result.folder.path
+    if not run.trials:
+        return
+    for name in names_of(run):
+        yield f"the chart {name}", partial(save_chart, name, run, rows, steps, folder / "charts")
+    yield "the report", partial(write_report, Source(run, rows, steps), folder, complain)

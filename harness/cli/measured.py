@@ -1,0 +1,51 @@
+"""A run as a command makes it: whoever else measures is named before it."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+from harness.analysis.nothing import nothing_said
+from harness.cli.output import command_line, complain
+from harness.errors import LabError
+from harness.experiment.plan import Planner
+from harness.experiment.run import RunResult, Watcher, run_experiment
+from harness.observe.neighbours import neighbours
+from harness.record import Run, Settings
+from harness.store import RunFolder
+
+
+def measure(
+    settings: Settings,
+    out: str,
+    name: str,
+    watching: AbstractContextManager[Watcher],
+    planner: Planner | None = None,
+) -> RunResult:
+    """Run what the planner asks for, into a new folder below `out`. Raises `LabError`."""
+    folder = RunFolder.create(Path(out), name)
+    for other in neighbours():
+        complain(
+            f"another run measures on this machine: {other}; each takes CPU from the other, so "
+            "stop one of the two"
+        )
+    try:
+        with watching as watcher:
+            return run_experiment(settings, folder, command_line(), watcher, planner)
+    except (LabError, KeyboardInterrupt):
+        folder.discard_if_empty()
+        raise
+
+
+def status_of(run: Run, interrupted: bool, compared: bool = True) -> int:
+    """The exit status of a command that made a run, whose reason is told unless it is 0.
+    `compared`: whether the command is about its comparisons, not about single trials."""
+    if interrupted:
+        return 130
+    if not run.complete:
+        complain(str(run.incomplete_reason))
+        return 2
+    why = nothing_said(run, compared)
+    if why is not None:
+        complain(why)
+    return 0 if why is None else 1
