@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import select
 import socket
-import struct
 import time
 from typing import Final
 
@@ -56,38 +56,31 @@ class Connection:
         What has already come in is taken even after the deadline, so that a connection that
         waited long for a thread still gets its answer.
         """
-        try:
-            return self.sock.recv(RECEIVE_BYTES, socket.MSG_DONTWAIT)
-        except BlockingIOError:
-            pass  # rare: the thread was faster than the client
-        except OSError as error:
-            raise ClientLeft from error
-        if not self._may_wait(socket.SO_RCVTIMEO):
-            raise self._too_late()
-        try:
-            return self.sock.recv(RECEIVE_BYTES)
-        except BlockingIOError as error:
-            raise self._too_late() from error
-        except OSError as error:
-            raise ClientLeft from error
+        while True:
+            try:
+                return self.sock.recv(RECEIVE_BYTES, socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                pass  # rare: the thread was faster than the client
+            except OSError as error:
+                raise ClientLeft from error
+            if not self._wait(select.POLLIN):
+                raise self._too_late()
 
     def send(self, answer: bytes) -> None:
         """Send all of `answer`. Raises `ClientLeft` or `AnswerTimedOut`."""
-        try:
-            sent = self.sock.send(answer, socket.MSG_DONTWAIT)
-        except BlockingIOError:
-            sent = 0
-        except OSError as error:
-            raise ClientLeft from error
-        while sent < len(answer):
-            if not self._may_wait(socket.SO_SNDTIMEO):
-                raise AnswerTimedOut
+        sent = 0
+        while True:
             try:
-                sent += self.sock.send(memoryview(answer)[sent:])
-            except BlockingIOError as error:
-                raise AnswerTimedOut from error
+                left = memoryview(answer)[sent:] if sent else answer
+                sent += self.sock.send(left, socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                pass
             except OSError as error:
                 raise ClientLeft from error
+            if sent == len(answer):
+                return
+            if not self._wait(select.POLLOUT):
+                raise AnswerTimedOut
 
     def abort(self) -> None:
         """Any thread: wake whoever reads or writes this connection, and end it."""
@@ -96,21 +89,19 @@ class Connection:
         except OSError:
             pass  # it has ended by itself
 
-    def _may_wait(self, option: int) -> bool:
-        """Let the next blocking call wait until the deadline; False when that has passed.
+    def _wait(self, event: int) -> bool:
+        """Until the socket is ready for `event`; False when the deadline has passed.
 
         Not settimeout(): a socket with a Python timeout polls before every call, so that even
-        MSG_DONTWAIT would wait, and for as long as was left some calls ago.
+        MSG_DONTWAIT would wait, and for as long as was left some calls ago. Not SO_RCVTIMEO: its
+        time begins anew whenever a signal, a debugger or a profiler interrupts the call.
         """
-        remaining_us = (self.deadline_ns - time.monotonic_ns()) // 1000
-        if remaining_us <= 0:
+        remaining_ns = self.deadline_ns - time.monotonic_ns()
+        if remaining_ns <= 0:
             return False
-        timeval = struct.pack("@ll", *divmod(remaining_us, 1_000_000))
-        try:
-            self.sock.setsockopt(socket.SOL_SOCKET, option, timeval)
-        except OSError as error:
-            raise ClientLeft from error
-        return True
+        poll = select.poll()
+        poll.register(self.sock, event)
+        return bool(poll.poll(remaining_ns / 1e6))
 
     def _too_late(self) -> Problem:
         allowed_s = (self.deadline_ns - self.accepted_ns) / 1e9

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
 import threading
 import time
@@ -55,6 +57,26 @@ def test_who_never_sends_gets_408_at_the_deadline(backend: str, start_server: St
     answer = exchange(server.port, b"")
     assert answer.status == 408
     assert b"0.5 s" in answer.body
+    assert server.reconciled().deadlines_missed == 1
+
+
+def test_a_server_that_is_stopped_again_and_again_keeps_to_the_deadline(
+    backend: str, start_server: StartServer
+) -> None:
+    """As a debugger does it, or a profiler: the time of a call that was interrupted began anew."""
+    server = start_server(backend, "--request-deadline=1")
+    end_s = time.monotonic() + PATIENCE_S
+    with connect(server.port) as sock:
+        sock.settimeout(0.2)
+        while time.monotonic() < end_s:
+            os.kill(server.pid, signal.SIGSTOP)
+            os.waitid(os.P_PID, server.pid, os.WSTOPPED)
+            os.kill(server.pid, signal.SIGCONT)
+            try:
+                assert sock.recv(1000).startswith(b"HTTP/1.1 408 ")
+                break
+            except TimeoutError:
+                pass
     assert server.reconciled().deadlines_missed == 1
 
 
