@@ -58,7 +58,7 @@ bench-summary: $(VENV)/.lab
 bench-history: $(VENV)/.lab
 	$(BIN)/labrun compare --out $(BENCH)/history --name main $(HISTORY)
 	rm -rf $(BENCH)/history/*/*.parquet $(BENCH)/history/*/charts
-	$(BIN)/labrun history $(BENCH)/history
+	$(BIN)/labrun history $(BENCH)/history --out $(BENCH)/history
 	cp $(BENCH)/history/history.html $(BENCH)/history/index.html
 
 # Everything that the lab depends on, in the versions that were tested together.

@@ -26,9 +26,14 @@ def history_command(folder: str, out: str | None) -> int:
         console.print(f"{line}.", highlight=False)
     if not tell_steps(history):
         console.print(f"No step in {len(history.runs)} runs.", highlight=False)
-    for file in draw_history(history, path if out is None else Path(out)):
+    for file in draw_history(history, _target(path, history) if out is None else Path(out)):
         console.print(str(file), highlight=False, soft_wrap=True)
     return 0
+
+
+def _target(folder: Path, history: History) -> Path:
+    """Beside its runs, unless others lie among them: then it is no folder of this history."""
+    return Path("history") if history.mixed else folder
 
 
 def read_runs(folder: Path) -> tuple[list[tuple[Path, Run]], list[str]]:

@@ -153,7 +153,8 @@ def regress(
 def history(
     folder: Annotated[str, typer.Argument(help="A folder with runs in it.")] = "results/history",
     out: Annotated[
-        str | None, typer.Option(help="Where the graphs go (default: the same folder).")
+        str | None,
+        typer.Option(help="Where the graphs go (that folder; history/, if others are in it)."),
     ] = None,
 ) -> None:
     """Draw every headline figure over the commits, with its steps: PNG, SVG, one HTML page.

@@ -64,13 +64,15 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """All series of runs with equal settings. `machines`: place of the first run, what changed."""
+    """All series of runs with equal settings. `machines`: place of the first run, what changed.
+    `mixed`: runs that are no part of it lay among them, of another study or with other settings."""
 
     runs: tuple[str, ...]
     commits: tuple[str, ...]
     machines: tuple[tuple[int, str], ...]
     series: tuple[Series, ...]
     notes: tuple[str, ...]
+    mixed: bool = False
 
 
 def tell_steps(history: History) -> list[str]:
@@ -97,14 +99,29 @@ def step_size(series: Series, step: Step) -> str:
 
 
 def build_history(found: Sequence[tuple[Path, Run]], left_out: Sequence[str] = ()) -> History:
-    """The history of some runs, oldest first. Partial runs and runs with other settings than most
-    are left out, and said so. Raises `LabError`: none left, or two runs with one id."""
+    """The history of some runs, oldest first. Searches, which compare no levels, partial runs and
+    runs with other settings than most are left out, and said so. Raises `LabError`: none left, or
+    two runs with one id."""
     _must_be_distinct(found)
     notes = list(left_out)
-    whole = [run for _, run in found if run.complete and run.cells]
-    if len(whole) < len(found):
-        partial = next(run for _, run in found if not (run.complete and run.cells))
-        notes.append(f"{len(found) - len(whole)} partial runs are left out, the first {partial.id}")
+    searches = [run for _, run in found if study(run) != "compare"]
+    if searches:
+        notes.append(
+            f"runs of another study are left out ({len(searches)}), the first {searches[0].id} "
+            f"({study(searches[0])}): they compare no levels"
+        )
+    compared = [run for _, run in found if study(run) == "compare"]
+    if not compared:
+        raise LabError(
+            f"there is no comparison to draw: {searches[0].id} is a search "
+            f"({study(searches[0])}); make some with labrun compare --out"
+        )
+    whole = [run for run in compared if run.complete and run.cells]
+    if len(whole) < len(compared):
+        partial = next(run for run in compared if not (run.complete and run.cells))
+        notes.append(
+            f"{len(compared) - len(whole)} partial runs are left out, the first {partial.id}"
+        )
     if not whole:
         raise LabError("there is no whole run to draw: every one is partial; make one again")
     largest = sorted(_by_settings(whole), key=len)[-1]
@@ -136,7 +153,15 @@ def build_history(found: Sequence[tuple[Path, Run]], left_out: Sequence[str] = (
         machines=tuple(machines),
         series=tuple(series),
         notes=tuple(notes),
+        mixed=bool(searches) or len(runs) < len(whole),
     )
+
+
+def study(run: Run) -> str:
+    """What a run is of: `capacity`, `crossover`, or `compare`."""
+    if run.capacity is not None:
+        return "capacity"
+    return "compare" if run.crossover is None else "crossover"
 
 
 def _must_be_distinct(found: Sequence[tuple[Path, Run]]) -> None:

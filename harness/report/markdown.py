@@ -38,7 +38,7 @@ def block_text(block: Block) -> str:
         case Table():
             return table(block)
         case Chart():
-            return f"**{_text(block.title)}.** {_text(block.subtitle)}."
+            return f"**{_sentence(block.title)}** {_sentence(block.subtitle)}"
         case Gallery(charts):
             return "\n\n".join(block_text(chart) for chart in charts)
         case Missing(text, command):
@@ -64,6 +64,11 @@ def table(found: Table) -> str:
 def _cell(cell: Cell) -> str:
     small = f" ({cell.small})" if cell.small else ""
     return _text(cell.text + small).replace("|", "\\|").replace("\n", " ")
+
+
+def _sentence(text: str) -> str:
+    """With its full stop, and one only."""
+    return _text(text.removesuffix(".")) + "."
 
 
 def _text(text: str) -> str:

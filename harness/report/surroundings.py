@@ -41,7 +41,8 @@ def trust_section(run: Run) -> Section:
             f"Round {' and '.join(map(str, repeated))} repeats what the generator was late for."
         )
     items += [f"Warning: {warning}." for warning in run.warnings]
-    items += control_sentences(run)
+    if run.capacity is None and run.crossover is None:  # a search compares otherwise
+        items += control_sentences(run)
     blocks: list[Block] = [Listing(tuple(items))]
     single = [
         f"{t.backend}, {rate(t.rps)}, round {t.round}: {what}."

@@ -18,6 +18,9 @@ from harness.analysis.searched import capacity_finding, crossover_finding
 from harness.analysis.slo import parse_slo
 from harness.charts import draw_all
 from harness.record import Run, Settings, Trial
+from harness.report.build import build
+from harness.report.markdown import to_markdown
+from harness.report.source import Source
 
 MakeTrial = Callable[..., Trial]
 BACKENDS = ["thread-per-request", "thread-pool"]
@@ -166,3 +169,19 @@ def test_a_poor_crossover_is_drawn_and_told_all_the_same(
     assert "None" not in run.finding
     if kind == "no change":
         assert "No change of places was found" in run.finding
+
+
+def test_the_report_of_a_search_judges_no_comparison_and_ends_its_sentences_once(
+    environment: dict[str, Any], make_trial: MakeTrial
+) -> None:
+    """16f: a crossover's report said that no difference of any size could have been seen and to
+    run more rounds, beside a valid interval, and "that interval..", with two full stops."""
+    crossover = with_crossover(make_run(environment, pairs(make_trial, 13)))
+    capacity = with_capacity(make_run(environment, searched(make_trial, [2000, 4000], 1e9)))
+    for run in (crossover, capacity):
+        nothing = pd.DataFrame()
+        text = to_markdown(build(Source(run, nothing, nothing)))
+        assert "could have been seen" not in text
+        assert "alse alarm" not in text
+        assert "that interval." in text or run is capacity
+        assert ".." not in text.replace("...", "")

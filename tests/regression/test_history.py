@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from changed_runs import assert_one_sentence, changed, saved, scaled
 
-from harness.record import Run
+from harness.errors import LabError
+from harness.record import Crossover, Run
 from harness.regression.history import build_history, tell_steps
 from tests.support.labrun import Labrun
 
@@ -109,6 +110,45 @@ def test_runs_that_do_not_belong_are_left_out_and_said(reference: Run) -> None:
     notes = " ".join(history.notes)
     for words in ("x is no whole", "partial runs", "cut", "workers is 16", "too few"):
         assert words in notes
+
+
+def a_search(run: Run, name: str) -> Run:
+    """What a complete run of `labrun crossover` is to a history: it has no cells."""
+    line = Crossover(vary="io", baseline="thread-per-request", contender="thread-pool", rule="",
+                     prediction="", cells=[], line=[])  # fmt: skip
+    return changed(run, name, cells=[], comparisons=[], crossover=line)
+
+
+def test_a_complete_search_is_another_study_and_not_a_partial_run(reference: Run) -> None:
+    """16f: `labrun history results` called a complete crossover run partial."""
+    found = [*a_history(reference, 3), (Path("x"), a_search(reference, "searched"))]
+    notes = " ".join(build_history(found).notes)
+    assert "runs of another study are left out (1), the first searched (crossover)" in notes
+    assert "partial" not in notes
+    with pytest.raises(LabError, match="no comparison to draw: searched is a search"):
+        build_history([(Path("x"), a_search(reference, "searched"))])
+
+
+def test_graphs_are_not_put_among_other_runs(
+    reference: Run, labrun: Labrun, tmp_path: Path
+) -> None:
+    """16f: they go beside the runs of one history, and to a folder of their own otherwise."""
+    for path, run in a_history(reference, 2):
+        saved(run, tmp_path / "results" / path)
+    before = sorted(tmp_path.rglob("*"))
+    assert labrun("history", "results").returncode == 0
+    graphs = {"history-2000rps.png", "history-2000rps.svg", "history.html"}
+    assert {p.name for p in tmp_path.rglob("*")} - {p.name for p in before} == graphs
+    for name in graphs:
+        (tmp_path / "results" / name).unlink()
+    saved(a_search(reference, "searched"), tmp_path / "results" / "searched")
+    before = sorted((tmp_path / "results").rglob("*"))
+    done = labrun("history", "results")
+    assert done.returncode == 0, done.stderr
+    assert sorted((tmp_path / "results").rglob("*")) == before
+    assert {p.name for p in (tmp_path / "history").iterdir()} == graphs
+    assert labrun("history", "results", "--out", "results").returncode == 0
+    assert (tmp_path / "results" / "history.html").exists()
 
 
 class Reader(HTMLParser):
