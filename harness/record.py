@@ -88,7 +88,9 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
     being slower than any that did. `response_us_by_outcome` has the quantiles of each outcome by
     itself; those of `ok` are the survivors'. `survivors`: figures of `response_us` and
     `service_us` that a lab before schema 2 took of the answered requests alone although others
-    failed; they are shown and never compared.
+    failed; they are shown and never compared. `in_flight_mean`: by the generator's own account of
+    what was in flight, beside its rows (Locust: by these); `little_gap_us`: how much more that
+    account has than they, for each request, or None without one.
     """
 
     scheduled: int

@@ -11,18 +11,19 @@ or shifted something, and nothing of a swap between two requests.
 What each of them sees (a test injects each fault):
 
 fault                                        rows   integral   server's integral   server's counts
-an end stamp missed in 1 of 20               yes    no (1)     no                  no
-1 request in 20 timed twice over             no     yes        no                  no
+an end stamp missed in 1 of 20               yes    yes (1)    no                  no
+an end stamped again 5 ms later, 1 in 20     no     yes        no (2)              no
+a request twice in what is in flight         no     yes        no                  no
 one row too many, or too few                 no     no         no                  yes
 end stamps 100 us late                       no     yes        no (2)              no
-end stamps 100 us early, or sends late       (3)    yes        yes (4)             no
+end stamps 100 us early, or sends late       (3)    yes        (4)                 no
 end stamps of two requests swapped           (3)    no         no                  no
-clock wrong on all sides                     no     no         yes (4)             no
+the generator's clock too slow, everywhere   no     no         (4)                 no
 
-(1) with the rows left out that have no end, it has more than they have: more than its tolerance
-only where requests are long. (2) A server's integral is a lower bound: the way there and the
-backlog are not in it. (3) Where times come out of order. (4) Where the shift is more than the way
-and the backlog take.
+(1) By a twentieth of what a request takes, which is above its tolerance from 0.1 ms on. (2) A
+server's integral is a lower bound: the way there and the backlog are not in it. (3) Where times
+come out of order. (4) Where the shift is more than the way and the backlog take, and nobody gave
+up: of such requests the server may hold on to more than the client did.
 """
 
 from __future__ import annotations

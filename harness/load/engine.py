@@ -47,7 +47,10 @@ _TIGHT_NS: Final = 50_000  # a send that is closer than this is waited for witho
 _SLACK_NS: Final = 1_000_000  # how much earlier a sleep ends
 _SHARED_CPU_SLACK_NS: Final = 60_000
 _STRAGGLERS_NS: Final = 10_000_000_000  # closed loop: how long clients may be behind at the end
-_STOOD_STILL_NS: Final = 100_000  # two readings of the clock in a row are 100 ns apart
+# Two readings of the clock in a row are some 100 ns apart. Where they are far apart the process
+# stood still between them, or one is wrong: no more than this is believed, which is little if it
+# happens now and then, and shows if it happens each time.
+_STOOD_STILL_NS: Final = 100_000
 
 _NO_DESCRIPTORS: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 _NO_PORTS: Final = (errno.EADDRNOTAVAIL, errno.EADDRINUSE, errno.EAGAIN)
@@ -111,8 +114,10 @@ class Engine:
             None  # the last whole 202 response: others are compared with it first
         )
         self._in_flight_max = 0
-        self._in_flight_ns = 0  # the length of `_sockets`, integrated over time
-        self._integrated_ns = 0  # until when
+        # What is in flight, integrated over time: less the moment at which each request begins to
+        # fly, plus that at which it no longer does. An account beside the rows, by readings of the
+        # clock for it alone, taken next to those that rows are stamped with.
+        self._in_flight_ns = 0
         self.parent_gone = False
 
     def run(self, start_ns: int) -> None:
@@ -121,7 +126,7 @@ class Engine:
         if self._watch_fd is not None:
             self._epoll.register(self._watch_fd, select.EPOLLIN)
         self._header[L.START_NS] = start_ns
-        self._start_ns = self._integrated_ns = start_ns
+        self._start_ns = start_ns
         cursor, rows, intended = 0, self._rows, self._intended
         poll = self._epoll.poll
         give_up_ns = start_ns + (intended[rows - 1] if rows else 0) + _STRAGGLERS_NS
@@ -212,11 +217,9 @@ class Engine:
         else:
             self._connected[row] = connected - start_ns
             self._epoll.register(descriptor, _CLOSED)
-        self._integrate(sent, read, in_flight - 1)  # only now, so that it delays no request
+        self._in_flight_ns -= read if read - sent < _STOOD_STILL_NS else sent + _STOOD_STILL_NS
         if failed is not None:
-            now, read = monotonic_ns(), monotonic_ns()
-            self._integrate(now, read, in_flight)
-            self._broken(row, failed, now)
+            self._broken(row, failed, monotonic_ns(), monotonic_ns())
 
     def _make_socket(self, row: int) -> socket.SocketType:
         # SocketType is the C class beneath socket.socket, and half as dear to make.
@@ -238,8 +241,8 @@ class Engine:
     def _refused_at_once(self, row: int, sent: int, read: int) -> None:
         """It was in flight since `sent`, and never among the sockets."""
         now, read_again = monotonic_ns(), monotonic_ns()
-        self._integrate(sent, read, len(self._sockets))
-        self._integrate(now, read_again, len(self._sockets) + 1)
+        self._in_flight_ns += min(read_again, now + _STOOD_STILL_NS)
+        self._in_flight_ns -= min(read, sent + _STOOD_STILL_NS)
         self._sent[row] = sent - self._start_ns
         self._end(row, L.REFUSED, now)
 
@@ -253,27 +256,29 @@ class Engine:
     # ---- receiving --------------------------------------------------------------------------
 
     def _handle(self, events: list[tuple[int, int]], now: int, read: int) -> None:
-        """Deal with what epoll reported at `now`."""
-        self._integrate(now, read, len(self._sockets))
+        """Deal with what epoll reported at `now`; `read` is the reading next to it."""
+        if read - now > _STOOD_STILL_NS:
+            read = now + _STOOD_STILL_NS
         for descriptor, event in events:
             row = self._row_of.get(descriptor)
             if row is None:
                 # The parent's pipe, or the descriptor of a row that ended in this very round.
                 self.parent_gone = self.parent_gone or descriptor == self._watch_fd
             elif event & select.EPOLLOUT:
-                self._connection_made(row, descriptor, now)
+                self._connection_made(row, descriptor, now, read)
             else:
                 # EPOLLRDHUP: the server has closed, so all that it will say is here.
                 del self._row_of[descriptor]
                 self._responded.append((row, self._sockets.pop(row), now))
+                self._in_flight_ns += read
 
-    def _connection_made(self, row: int, descriptor: int, now: int) -> None:
+    def _connection_made(self, row: int, descriptor: int, now: int, read: int) -> None:
         try:
             self._sockets[row].send(self._requests[self._client[row]])
         except BlockingIOError:
             return
         except OSError as error:
-            self._broken(row, error, now)
+            self._broken(row, error, now, read)
         else:
             self._connected[row] = now - self._start_ns
             self._epoll.modify(descriptor, _CLOSED)
@@ -295,15 +300,16 @@ class Engine:
         sock.close()  # which takes it out of epoll, too
         self._end(row, code, ended)
 
-    def _broken(self, row: int, error: OSError, now: int) -> None:
-        self._close(row)
+    def _broken(self, row: int, error: OSError, now: int, read: int) -> None:
+        self._close(row, read)
         self._end(row, self._code_of(row, error), now)
 
     def _code_of(self, row: int, error: OSError) -> int:
         refused = error.errno == errno.ECONNREFUSED and self._connected[row] == L.NOT_YET
         return L.REFUSED if refused else L.RESET
 
-    def _close(self, row: int) -> None:
+    def _close(self, row: int, read: int) -> None:
+        self._in_flight_ns += read
         sock = self._sockets.pop(row)
         del self._row_of[sock.fileno()]
         sock.close()  # which takes it out of epoll, too
@@ -339,28 +345,13 @@ class Engine:
 
     def _expire(self, now: int, read: int) -> None:
         deadlines, sockets = self._deadlines, self._sockets
-        self._integrate(now, read, len(sockets))
+        if read - now > _STOOD_STILL_NS:
+            read = now + _STOOD_STILL_NS
         while deadlines and deadlines[0][0] <= now:
             _, row = deadlines.popleft()
             if row in sockets:
-                self._close(row)
+                self._close(row, read)
                 self._end(row, L.TIMEOUT, now)
-
-    # ---- the account beside the rows --------------------------------------------------------
-
-    def _integrate(self, stamp: int, read: int, in_flight: int) -> None:
-        """The number in flight, which was `in_flight` until now, has changed: add up that time.
-
-        Until `read`, a reading of the clock for this account alone; `stamp` is what the rows got
-        for the same moment. Where the reading is much later the process stood still between the
-        two, or the stamp is wrong: no more than `_STOOD_STILL_NS` is believed, which is little if
-        it happens now and then, and shows if it happens each time.
-        """
-        if read - stamp > _STOOD_STILL_NS:
-            read = stamp + _STOOD_STILL_NS
-        self._in_flight_ns += in_flight * (read - self._integrated_ns)
-        self._integrated_ns = read
-        self._header[L.IN_FLIGHT_NS] = self._in_flight_ns
 
     # ---- when there is nothing to do --------------------------------------------------------
 
@@ -408,6 +399,8 @@ class Engine:
         left = [sock for _, sock, _ in self._responded]
         for sock in [*left, *self._sockets.values(), *self._prepared.values()]:
             sock.close()
+        if not self._sockets:
+            self._header[L.IN_FLIGHT_NS] = self._in_flight_ns
         for row in range(self._rows):
             if self._code[row] == 0 and not self.parent_gone:
                 self._code[row] = L.UNSENT + L.DETAIL * L.UNSENT_STOPPED
