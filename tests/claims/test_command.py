@@ -234,10 +234,10 @@ def test_ctrl_c_in_a_search_saves_what_was_tried_and_leaves_no_process(tmp_path:
         pytest.fail("".join(seen))
     children = psutil.Process(lab.pid).children(recursive=True)
     lab.send_signal(signal.SIGINT)
-    out, rest = lab.communicate(timeout=60)
+    out, rest = lab.communicate(timeout=120)
     assert lab.returncode == 130, rest
     assert "Traceback" not in rest
-    _, alive = psutil.wait_procs(children, timeout=10)
+    _, alive = psutil.wait_procs(children, timeout=60)
     assert alive == []
     (folder,) = tmp_path.iterdir()
     record = msgspec.json.decode((folder / "explore.json").read_bytes(), type=Explored)

@@ -128,7 +128,7 @@ def test_the_page_of_the_interface_is_as_the_docstrings_say() -> None:
 def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-P", "-m", "harness.cli", "notebook", *arguments]
     return subprocess.run(
-        command, cwd=folder, capture_output=True, text=True, timeout=60, check=False
+        command, cwd=folder, capture_output=True, text=True, timeout=120, check=False
     )
 
 

@@ -97,7 +97,7 @@ def test_another_operating_system_is_told_what_is_needed(labrun: Labrun) -> None
         [sys.executable, "-P", "-c", script],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=120,
         check=False,
     )
     assert_one_sentence(done, "Linux or WSL2", "epoll")

@@ -38,7 +38,7 @@ def searched(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, 
     done = subprocess.run(
         [*COMMAND, *SMALL, "--backends", "thread-pool", "--workload", "io:40ms",
          "--slo", "success>=0.99,p99<=400ms", "--clients", "20"],
-        cwd=folder, capture_output=True, text=True, timeout=120, check=False,
+        cwd=folder, capture_output=True, text=True, timeout=240, check=False,
     )  # fmt: skip
     assert_measured(done.returncode, done.stderr)
     return *the_run(folder), done.stdout, done.stderr
@@ -114,7 +114,7 @@ def test_ctrl_c_keeps_what_was_measured_and_says_what_is_known(tmp_path: Path) -
     assert process.stderr.readline().startswith("trial 1 of about")
     assert process.stderr.readline().startswith("trial 2 of about")
     process.send_signal(signal.SIGINT)
-    out, _ = process.communicate(timeout=60)
+    out, _ = process.communicate(timeout=120)
     assert process.returncode == 130
     _, record = the_run(tmp_path)
     assert record["complete"] is False

@@ -205,7 +205,7 @@ def aa(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "benchmarks.aa", "--rounds=1", "--duration=0.5", "--warmup=0",
          "--rps=200", f"--out={folder}", *arguments],
-        cwd=ROOT, capture_output=True, text=True, timeout=120, check=False,
+        cwd=ROOT, capture_output=True, text=True, timeout=240, check=False,
     )  # fmt: skip
 
 

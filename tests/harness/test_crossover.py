@@ -212,7 +212,7 @@ def searched(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, 
     done = subprocess.run(
         [*COMMAND, "--rps", "60", "--workers", "2", "--duration", "0.5", "--warmup", "0.1",
          "--budget", "20", "--clients", "10"],
-        cwd=folder, capture_output=True, text=True, timeout=120, check=False,
+        cwd=folder, capture_output=True, text=True, timeout=240, check=False,
     )  # fmt: skip
     assert_measured(done.returncode, done.stderr)
     (run,) = (folder / "results").iterdir()

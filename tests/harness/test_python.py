@@ -46,7 +46,7 @@ def run(other_python: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[d
     command = [sys.executable, "-P", "-m", "harness.cli", "compare", "--rps", "200", *SHORT]
     done = subprocess.run(
         [*command, "--python", str(other_python), "--max-threads", "2", "--workload", "io:40ms"],
-        cwd=folder, capture_output=True, text=True, timeout=90, check=False,
+        cwd=folder, capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     assert_measured(done.returncode, done.stderr)
     (path,) = (folder / "results").glob("*/run.json")
@@ -107,7 +107,7 @@ def test_lock_stacks_without_privilege_is_one_sentence(tmp_path: Path) -> None:
     # says otherwise; so this is what a user without the right sees.
     done = subprocess.run(
         [sys.executable, "-P", "-m", "harness.cli", "compare", "--lock-stacks", *SHORT],
-        cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False,
+        cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False,
         preexec_fn=without_privilege,
     )  # fmt: skip
     assert_one_sentence(done, "--lock-stacks", "ulimit -l")

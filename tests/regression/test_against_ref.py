@@ -67,7 +67,7 @@ def test_ctrl_c_leaves_neither_worktree_nor_process(repository: Path, tmp_path: 
     assert process.stderr is not None
     assert process.stderr.readline().startswith("trial 1/100")  # the first has ended
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=120)
     assert process.returncode == 130, errors
     run = load_run(next((tmp_path / "out").iterdir()))
     assert not run.complete

@@ -39,7 +39,7 @@ def test_valid_by_actionlint(file: Path) -> None:
         [actionlint, "-no-color", str(file)],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
