@@ -110,6 +110,8 @@ def _concatenate(frames: list[pd.DataFrame]) -> pd.DataFrame:
     """One frame of many; categories of the parts are united, so that they stay categories."""
     if not frames:
         return pd.DataFrame()
+    # A part without a row, of a trial in which the machine stood still, comes back untyped.
+    frames = [frame for frame in frames if len(frame)] or frames[:1]
     for column in frames[0].columns:
         if not isinstance(frames[0][column].dtype, pd.CategoricalDtype):
             continue

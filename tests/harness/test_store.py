@@ -52,6 +52,21 @@ def test_the_rows_of_all_trials_become_one_file_each(tmp_path: Path) -> None:
     assert {p.name for p in folder.path.iterdir()} == {"requests.parquet", "timeline.parquet"}
 
 
+@pytest.mark.parametrize("rows", [(0, 3), (3, 0), (0, 0)])
+def test_a_trial_without_a_look_at_the_server_costs_no_other_its_rows(
+    tmp_path: Path, rows: tuple[int, int]
+) -> None:
+    """The machine stood still for all of its window, so no sample of it was taken."""
+    folder = RunFolder.create(tmp_path, "run", NOW)
+    for number, count in enumerate(rows):
+        folder.add_trial(frame(10, f"backend-{number}"), frame(count, f"backend-{number}"))
+    requests, timeline = folder.finish()
+    assert (len(requests), len(timeline)) == (20, sum(rows))
+    assert list(timeline["backend"]) == [
+        f"backend-{number}" for number, count in enumerate(rows) for _ in range(count)
+    ]
+
+
 def test_a_full_disk_is_one_sentence_and_what_was_there_stays(tmp_path: Path) -> None:
     folder = RunFolder.create(tmp_path, "run", NOW)
     folder.add_trial(frame(10), frame(2))

@@ -37,7 +37,7 @@ def test_both_trees_are_measured_alternately_and_the_worktree_goes(
     # On a busy machine the generator is the limit in every trial; then nothing was compared.
     assert done.returncode in (0, 1), done.stderr
     run = load_run(next((tmp_path / "out").iterdir()))
-    assert run.complete
+    assert run.complete, done.stderr
     assert "FAIL" not in done.stdout
     assert [source.slot for source in run.sources] == [0, 1]
     assert {source.commit for source in run.sources} == {git(repository, "rev-parse", "HEAD")}
