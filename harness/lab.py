@@ -163,7 +163,7 @@ class Experiment:
                 _name(run, slot): from_trials(run, slot, level, path)
                 for slot in range(len(run.settings.backends))
             }
-        except AttributeError:
+        except (AttributeError, TypeError, ValueError):  # no such name, or what it names is none
             raise LabError(
                 f"there is no figure {path!r}; their paths are those of run.json"
             ) from None
@@ -218,8 +218,8 @@ class Experiment:
         if rps is None:
             return levels[0]
         if rps not in levels:
-            known = ", ".join(f"{level:g}" for level in levels)
-            raise LabError(f"the run has no level {rps:g}; it has {known}")
+            known = ", ".join(f"{level:.12g}" for level in levels)
+            raise LabError(f"the run has no level {rps:.12g}; it has {known}")
         return float(rps)
 
     def _at(self, rps: float) -> Source:
@@ -270,7 +270,7 @@ def compare(
     rates = [rps] if isinstance(rps, int | float) else list(rps)
     settings = make_settings(
         CompareOptions(
-            rps=",".join(f"{rate:g}" for rate in rates),
+            rps=",".join(map(str, rates)),
             backends=",".join(backends),
             rounds=rounds,
             duration_s=duration,

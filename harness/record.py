@@ -258,6 +258,9 @@ class CellMetric(msgspec.Struct, frozen=True, kw_only=True):
     beyond: list[str] = []
 
 
+_NO_FIGURE = CellMetric(median=None, ci_low=None, ci_high=None)
+
+
 class Cell(msgspec.Struct, frozen=True, kw_only=True):
     """All trials of one backend at one level. `rounds` counts the valid ones."""
 
@@ -266,6 +269,10 @@ class Cell(msgspec.Struct, frozen=True, kw_only=True):
     rps: float
     rounds: int
     metrics: dict[str, CellMetric]
+
+    def metric(self, path: str) -> CellMetric:
+        """One of them; without any figure where the record is older than the metric."""
+        return self.metrics.get(path, _NO_FIGURE)
 
 
 class Comparison(msgspec.Struct, frozen=True, kw_only=True):

@@ -77,11 +77,6 @@ class Recorder:
         self.ended(connection)
         self.statuses[status] = self.statuses.get(status, 0) + 1
 
-    @property
-    def answered_count(self) -> int:
-        """Any thread: how many responses were sent."""
-        return sum(self.statuses.copy().values())
-
 
 class Telemetry:
     """All recorders of a server, and the sums over them."""

@@ -190,7 +190,9 @@ def _false_alarms(control: Control | None) -> str:
         why = "no A/A data are on record" if control is None else control.mismatch
         return f"False-alarm rate of this machine at these settings: not known ({why})."
     told = ", ".join(
-        f"{BY_PATH[h.metric].title} {h.false_alarms} of {h.judged}" for h in control.headline
+        f"{BY_PATH[h.metric].title} {h.false_alarms} of {h.judged}"
+        for h in control.headline
+        if h.metric in BY_PATH
     )
     few = "" if control.runs >= FEWEST_RUNS else f" ({control.runs} runs are too few for a rate)"
     return (

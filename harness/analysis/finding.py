@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harness.analysis.compare import comparable, standard
-from harness.analysis.metrics import BY_PATH
+from harness.analysis.metrics import HEADLINES
 from harness.analysis.wording import effect_words, one_side_answers
 from harness.record import OUTCOMES, Cell, Comparison, Trial
 from harness.units import share
@@ -81,7 +81,7 @@ def _success(
     """What became of all requests of the trials that count, failures by name."""
     parts = []
     for cell in cells:
-        if cell.rps != rps or cell.metrics["client.success_rate"].median is None:
+        if cell.rps != rps or cell.metric("client.success_rate").median is None:
             continue
         mine = [t for t in standard(trials) if (t.rps, t.slot) == (rps, cell.slot)]
         mine = [t for t in mine if comparable(t)]
@@ -101,7 +101,8 @@ def _success(
 
 def _control(level: Sequence[Comparison]) -> str:
     """An A/A run: how many figures differ though nothing does."""
-    headline = [c for c in level if BY_PATH[c.metric].headline]
+    named = {metric.path for metric in HEADLINES}
+    headline = [c for c in level if c.metric in named]
     judged = [c for c in headline if c.verdict != "not-comparable"]
     if not judged:
         why = next((c.note for c in level if c.note), "too few rounds for an interval")

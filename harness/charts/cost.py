@@ -19,7 +19,7 @@ SWITCHES = "server.context_switches.per_s"
 
 def draw(run: Run) -> Figure:
     """Stacked bars of CPU per request, and bars of context switches, by level and backend."""
-    known = [c for c in run.cells if c.metrics[f"{CPU}.total"].median is not None]
+    known = [c for c in run.cells if c.metric(f"{CPU}.total").median is not None]
     if not known:
         return style.nothing_to_draw(run, "no valid trial has the server's own figures")
     figure = style.new_figure(9.0, 4.4)
@@ -54,13 +54,13 @@ def _bars(axes: Axes, run: Run, cells: list[Cell], total: str, solid: str | None
     for cell in cells:
         look = found[cell.slot]
         x = run.settings.rps.index(cell.rps) + (cell.slot - (len(found) - 1) / 2) * width
-        height = cell.metrics[total].median or 0.0
-        filled = height if solid is None else min(height, cell.metrics[solid].median or 0.0)
+        height = cell.metric(total).median or 0.0
+        filled = height if solid is None else min(height, cell.metric(solid).median or 0.0)
         options: dict[str, Any] = {"edgecolor": style.INK, "linewidth": 0.6, "width": width * 0.92}
         axes.bar(x, filled, color=look.colour, **options)
         if solid is not None:
             axes.bar(x, height - filled, bottom=filled, color="white", hatch="////", **options)
-        top = _interval(axes, x, cell.metrics[total])
+        top = _interval(axes, x, cell.metric(total))
         axes.annotate(f"{height:,.0f}", (x, max(top, height)), xytext=(0, 3),
                       textcoords="offset points", ha="center", fontsize=8)  # fmt: skip
     levels = run.settings.rps

@@ -21,7 +21,7 @@ Expected = Mapping[str, Mapping[float, float]]
 
 def draw(run: Run, expected: Expected) -> Figure:
     """A line a backend with its intervals; the document's figures as hollow marks, dotted."""
-    measured = [c for c in run.cells if c.metrics["client.success_rate"].median is not None]
+    measured = [c for c in run.cells if c.metric("client.success_rate").median is not None]
     if not measured:
         return style.nothing_to_draw(run, "no trial was valid")
     figure = style.new_figure(8.0, 4.6)
@@ -30,7 +30,7 @@ def draw(run: Run, expected: Expected) -> Figure:
         backend = run.settings.backends[look.slot]
         shift = 1 + (look.slot - (len(run.settings.backends) - 1) / 2) * 0.03
         cells = sorted((c for c in measured if c.slot == look.slot), key=lambda c: c.rps)
-        figures = [c.metrics["client.success_rate"] for c in cells]
+        figures = [c.metric("client.success_rate") for c in cells]
         medians = [f.median or 0.0 for f in figures]
         axes.plot([c.rps * shift for c in cells], medians, color=look.colour, linestyle=look.line,
                   marker=look.marker, markersize=7, linewidth=1.8,
@@ -61,7 +61,7 @@ def _title(run: Run, expected: Expected) -> str:
     rps = max(run.settings.rps)
     told = []
     for cell in run.cells:
-        median = cell.metrics["client.success_rate"].median
+        median = cell.metric("client.success_rate").median
         if cell.rps != rps or median is None:
             continue
         hoped = expected.get(cell.backend, {}).get(rps)

@@ -77,8 +77,8 @@ def _title(run: Run) -> str:
     rps = style.nearest_level(run)
     parts = []
     for cell in run.cells:
-        created = cell.metrics["server.threads_created_per_s"].median
-        peak = cell.metrics["server.threads_peak"].median
+        created = cell.metric("server.threads_created_per_s").median
+        peak = cell.metric("server.threads_peak").median
         if cell.rps == rps and created is not None and peak is not None:
             parts.append(
                 f"{cell.backend} creates {created:,.0f} threads a second "

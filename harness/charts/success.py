@@ -21,9 +21,9 @@ def draw(run: Run) -> Figure:
     for look in style.looks(run):
         shift = (look.slot - (len(run.settings.backends) - 1) / 2) * 0.035
         cells = [c for c in run.cells if c.slot == look.slot]
-        drawn = [c for c in cells if c.metrics["client.success_rate"].median is not None]
+        drawn = [c for c in cells if c.metric("client.success_rate").median is not None]
         x = [c.rps * (1 + shift) for c in drawn]
-        metrics = [c.metrics["client.success_rate"] for c in drawn]
+        metrics = [c.metric("client.success_rate") for c in drawn]
         medians = [m.median or 0.0 for m in metrics]
         axes.plot(x, medians, color=look.colour, linestyle=look.line if several else "none",
                   marker=look.marker, markersize=8, linewidth=1.8, label=look.label)  # fmt: skip
@@ -55,7 +55,7 @@ def _title(run: Run) -> str:
     rps = max(run.settings.rps)
     parts = []
     for cell in run.cells:
-        median = cell.metrics["client.success_rate"].median
+        median = cell.metric("client.success_rate").median
         if cell.rps == rps and median is not None:
             parts.append(f"{cell.backend} answers {share(median)}")
     if not parts:

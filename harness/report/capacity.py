@@ -54,21 +54,19 @@ def _estimate(name: str, e: CapacityEstimate) -> tuple[Cell, ...]:
         "at-most": (f"at most {high}", ""),
         "unknown": ("-", ""),
     }[e.bound]
-    why = f"{small} ({e.why})" if small and e.why else small or e.why or ""
+    why = small or e.why or ""  # an interval has no reason not to be one
     counts = (Cell(str(n), n) for n in (e.met, e.missed, e.invalid))
     return (Cell(name), Cell(text, e.rps or e.low_rps or e.high_rps, why), *counts)
 
 
 def _ratio(found: CapacityRatio) -> tuple[Cell, ...]:
     name = f"{found.contender} to {found.baseline}"
-    if found.ratio is None:
+    if found.ratio is None or found.ci_low is None or found.ci_high is None:
         ends = [
             f"{words} {plain_ratio(end)}×"
             for words, end in (("at least", found.ci_low), ("at most", found.ci_high))
             if end is not None
         ]
         return Cell(name), Cell(" and ".join(ends) or "-", small=found.why or "")
-    small = "no interval"
-    if found.ci_low is not None and found.ci_high is not None:
-        small = f"{plain_ratio(found.ci_low)} to {plain_ratio(found.ci_high)}"
+    small = f"{plain_ratio(found.ci_low)} to {plain_ratio(found.ci_high)}"
     return Cell(name), Cell(f"{plain_ratio(found.ratio)}×", found.ratio, small)

@@ -53,10 +53,10 @@ def _table(run: Run, expected: dict[str, dict[float, float]]) -> Table:
     names = labels(run)
     rows = []
     for cell in run.cells:
-        success = cell.metrics["client.success_rate"]
+        success = cell.metric("client.success_rate")
         hoped = expected.get(cell.backend, {}).get(cell.rps)
         document = (Cell(share(hoped), hoped),) if expected else ()
-        achieved = cell.metrics["client.achieved_rps"].median
+        achieved = cell.metric("client.achieved_rps").median
         rows.append(
             (
                 Cell(rate(cell.rps).removesuffix(" RPS"), cell.rps),

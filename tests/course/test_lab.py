@@ -81,6 +81,28 @@ def test_claims_of_a_run_that_they_are_not_about_are_one_sentence() -> None:
         claims(load_run(recorded_folder() / "waiting"))
 
 
+@pytest.mark.parametrize(
+    "path",
+    ["client.response_us", "client", "client.beyond", "client.outcomes.total", "backend",
+     "server.requests.answered_by_status", "client.response_us.p98", ""],
+)  # fmt: skip
+def test_a_path_to_what_is_no_figure_is_one_sentence(path: str) -> None:
+    """`figure("client.response_us")` was a TypeError."""
+    with pytest.raises(LabError, match=f"no figure '{path}'"):
+        reference().figure(path)
+
+
+def test_a_rate_is_measured_as_it_was_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`12345.67` became 12345.7."""
+    monkeypatch.delenv("LAB_OFFLINE", raising=False)
+    made = compare("odd", rps=123.4567, rounds=1, duration=0.5, warmup=0, out=tmp_path)
+    assert made.settings.rps == [123.4567]
+    with pytest.raises(LabError, match=r"no level 12345\.67; it has 123\.4567"):
+        made.table(12345.67)
+
+
 def test_bad_options_are_those_of_the_command_line(tmp_path: Path) -> None:
     with pytest.raises(LabError, match="thread-pool"):
         compare("x", backends=["thread-pol"], out=tmp_path)
