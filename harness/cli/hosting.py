@@ -78,7 +78,7 @@ def notebook(
         bool, typer.Option("--open/--no-open", help="Open JupyterLab, or only copy.")
     ] = True,
 ) -> None:
-    """Copy the course's notebooks here and open JupyterLab.
+    """Copy the course's notebooks here and open JupyterLab, which Ctrl-C ends.
 
     example: labrun notebook 3
     """

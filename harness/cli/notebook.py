@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -17,7 +19,7 @@ _LEFT = {"recorded", "results", ".ipynb_checkpoints", "__pycache__"}
 
 
 def notebook_command(number: int | None, folder: str, open_it: bool) -> int:
-    """Copy, say what was kept, open; the exit status."""
+    """Copy, say what was kept, open until Ctrl-C; the exit status."""
     source, target = notebooks_folder(), Path(folder)
     chosen = chosen_notebook(source, number)
     kept = copy_course(source, target)
@@ -29,7 +31,29 @@ def notebook_command(number: int | None, folder: str, open_it: bool) -> int:
     if find_spec("jupyterlab") is None:
         raise LabError("JupyterLab is not installed here; pip install jupyterlab")
     command = [sys.executable, "-m", "jupyterlab", str(target / chosen)]
-    return subprocess.run(command, check=False).returncode
+    if os.geteuid() == 0:
+        print("labrun: you are root; JupyterLab is told to allow it (--allow-root)", file=sys.stderr)
+        command.append("--allow-root")
+    print("Ctrl-C ends JupyterLab", flush=True)
+    return _until_ended(command)
+
+
+def _until_ended(command: list[str]) -> int:
+    """Run it; its exit status, and 0 where Ctrl-C ended it. A second Ctrl-C kills it."""
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # the terminal is closed: the same
+        signal.signal(signal.SIGHUP, signal.default_int_handler)
+    # In a session of its own: JupyterLab answers Ctrl-C with a question, and SIGTERM by ending.
+    with subprocess.Popen(command, start_new_session=True) as lab:
+        try:
+            return lab.wait()
+        except KeyboardInterrupt:
+            lab.terminate()
+        try:
+            lab.wait()
+        except KeyboardInterrupt:
+            lab.kill()
+            raise
+    return 0
 
 
 def chosen_notebook(source: Path, number: int | None) -> str:

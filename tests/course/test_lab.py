@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -180,3 +182,30 @@ def test_what_cannot_be_copied_is_one_sentence(
     assert done.returncode == 2
     assert words in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_jupyterlab_opens_for_root_too_and_one_ctrl_c_ends_it(tmp_path: Path) -> None:
+    """As root it exited with 1; Ctrl-C asked whether to shut down, and killed it meanwhile."""
+    (tmp_path / "jupyter_server_config.json").write_text('{"ServerApp": {"open_browser": false}}')
+    own = {"JUPYTER_CONFIG_DIR": str(tmp_path), "JUPYTER_RUNTIME_DIR": str(tmp_path / "runtime")}
+    terminal, keyboard = os.openpty()  # JupyterLab asks only where somebody could answer
+    with subprocess.Popen(
+        [sys.executable, "-P", "-m", "harness.cli", "notebook"], cwd=tmp_path,
+        env=os.environ | own, stdin=keyboard, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        text=True, start_new_session=True,
+    ) as lab:  # fmt: skip
+        assert lab.stdout is not None
+        try:
+            said = [lab.stdout.readline()]
+            while said[-1] and "is running at" not in said[-1]:
+                said.append(lab.stdout.readline())
+            os.killpg(lab.pid, signal.SIGINT)  # as a terminal does
+            said += lab.stdout.readlines()  # until the last of them has ended
+            assert lab.wait() == 0, "".join(said)
+        finally:
+            lab.terminate()
+    for end in (terminal, keyboard):
+        os.close(end)
+    assert "received signal 15, stopping" in "".join(said)
+    assert "Shut down this Jupyter server" not in "".join(said)
+    assert ("told to allow it" in "".join(said)) == (os.geteuid() == 0)

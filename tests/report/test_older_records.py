@@ -1,4 +1,4 @@
-"""A record that is older than a metric has no figure of it, and no reader of records falls over that.
+"""A record that is older than a metric has no figure of it, and nothing that reads it falls over.
 
 "`cli/table.py` raises KeyError on records older than a metric", of the small things in "The house
 rebuilt"; the charts, the ladder and the sentences did as well.
