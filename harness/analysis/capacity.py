@@ -4,7 +4,8 @@ judges trials, and runs nothing.
 The rate is doubled until the objective is missed (or halved until it is met), then placed in turn
 near either end of what is believed of the capacity, so that both sides of the edge are confirmed
 by repeats (`harness.analysis.threshold` has the method and its sources). In simulation this gives
-narrower intervals than placing at the middle, which never learns how blurred the edge is.
+narrower intervals than placing at the middle, which never learns how blurred the edge is. No
+rate is more than twice the highest that was met.
 
 Only valid trials count. A rate at which the generator was the limit says nothing about the server;
 where it is so again and again, that rate is the ceiling of the search, and a backend that still
@@ -125,15 +126,19 @@ class CapacitySearch:
             why = "the search ended before a rate missed the objective"
             if ceiling is not None or self.tried[-1][1] == "limited":
                 why = "the generator's limit comes first"
-            return Found("at-least", None, self._bounded().interval(_ONE_SIDED)[0], None, why)
+            return Found("at-least", None, self._least(), None, why)
         if ceiling is not None and high >= ceiling:
-            low = self._bounded().interval(_ONE_SIDED)[0]
-            return Found("at-least", None, low, None, "the generator's limit comes first")
+            return Found("at-least", None, self._least(), None, "the generator's limit comes first")
         return Found("interval", self.belief.quantile(0.5), low, high, None)
 
     def usable_belief(self) -> Belief:
         """What ratios are made of: cut off where nothing above could be tried."""
         return self._bounded() if self.found().bound == "at-least" else self.belief
+
+    def _least(self) -> float:
+        """The lower end where that is all there is: no rate that was never met."""
+        highest = max(rps for rps, result in self.tried if result == "met")
+        return min(highest, self._bounded().interval(_ONE_SIDED)[0])
 
     def _bounded(self) -> Belief:
         ceiling = self.ceiling()
@@ -162,7 +167,9 @@ class CapacitySearch:
             return 2 * max(rps for rps, _ in valid)
         if not self.count("met"):
             return min(rps for rps, _ in valid) / 2
-        return self.belief.quantile(_ENDS[self._placed % 2])
+        # A lone miss may have been an accident, so that far higher rates are still believed in.
+        highest = max(rps for rps, result in valid if result == "met")
+        return min(2 * highest, self.belief.quantile(_ENDS[self._placed % 2]))
 
     def _below(self, wanted: float, ceiling: float | None) -> float:
         """The wanted rate, or one halfway from the highest valid rate to the generator's limit."""

@@ -28,9 +28,9 @@ searches of 22 trials each, capacities of 300 to 12,000 (tests/analysis/test_cap
 =====================================================  ========  ====================
 server                                                 coverage  high / low, median
 =====================================================  ========  ====================
-s = 0.01                                               99.0 %    1.07
+s = 0.01                                               99.1 %    1.07
 s = 0.03, 5 % of trials spoiled, 10 % without a word   97.4 %    1.19
-s = 0.1, 3 % spoiled                                   93.2 %    1.39
+s = 0.1, 3 % spoiled                                   93.8 %    1.39
 =====================================================  ========  ====================
 
 A sharp edge is covered more often than it need be, since nobody knows beforehand that it is sharp.

@@ -32,7 +32,9 @@ def notebook_command(number: int | None, folder: str, open_it: bool) -> int:
         raise LabError("JupyterLab is not installed here; pip install jupyterlab")
     command = [sys.executable, "-m", "jupyterlab", str(target / chosen)]
     if os.geteuid() == 0:
-        print("labrun: you are root; JupyterLab is told to allow it (--allow-root)", file=sys.stderr)
+        print(
+            "labrun: you are root; JupyterLab is told to allow it (--allow-root)", file=sys.stderr
+        )
         command.append("--allow-root")
     print("Ctrl-C ends JupyterLab", flush=True)
     return _until_ended(command)

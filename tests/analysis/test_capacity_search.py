@@ -138,6 +138,15 @@ def test_one_late_generator_is_an_accident_and_the_rate_is_tried_again() -> None
     assert found.ceiling() is None
 
 
+@pytest.mark.parametrize("first", ["missed", "met"])
+def test_no_rate_is_more_than_twice_the_highest_that_was_met(first: str) -> None:
+    """4,460 RPS was tried after 1,000 had been missed: a lone miss may have been an accident."""
+    found = search(lambda rps: first if rps == 1000 else "met" if rps < 700 else "missed")
+    for number, (rps, _) in enumerate(found.tried):
+        met = [tried for tried, result in found.tried[:number] if result == "met"]
+        assert not met or rps <= 2 * max(met)
+
+
 def test_an_objective_that_no_rate_meets_gives_an_upper_bound_and_ends() -> None:
     found = search(lambda _: "missed", trials=60)
     result = found.found()
