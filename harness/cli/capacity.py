@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -25,6 +27,7 @@ from harness.record import (
     Run,
     Settings,
 )
+from harness.units import duration
 
 # What is kept of the time for merging the rows and drawing.
 FINISHING_S = 15.0
@@ -46,9 +49,23 @@ def capacity_command(
         pairs = zip(settings.backends, planner.searches, strict=True)
         return [f"{backend}: {_so_far(search)}" for backend, search in pairs]
 
+    def printing(console: Console, run: Run, folder: Path) -> None:
+        print_capacity(console, run, folder, budget_words(budget, budget_s, "trial"))
+
     return run_command(
-        options, settings, lambda to: watch_search(to, budget, known), print_capacity, planner
+        options, settings, lambda to: watch_search(to, budget, known), printing, planner
     )
+
+
+def budget_words(budget: Budget, budget_s: float, step: str) -> list[str]:
+    """Why a search took less time than it was given; nothing where it was content."""
+    if budget.ended_after_s is None:
+        return []
+    return [
+        f"Time ended the search, {duration(budget.ended_after_s)} into --budget {budget_s:g}: "
+        f"{FINISHING_S:g} s of it are kept for merging the rows and drawing, and another {step} "
+        f"may take {duration(math.ceil(budget.next_step_s))}."
+    ]
 
 
 def _so_far(search: CapacitySearch) -> str:
@@ -63,7 +80,7 @@ def _so_far(search: CapacitySearch) -> str:
     return "nothing known yet"
 
 
-def print_capacity(console: Console, run: Run, folder: Path) -> None:
+def print_capacity(console: Console, run: Run, folder: Path, ended: Sequence[str]) -> None:
     """What each backend sustains, the ratios, what to beware of, and where the rest is."""
     capacity = run.capacity
     assert capacity is not None
@@ -77,7 +94,7 @@ def print_capacity(console: Console, run: Run, folder: Path) -> None:
     console.print()
     console.print(run.finding or "", highlight=False, style="bold")
     console.print()
-    for line in (*_caveats(run, capacity), *search_notes(run)):
+    for line in (*_caveats(run, capacity), *ended, *search_notes(run)):
         console.print(line, highlight=False)
     console.print(f"Record, raw rows and charts: {folder}", highlight=False, soft_wrap=True)
 
@@ -118,6 +135,8 @@ def _table(run: Run, capacity: Capacity) -> Table:
 
 def _ratio(ratio: CapacityRatio) -> str:
     """`2.31 (2.10-2.55)`, or the bound."""
+    if ratio.bound == "unknown":
+        return "not known"
     words = ratio_words(ratio).replace("at least", ">=").replace("at most", "<=")
     return words.replace("×", "").replace(" to ", "-")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -9,7 +10,7 @@ from rich.table import Table
 
 from harness.analysis.crossover import RANGES, RULE
 from harness.analysis.searched import point_words, value_words
-from harness.cli.capacity import FINISHING_S, search_notes
+from harness.cli.capacity import FINISHING_S, budget_words, search_notes
 from harness.cli.compare import run_command
 from harness.cli.search_live import watch_search
 from harness.cli.settings import CompareOptions
@@ -41,12 +42,15 @@ def crossover_command(
             lines.append(f"{rps:>7,.0f} requests/s: {point_words(vary, point)}")
         return lines
 
+    def printing(console: Console, run: Run, folder: Path) -> None:
+        print_crossover(console, run, folder, budget_words(budget, budget_s, "pair of trials"))
+
     return run_command(
-        options, settings, lambda to: watch_search(to, budget, known), print_crossover, planner
+        options, settings, lambda to: watch_search(to, budget, known), printing, planner
     )
 
 
-def print_crossover(console: Console, run: Run, folder: Path) -> None:
+def print_crossover(console: Console, run: Run, folder: Path, ended: Sequence[str]) -> None:
     """The line of change, the prediction beside it, what to beware of, where the rest is."""
     crossover = run.crossover
     assert crossover is not None
@@ -59,7 +63,7 @@ def print_crossover(console: Console, run: Run, folder: Path) -> None:
     console.print()
     console.print(run.finding or "", highlight=False, style="bold")
     console.print()
-    for line in search_notes(run):
+    for line in (*ended, *search_notes(run)):
         console.print(line, highlight=False)
     console.print(f"Record, raw rows and charts: {folder}", highlight=False, soft_wrap=True)
 

@@ -10,6 +10,7 @@ from harness.cli.app import command
 from harness.cli.typed import (
     Arrivals,
     Backlog,
+    Budget,
     Clients,
     Json,
     LockStacks,
@@ -150,7 +151,7 @@ def capacity(
     backends: Annotated[
         str, typer.Option(help="Whose capacity; ratios are to the first.")
     ] = "thread-per-request,thread-pool",
-    budget: Annotated[float, typer.Option(help="Seconds that the whole may take.")] = 220.0,
+    budget: Budget = 220.0,
     duration: Annotated[
         float, typer.Option(help="Seconds measured in each trial; longer sees smaller overloads.")
     ] = 3.0,
@@ -255,7 +256,7 @@ def crossover(
     backends: Annotated[
         str, typer.Option(help="Two: who gains as the handler takes longer, and the pool.")
     ] = "thread-per-request,thread-pool",
-    budget: Annotated[float, typer.Option(help="Seconds that the whole may take.")] = 330.0,
+    budget: Budget = 330.0,
     duration: Annotated[float, typer.Option(help="Seconds measured in each trial.")] = 2.0,
     warmup: Warmup = 0.3,
     clients: Clients = 100,

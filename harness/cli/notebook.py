@@ -10,6 +10,7 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
+from harness.cli.output import complain
 from harness.course.files import notebooks_folder
 from harness.errors import LabError
 from harness.store import cannot_write
@@ -32,9 +33,7 @@ def notebook_command(number: int | None, folder: str, open_it: bool) -> int:
         raise LabError("JupyterLab is not installed here; pip install jupyterlab")
     command = [sys.executable, "-m", "jupyterlab", str(target / chosen)]
     if os.geteuid() == 0:
-        print(
-            "labrun: you are root; JupyterLab is told to allow it (--allow-root)", file=sys.stderr
-        )
+        complain("you are root; JupyterLab is told to allow it (--allow-root)")
         command.append("--allow-root")
     print("Ctrl-C ends JupyterLab", flush=True)
     return _until_ended(command)

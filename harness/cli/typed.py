@@ -53,6 +53,10 @@ PythonPath = Annotated[
     typer.Option(help="Run the servers under this Python: 3.13, or a build without the GIL."),
 ]
 Seed = Annotated[int, typer.Option(help="Equal seeds give equal schedules.")]
+Budget = Annotated[
+    float,
+    typer.Option(help="Seconds that the whole may take; 15 are kept for what follows the trials."),
+]
 Out = Annotated[str, typer.Option(help="Where the run's folder goes.")]
 Name = Annotated[str, typer.Option(help="The end of the folder's name.")]
 Json = Annotated[

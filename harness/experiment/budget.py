@@ -15,6 +15,7 @@ class Budget:
         self, seconds: float, first_step_s: float, clock: Callable[[], float] = monotonic
     ) -> None:
         self.seconds = seconds
+        self.ended_after_s: float | None = None  # there was no time for another step
         self._clock = clock
         self._longest_s = self._mean_s = first_step_s
         self._began: float | None = None
@@ -28,6 +29,11 @@ class Budget:
             return self.seconds
         return max(0.0, self.seconds - (self._clock() - self._began))
 
+    @property
+    def next_step_s(self) -> float:
+        """What the next step may take."""
+        return _RESERVE * self._longest_s
+
     def begin_step(self) -> bool:
         """A step (trials that belong together) is to begin, and the one before has ended: whether
         there is time for it, by the longest so far. The first always begins."""
@@ -38,7 +44,8 @@ class Budget:
             took_s = now - self._last
             self._longest_s = took_s if self._steps == 1 else max(self._longest_s, took_s)
             self._mean_s = (now - self._began) / self._steps
-            if self.left_s < _RESERVE * self._longest_s:
+            if self.left_s < self.next_step_s:
+                self.ended_after_s = now - self._began
                 return False
         self._last = now
         self._steps += 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -15,6 +16,8 @@ import jsonschema
 import pandas as pd
 import pytest
 
+from harness.cli.capacity import budget_words
+from harness.experiment.budget import Budget
 from tests.support.labrun import Labrun, assert_measured
 
 COMMAND = [sys.executable, "-P", "-m", "harness.cli", "capacity"]
@@ -98,6 +101,28 @@ def test_progress_is_a_line_a_trial_with_the_time_left(
     assert max(len(line) for line in out.splitlines() if run.name not in line) <= 80
     assert "Highest rate within success>=0.99,p99<=400ms" in out
     assert "cannot see an overload below" in out
+
+
+def test_a_search_that_time_ended_says_what_was_kept(
+    searched: tuple[Path, dict[str, Any], str, str],
+) -> None:
+    """`capacity --budget 45` stopped at 22 s without a word."""
+    _, _, out, _ = searched
+    told = " ".join(out.split())
+    if "Time ended the search" in told:  # a quick machine may have been content before
+        assert re.search(r"\d+ s into --budget \d+: 15 s of it are kept .* may take \d+ s\.", told)
+
+
+def test_time_that_is_not_enough_for_another_step_is_told() -> None:
+    now = [0.0]
+    budget = Budget(30.0, 4.0, clock=lambda: now[0])
+    while budget.begin_step():
+        assert budget_words(budget, 45.0, "trial") == []
+        now[0] += 6.0
+    assert budget_words(budget, 45.0, "trial") == [
+        "Time ended the search, 24 s into --budget 45: 15 s of it are kept for merging the rows "
+        "and drawing, and another trial may take 8 s."
+    ]
 
 
 def test_the_chart_is_there(searched: tuple[Path, dict[str, Any], str, str]) -> None:
