@@ -72,6 +72,44 @@ def bimodal(distance: float) -> Draw:
     return draw
 
 
+def delayed(share: float, low: float, high: float) -> Draw:
+    """That share of rounds has the contender's value alone multiplied by low to high. The truth is
+    the median of the rounds as they come, delays included, so it is taken out here."""
+
+    def contender_of(rng: np.random.Generator, baseline: Array) -> Array:
+        shape = baseline.shape
+        shift = np.log(rng.uniform(low, high, shape)) * (rng.random(shape) < share)
+        found: Array = SIGMA * rng.standard_normal(shape) + shift
+        return found
+
+    many = np.zeros((1, 1_000_000)) + SIGMA * np.random.default_rng(0).standard_normal(1_000_000)
+    middle = float(np.median(contender_of(np.random.default_rng(1), many) - many))
+
+    def draw(rng: np.random.Generator, shape: tuple[int, int]) -> tuple[Array, Array]:
+        baseline = SIGMA * rng.standard_normal(shape)
+        return baseline, contender_of(rng, baseline) - middle
+
+    return draw
+
+
+def skewed(sigma: float) -> Draw:
+    """Log-normal noise in the log ratio, about its median."""
+
+    def draw(rng: np.random.Generator, shape: tuple[int, int]) -> tuple[Array, Array]:
+        noise: Array = SIGMA * (np.exp(sigma * rng.standard_normal(shape)) - 1)
+        return np.zeros(shape), noise
+
+    return draw
+
+
+ONE_SIDED: dict[str, Draw] = {
+    "one in five delayed by 1.1 to 2": delayed(0.2, 1.1, 2),
+    "one in five delayed by 1.5 to 4": delayed(0.2, 1.5, 4),
+    "three in ten delayed by 1.1 to 2": delayed(0.3, 1.1, 2),
+    "three in ten delayed by 1.5 to 4": delayed(0.3, 1.5, 4),
+    "log-normal noise, sigma 0.5": skewed(0.5),
+    "log-normal noise, sigma 1": skewed(1.0),
+}
 DISTRIBUTIONS: dict[str, Draw] = {
     "log-normal": log_normal,
     "heavy-tailed": heavy_tailed,
@@ -115,6 +153,18 @@ def test_a_95_percent_interval_covers_93_to_97_percent_at_5_to_20_rounds(name: s
     assert not missed
 
 
+@pytest.mark.parametrize("name", ONE_SIDED)
+def test_one_sided_disturbances_and_skewed_noise_are_covered_by_93_to_97_percent_too(
+    name: str,
+) -> None:
+    """Point 17 of the issue "No figure that flatters": these gave 91 to 93 % from 5 to 8 rounds."""
+    runs, shown = 4 * RUNS, {}
+    for n in (5, 6, 7, 8, 9, 12, 20):
+        shown[n] = coverage(simulate(ONE_SIDED[name], n, TRUTH, 9, runs), TRUTH)
+    missed = {n: c for n, c in shown.items() if not 0.93 - NOISE / 2 <= c <= 0.97 + NOISE / 2}
+    assert not missed
+
+
 @pytest.mark.parametrize("distance", [6, 8])
 @pytest.mark.parametrize("n", [6, 7, 8, 10, 16])
 def test_states_far_apart_are_covered_from_six_rounds_on(n: int, distance: float) -> None:
@@ -122,7 +172,29 @@ def test_states_far_apart_are_covered_from_six_rounds_on(n: int, distance: float
     assert 0.93 - NOISE <= covered <= 0.97 + NOISE
 
 
-@pytest.mark.parametrize(("distance", "documented"), [(5, 0.922), (6, 0.908), (10, 0.844)])
+@pytest.mark.parametrize(
+    ("draw", "n", "documented"),
+    [
+        (delayed(0.3, 1.5, 4), 5, 0.934),
+        (delayed(0.3, 1.5, 4), 7, 0.936),
+        (delayed(0.4, 1.5, 4), 5, 0.902),
+        (delayed(0.4, 1.5, 4), 7, 0.921),
+        (skewed(1.0), 5, 0.934),
+        (skewed(2.0), 5, 0.899),
+        (skewed(2.0), 7, 0.928),
+    ],
+    ids=["30 % 5", "30 % 7", "40 % 5", "40 % 7", "sigma 1 5", "sigma 2 5", "sigma 2 7"],
+)
+def test_one_sided_and_skewed_rounds_are_covered_as_the_docstring_says(
+    draw: Draw, n: int, documented: float
+) -> None:
+    runs = 4 * RUNS
+    covered = coverage(simulate(draw, n, TRUTH, 10, runs), TRUTH)
+    noise = 3 * math.sqrt(documented * (1 - documented) / runs) + 0.001
+    assert covered == pytest.approx(documented, abs=noise)
+
+
+@pytest.mark.parametrize(("distance", "documented"), [(5, 0.923), (6, 0.910), (10, 0.844)])
 def test_five_rounds_of_states_far_apart_miss_by_as_much_as_the_docstring_says(
     distance: float, documented: float
 ) -> None:
