@@ -4,9 +4,11 @@ from __future__ import annotations
 
 
 def microseconds(value_us: float | None) -> str:
-    """`118 µs`, `1.42 ms`, `2.1 s`; `-` for None."""
+    """`118 µs`, `1.42 ms`, `2.1 s`; `-` for None. None of these is rounded to nothing."""
     if value_us is None:
         return "-"
+    if 0 < abs(value_us) < 0.05:
+        return f"{value_us:.1g} µs"
     if abs(value_us) < 999.5:
         return f"{value_us:.3g} µs" if value_us >= 100 else f"{value_us:.1f} µs"
     if abs(value_us) < 999_500:
@@ -19,6 +21,8 @@ def size(value_bytes: float | None) -> str:
     if value_bytes is None:
         return "-"
     mib = value_bytes / (1024 * 1024)
+    if 0 < abs(mib) < 0.05:
+        return f"{value_bytes / 1024:.2g} KiB"
     return f"{mib:,.0f} MiB" if mib >= 100 else f"{mib:.1f} MiB"
 
 
@@ -28,17 +32,28 @@ def number(value: float | None) -> str:
         return "-"
     if abs(value) >= 100 or value == int(value):
         return f"{value:,.0f}"
+    if abs(value) < 0.005:
+        return f"{value:.1g}"
     return f"{value:.2f}" if abs(value) < 10 else f"{value:.1f}"
 
 
 def share(value: float | None) -> str:
-    """`99.8 %`; `-` for None. Never rounded up to a whole that it is not."""
+    """`99.8 %`; `-` for None. Never rounded to a whole or to nothing that it is not."""
     if value is None:
         return "-"
     percent = value * 100
     if 99.95 <= percent < 100:
         return f"{int(percent * 1000) / 1000:.3f} %"
+    if 0 < percent < 0.05:
+        return f"{percent:.1g} %"
     return f"{percent:.1f} %"
+
+
+def percent(share: float) -> str:
+    """`12 %`, `0.4 %`; from threefold on a factor, `12×`."""
+    if share >= 2:
+        return f"{share + 1:.0f}×"
+    return f"{share:.0%}".replace("%", " %") if share >= 0.0095 else f"{share * 100:.1g} %"
 
 
 def ratio(value: float) -> str:

@@ -144,7 +144,7 @@ def _note(
     is nothing to say."""
     told = []
     if estimate is not None and estimate.low is None:
-        told.append(f"{len(pairs)} rounds are too few for an interval; run more (--rounds)")
+        told.append(f"{too_few(len(pairs))} for an interval; run more (--rounds)")
     elif estimate is not None and math.isnan(estimate.value):
         told.append("each side failed in half of the rounds, so there is no typical ratio")
     elif estimate is None and pairs:
@@ -156,6 +156,11 @@ def _note(
     if len(pairs) < len(rounds):
         told.append(_left_out(rounds))
     return "; ".join(told) or None
+
+
+def too_few(rounds: int) -> str:
+    """`4 rounds are too few`."""
+    return "1 round is too few" if rounds == 1 else f"{rounds} rounds are too few"
 
 
 def _no_ratio(path: str, pairs: Sequence[Round]) -> str:

@@ -16,6 +16,7 @@ import msgspec
 from harness.analysis.finding import slot_names
 from harness.analysis.metrics import BY_PATH, HEADLINES
 from harness.record import Comparison, Control, Environment, HeadlineControl, Run, Settings
+from harness.units import percent
 
 CONTROL_SCHEMA = 1
 CONTROL_FILE = Path("control") / "control.json"
@@ -139,13 +140,6 @@ def find_control(run: Run, record: ControlRecord | None) -> Control:
 
 def _none(why: str) -> Control:
     return Control(backend=None, rps=None, runs=0, headline=[], mismatch=why)
-
-
-def percent(share: float) -> str:
-    """`12 %`, `0.4 %`; from threefold on a factor, `12×`."""
-    if share >= 2:
-        return f"{share + 1:.0f}×"
-    return f"{share:.0%}".replace("%", " %") if share >= 0.0095 else f"{share * 100:.1g} %"
 
 
 def control_sentences(run: Run) -> list[str]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from harness.analysis.compare import comparable, standard
-from harness.analysis.metrics import HEADLINES
-from harness.analysis.wording import effect_words, one_side_answers
+from harness.analysis.metrics import HEADLINES, SUCCESS
+from harness.analysis.wording import effect_words, has_interval, one_side_answers
 from harness.record import OUTCOMES, Cell, Comparison, Trial
-from harness.units import share
+from harness.units import percent, share
 
 WORDS = (
     ("server.cpu_us_per_request.total", "the CPU per request"),
@@ -61,8 +61,7 @@ def _contender(level: Sequence[Comparison], names: Sequence[str]) -> str:
         if (found := by_metric.get(path)) is not None and found.verdict not in _UNDECIDED
     ]
     if not decided:
-        why = next((c.note for c in level if c.note), "no interval excludes 1")
-        return f"no difference between {contender} and {first.baseline} can be told ({why})"
+        return _undecided(by_metric, contender, first.baseline)
     told = [effect_words(c, words) for c, words in decided if one_side_answers(c) is None]
     lone = [(c, words) for c, words in decided if one_side_answers(c) is not None]
     parts = [f"{contender} takes {', '.join(told)} of {first.baseline}"] if told else []
@@ -73,6 +72,17 @@ def _contender(level: Sequence[Comparison], names: Sequence[str]) -> str:
         place = words.removesuffix(" response time")
         parts.append(f"at {place} {who} still answers and {other} does not")
     return "; ".join(parts)
+
+
+def _undecided(by_metric: Mapping[str, Comparison], contender: str, baseline: str) -> str:
+    """Success apart, no figure of `WORDS` tells the two apart: why, by the first that says so."""
+    notes = [found.note for path, _ in WORDS if (found := by_metric.get(path)) is not None]
+    why = next(filter(None, notes), "no interval excludes 1")
+    success = by_metric.get(SUCCESS)
+    if success is None or success.verdict in _UNDECIDED:
+        return f"no difference between {contender} and {baseline} can be told ({why})"
+    often = "more" if success.verdict == "better" else "less"
+    return f"{contender} succeeds {often} often than {baseline}, and no more can be told ({why})"
 
 
 def _success(
@@ -102,15 +112,17 @@ def _success(
 def _control(level: Sequence[Comparison]) -> str:
     """An A/A run: how many figures differ though nothing does."""
     named = {metric.path for metric in HEADLINES}
-    headline = [c for c in level if c.metric in named]
-    judged = [c for c in headline if c.verdict != "not-comparable"]
+    judged = [c for c in level if c.metric in named and has_interval(c)]
     if not judged:
         why = next((c.note for c in level if c.note), "too few rounds for an interval")
         return f"{level[0].baseline} was run against itself, and nothing can be said ({why})"
     false = [c for c in judged if c.verdict not in _UNDECIDED]
-    largest = max((c.ruled_out or 0.0 for c in judged), default=0.0)
-    return (
+    told = (
         f"{level[0].baseline} was run against itself: {len(false)} of {len(judged)} "
-        "headline figures were told apart (5 % are to be expected); the widest interval still "
-        f"allows {largest:.0%}"
+        "headline figures were told apart (5 % are to be expected)"
     )
+    limits = [c.ruled_out for c in judged]
+    bounded = [limit for limit in limits if limit is not None]
+    if len(bounded) < len(limits):
+        return f"{told}; the widest interval has no end"
+    return f"{told}; the widest interval still allows {percent(max(bounded))}"

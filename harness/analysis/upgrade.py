@@ -39,10 +39,10 @@ def upgraded(run: Run) -> Run:
     if run.comparisons:
         comparisons = build_comparisons(run.settings, trials)
         run = msgspec.structs.replace(run, comparisons=comparisons)
-        if not run.sources:  # of a check of two commits the verdict is the sentence
-            levels = run.settings.rps
-            words = " ".join(finding(rps, comparisons, cells, trials) for rps in levels)
-            run = msgspec.structs.replace(run, finding=words)
+    if run.finding is not None and not (run.sources or run.capacity or run.crossover):
+        # Of a check of two commits, and of a search, the sentence is another.
+        words = (finding(rps, run.comparisons, cells, trials) for rps in run.settings.rps)
+        run = msgspec.structs.replace(run, finding=" ".join(words))
     if run.capacity is not None:
         kept = run.capacity
         capacity = build_capacity(run.settings, trials, kept.objective, kept.conditions)

@@ -38,14 +38,16 @@ def figure_interval(figure: CellMetric, write: Format) -> str:
 
 def ratio_figure(found: Comparison) -> str | None:
     """`0.79`; a bound where the typical round has no ratio (`at least 1.30`, `at most 0.80`); and
-    `not answered` or `answered` where the contender or the baseline has no answer at all there.
-    None where there is nothing to say."""
+    `not answered` or `answered` where the contender or the baseline has no answer at all there;
+    `from 0` of a count that the baseline has none of. None where there is nothing to say."""
     if "ratio" in found.beyond:
         if found.ci_low is not None and found.ci_low > 0:
             return f"at least {ratio(found.ci_low)}"
-        return NOT_ANSWERED if _never(found) else "infinite"
+        if not is_time(found):
+            return "from 0"
+        return NOT_ANSWERED if _never(found) or found.ci_low is None else "infinite"
     if found.ratio is None:
-        return "no typical ratio" if has_interval(found) else None
+        return "no typical ratio" if found.rounds else None
     if found.ratio == 0 and is_time(found):
         if found.ci_high:
             return f"at most {ratio(found.ci_high)}"
@@ -75,7 +77,7 @@ def effect_words(found: Comparison, what: str) -> str:
     """What the contender takes of the baseline, for a sentence: `0.79× the median response time
     (0.75 to 0.84)`, `at least 1.30× the p99`."""
     figure, interval = ratio_figure(found), ratio_interval(found)
-    if figure in (NOT_ANSWERED, "answered", "infinite", "no typical ratio", None):
+    if figure in (NOT_ANSWERED, "answered", "infinite", "from 0", "no typical ratio", None):
         return f"{what}: {figure or 'no ratio'}"
     return f"{figure}× {what}" + (f" ({interval})" if interval else "")
 

@@ -78,7 +78,7 @@ def level_table(run: Run, rps: float, cells: list[Cell]) -> Table:
         title_style="bold",
         pad_edge=False,
     )
-    table.add_column("", no_wrap=True)
+    table.add_column("")  # it gives way where a ratio needs the room
     names = slot_names(settings.backends)
     for cell in cells:
         # A long name takes lines, so that figures and ratio are whole at 80 columns.

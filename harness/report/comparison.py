@@ -6,7 +6,6 @@ import statistics
 from collections.abc import Callable, Sequence
 
 from harness import record
-from harness.analysis.control import percent
 from harness.analysis.finding import slot_names
 from harness.analysis.wording import (
     figure_interval,
@@ -18,7 +17,7 @@ from harness.analysis.wording import (
 )
 from harness.record import CellMetric, Comparison, Run, ordered_value
 from harness.report.model import Cell, Column, Mark, Table
-from harness.units import microseconds, number, rate, share, size
+from harness.units import microseconds, number, percent, rate, share, size
 
 Format = Callable[[float | None], str]
 

@@ -1,0 +1,153 @@
+"""Sentences and figures that said more than was measured, found by a hostile reading of "No figure
+that flatters" (points 1, 2, 5, 7, 16c and 20), on made-up trials."""
+
+from __future__ import annotations
+
+from io import StringIO
+
+import msgspec
+import pytest
+from rich.console import Console
+
+from harness.analysis.upgrade import upgraded
+from harness.analysis.wording import effect_words, ratio_figure
+from harness.charts import style
+from harness.cli.table import level_table, ratio_text
+from harness.load import ledger as L
+from harness.record import Client, Trial
+from harness.units import microseconds, number, share, size
+from tests.harness.test_beyond import (
+    P50,
+    SUCCESS,
+    client_of,
+    compared,
+    old_run,
+    rounds_of,
+    rounds_with,
+    said,
+)
+from tests.support.made import make_run, make_trial
+
+
+def fine(rounds: int) -> list[Client]:
+    return [client_of([L.OK] * 100) for _ in range(rounds)]
+
+
+def dead(rounds: int) -> list[Client]:
+    return [client_of([L.TIMEOUT] * 100) for _ in range(rounds)]
+
+
+def twins(*sides: list[Client]) -> list[Trial]:
+    return [msgspec.structs.replace(t, backend="thread-pool") for t in rounds_of(*sides)]
+
+
+# ---- sentences that contradict the data beside them ----------------------------------------------
+
+
+def test_a_control_without_an_interval_says_nothing_instead_of_allowing_0_percent() -> None:
+    sentence = said(twins(fine(3), fine(3)), backends=["thread-pool"] * 2, rounds=3)
+    assert "nothing can be said (3 rounds are too few" in sentence
+    assert "0%" not in sentence
+
+
+def test_a_control_with_an_infinite_interval_does_not_leave_it_out_of_the_widest() -> None:
+    sides = fine(6) + dead(6), dead(6) + fine(6)
+    sentence = said(twins(*sides), backends=["thread-pool"] * 2, rounds=12)
+    assert "the widest interval has no end" in sentence
+
+
+def test_who_succeeds_less_often_is_not_said_to_be_no_different() -> None:
+    """Response times among failures on both sides; success is told apart, and nothing else."""
+    rounds = [[L.OK] * n + [L.TIMEOUT] * (1000 - n) for n in (400, 100)]
+    sides = [[client_of(codes)] * 5 for codes in rounds]
+    trials = [msgspec.structs.replace(t, server=None) for t in rounds_of(*sides)]
+    assert compared(trials, SUCCESS).verdict == "worse"
+    sentence = said(trials)
+    assert "thread-pool succeeds less often than thread-per-request" in sentence
+    assert "no difference" not in sentence
+
+
+def test_why_nothing_can_be_told_is_not_taken_from_a_figure_that_the_sentence_is_not_about() -> (
+    None
+):
+    alike = [make_trial(0, 1).server] * 2
+    trials = [make_trial(slot, n, server=alike[slot]) for n in range(1, 6) for slot in (0, 1)]
+    sentence = said(trials)
+    assert "no such figure" not in sentence
+    assert "can be told (no interval excludes 1)" in sentence
+
+
+def test_one_round_is_too_few() -> None:
+    note = compared(rounds_of(fine(1), fine(1)), P50, rounds=1).note or ""
+    assert note.startswith("1 round is too few")
+
+
+# ---- words for what has no ratio -----------------------------------------------------------------
+
+
+def test_a_count_that_the_baseline_has_none_of_is_not_called_unanswered() -> None:
+    trials = [make_trial(slot, n) for n in range(1, 6) for slot in (0, 1)]
+    swapped = [make_trial(1 - t.slot, t.round, server=t.server) for t in trials]
+    found = compared(swapped, "server.threads_created_per_s")
+    assert (found.verdict, ratio_figure(found)) == ("more", "from 0")
+    assert ratio_text(found).plain == "from 0 >"
+    assert effect_words(found, "the threads") == "the threads: from 0"
+
+
+def test_too_few_rounds_that_nobody_answered_are_not_answered_and_not_infinite() -> None:
+    found = compared(rounds_of(fine(4), dead(4)), P50, rounds=4)
+    assert ratio_text(found).plain == "not answered (too few rounds)"
+
+
+def test_two_rounds_that_fail_crosswise_have_no_typical_ratio_in_words() -> None:
+    found = compared(rounds_of(fine(1) + dead(1), dead(1) + fine(1)), P50, rounds=2)
+    assert ratio_figure(found) == "no typical ratio"
+    assert "None" not in style.claim(found, "the median")
+
+
+# ---- point 7: nothing rounds away ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("write", "value", "text"),
+    [
+        (share, 3 / 50_000, "0.006 %"), (share, 0.0, "0.0 %"), (share, 0.0006, "0.1 %"),
+        (number, 0.003, "0.003"), (number, 0.0, "0"), (microseconds, 0.03, "0.03 µs"),
+        (size, 4096.0, "4 KiB"), (size, 0.0, "0.0 MiB"),
+    ],
+)  # fmt: skip
+def test_a_figure_that_is_there_is_not_written_as_nothing(write, value, text) -> None:  # type: ignore[no-untyped-def]
+    assert write(value) == text
+
+
+def test_three_answers_in_fifty_thousand_are_told() -> None:
+    sentence = said(rounds_of(rounds_with(*[10_000] * 4, 9_997), rounds_with(*[10_000] * 5)))
+    assert "thread-per-request answers 0.006 % of 50,000 requests" in sentence
+
+
+# ---- 80 columns ----------------------------------------------------------------------------------
+
+
+def test_a_tiny_ratio_and_one_that_may_be_anything_are_whole_at_80_columns() -> None:
+    slow = [client_of([L.OK] * 100, 900_000.0 + n * 9_000) for n in range(5)]
+    fast = [client_of([L.OK] * 100, 100.0 + n) for n in range(5)]
+    for sides in ((slow, fast), (fine(6) + dead(6), dead(6) + fine(6))):
+        run = make_run(rounds_of(*sides), backends=["thread-per-request", "a-very-long-name-here"])
+        out = StringIO()
+        Console(file=out, width=80).print(level_table(run, 2000.0, run.cells))
+        assert "…" not in out.getvalue()
+        assert max(map(len, out.getvalue().splitlines())) <= 80
+
+
+# ---- records of schema 1 -------------------------------------------------------------------------
+
+
+def test_the_sentence_of_one_backend_in_a_record_of_schema_1_is_made_again() -> None:
+    """Point 16c: it said "answers 100.0%", the median of rounds."""
+    old = old_run(rounds_with(0, 0, 0, 0, 182), [])
+    settings = msgspec.structs.replace(old.settings, backends=["thread-per-request"])
+    old = msgspec.structs.replace(
+        old, settings=settings, comparisons=[], cells=old.cells[:1],
+        finding="At 2,000 RPS thread-per-request answers 100.0%.",
+    )  # fmt: skip
+    assert "99.6 % of 50,000 requests (timeout 182)" in (upgraded(old).finding or "")
