@@ -30,7 +30,7 @@ def draw(run: Run) -> Figure:
     for look in style.looks(run):
         trials = [t for t in run.trials if t.slot == look.slot]
         _points(success, look, [(t, t.client.success_rate) for t in trials])
-        _points(p99, look, [(t, t.client.response_us.p99) for t in trials])
+        _points(p99, look, [(t, _p99_us(t)) for t in trials])
         _beyond(p99, look, [t.rps for t in trials if t.valid and "p99" in t.client.beyond])
         _points(goodput, look, [(t, t.client.achieved_rps) for t in trials])
         for axes in panels:
@@ -56,13 +56,17 @@ def draw(run: Run) -> Figure:
 
 
 def _points(axes: Axes, look: style.Look, values: list[tuple[Trial, float | None]]) -> None:
-    """Trials as dots, and a line through the medians of rates that are near each other."""
+    """Trials as dots, and a line through the medians of rates that are near each other. A value
+    that is infinite (not answered) is no dot and counts in the median, where the line breaks."""
     near: dict[int, list[tuple[float, float]]] = {}
     for trial, value in values:
         if value is None:
             continue
         if trial.valid:
             near.setdefault(round(math.log(trial.rps) / _NEAR), []).append((trial.rps, value))
+        if math.isinf(value):
+            continue
+        if trial.valid:
             axes.plot(trial.rps, value, marker=look.marker, color=look.colour, markersize=5,
                       alpha=0.7, markeredgewidth=0)  # fmt: skip
         else:
@@ -70,10 +74,15 @@ def _points(axes: Axes, look: style.Look, values: list[tuple[Trial, float | None
     groups = [near[key] for key in sorted(near)]
     x = [median(rps for rps, _ in group) for group in groups]
     y = [median(value for _, value in group) for group in groups]
+    y = [math.nan if math.isinf(value) else value for value in y]
     axes.plot(x, y, color=look.colour, linestyle=look.line, linewidth=1.6)
     # For the legend: dot and line together.
     axes.plot([], [], color=look.colour, linestyle=look.line, marker=look.marker, markersize=5,
               label=look.label)  # fmt: skip
+
+
+def _p99_us(trial: Trial) -> float | None:
+    return math.inf if "p99" in trial.client.beyond else trial.client.response_us.p99
 
 
 def _beyond(axes: Axes, look: style.Look, rates: list[float]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
+from harness.analysis.finding import slot_names
 from harness.charts import style
 from harness.record import Run
 from harness.units import share
@@ -53,11 +54,12 @@ def draw(run: Run) -> Figure:
 
 def _title(run: Run) -> str:
     rps = max(run.settings.rps)
+    names = slot_names(run.settings.backends)
     parts = []
     for cell in run.cells:
         median = cell.metric("client.success_rate").median
         if cell.rps == rps and median is not None:
-            parts.append(f"{cell.backend} answers {share(median)}")
+            parts.append(f"{names[cell.slot]} answers {share(median)}")
     if not parts:
         return f"At {style.level_label(rps)} RPS no trial was valid"
     return f"At {style.level_label(rps)} RPS {' and '.join(parts)} of all requests in time"

@@ -55,7 +55,7 @@ def draw(run: Run, requests: pd.DataFrame, rps: float) -> Figure:
     figure.legend(
         handles=handles, loc="outside lower center", ncols=style.legend_columns(3), fontsize=8.5
     )
-    what = "Mean of each part over the requests within 1 percentile of the median, half of the p99"
+    what = "Of answered requests alone: means within 1 percentile of the median, half of the p99"
     style.head(figure, _title(rps, rows), style.subtitle(run, what))
     return figure
 

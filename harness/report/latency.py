@@ -118,9 +118,10 @@ def waterfall_section(source: Source) -> Section:
     words = (
         "From the planned moment to the send is the generator's own lag (in a closed loop also the "
         "wait for the client's last request); from the send to the connection is the kernel's "
-        "handshake; the rest, backlog included, is the server."
+        "handshake; the rest, backlog included, is the server. Only answered requests have "
+        "parts: whoever failed is not in these figures, and they compare no servers."
     )
-    caption = "Each part by itself: median, and p99 below (they do not add up)"
+    caption = "Answered requests alone, each part by itself: median, p99 below (they do not add up)"
     return Section(
         "waterfall", title, (Paragraph(words), drawn, Table(caption, columns, tuple(rows)))
     )

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from harness.analysis.crossover import pairs_of
 from harness.analysis.searched import point_words, ratio_words, three_digits, value_words
+from harness.analysis.wording import response_words
 from harness.charts import capacity as capacity_chart
 from harness.charts import crossover as crossover_chart
-from harness.record import Capacity, CapacityEstimate, Crossover, Run
+from harness.record import Capacity, CapacityEstimate, Crossover, CrossoverCell, Run, Trial
 from harness.report import surroundings
 from harness.report.comparison import trials_table
 from harness.report.model import Cell, Column, Folded, Paragraph, Report, Section, Table
@@ -104,6 +106,7 @@ def _crossover(run: Run, crossover: Crossover) -> Section:
         ),
     )
     names = (crossover.baseline, crossover.contender)
+    trials = {(pair[0].rps, pair[0].round): pair for pair in pairs_of(run.trials)}
     pairs = Table(
         "Every pair of trials",
         (
@@ -117,7 +120,7 @@ def _crossover(run: Run, crossover: Crossover) -> Section:
                 Cell(value_words(vary, cell.value), cell.value),
                 Cell(cell.better),
                 *(Cell(share(value), value) for value in cell.success),
-                *(Cell(microseconds(value), value) for value in cell.p99_us),
+                *_p99_cells(cell, trials.get((cell.rps, cell.round))),
             )
             for cell in crossover.cells
         ),
@@ -133,3 +136,10 @@ def _crossover(run: Run, crossover: Crossover) -> Section:
             Folded("Every pair", pairs),
         ),
     )
+
+
+def _p99_cells(cell: CrossoverCell, pair: tuple[Trial, Trial] | None) -> tuple[Cell, ...]:
+    """The p99 of both sides; a side's trial says whether it lies among the failures."""
+    if pair is None:
+        return tuple(Cell(microseconds(value), value) for value in cell.p99_us)
+    return tuple(Cell(response_words(t.client, "p99"), t.client.response_us.p99) for t in pair)

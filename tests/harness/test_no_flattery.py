@@ -3,18 +3,28 @@ that flatters" (points 1, 2, 5, 7, 16c and 20), on made-up trials."""
 
 from __future__ import annotations
 
+import math
 from io import StringIO
 
 import msgspec
+import pandas as pd
 import pytest
 from rich.console import Console
 
+from harness.analysis.capacity import build_capacity
+from harness.analysis.crossover import build_crossover
+from harness.analysis.slo import parse_slo
 from harness.analysis.upgrade import upgraded
 from harness.analysis.wording import effect_words, ratio_figure
-from harness.charts import style
+from harness.charts import capacity, style, success, waterfall
 from harness.cli.table import level_table, ratio_text
 from harness.load import ledger as L
-from harness.record import Client, Trial
+from harness.record import Client, Run, Trial
+from harness.report.latency import waterfall_section
+from harness.report.markdown import to_markdown
+from harness.report.model import Table
+from harness.report.searched import searched_report
+from harness.report.source import Source
 from harness.units import microseconds, number, share, size
 from tests.harness.test_beyond import (
     P50,
@@ -151,3 +161,62 @@ def test_the_sentence_of_one_backend_in_a_record_of_schema_1_is_made_again() -> 
         finding="At 2,000 RPS thread-per-request answers 100.0%.",
     )  # fmt: skip
     assert "99.6 % of 50,000 requests (timeout 182)" in (upgraded(old).finding or "")
+
+
+# ---- charts and reports of searches --------------------------------------------------------------
+
+
+def searched_run() -> Run:
+    """Five trials of a capacity search at one rate: two answer quickly at p99, three nowhere."""
+    quick, slow = client_of([L.OK] * 100), client_of([L.OK] * 90 + [L.TIMEOUT] * 10)
+    trials = rounds_of([quick, quick, slow, slow, slow])
+    run = make_run(trials, backends=["thread-per-request"])
+    conditions = parse_slo("p99<=100ms")
+    found = build_capacity(run.settings, trials, "p99<=100ms", conditions)
+    return msgspec.structs.replace(run, capacity=found)
+
+
+def test_the_line_of_a_capacity_chart_counts_trials_that_did_not_answer() -> None:
+    with style.styled():
+        panel = capacity.draw(searched_run()).axes[1]
+    lines = [line for line in panel.lines if line.get_linestyle() != "None"]
+    drawn = [y for line in lines for y in line.get_ydata() if line.get_linewidth() == 1.6]
+    assert drawn
+    assert all(math.isnan(y) for y in drawn)
+
+
+def test_a_pair_of_a_crossover_says_not_answered() -> None:
+    answers, failed = client_of([L.OK] * 100), client_of([L.OK] * 90 + [L.TIMEOUT] * 10)
+    trials = [
+        msgspec.structs.replace(t, workload="io:10ms") for t in rounds_of([answers], [failed])
+    ]
+    run = make_run(trials)
+    found = build_crossover(run.settings, trials, "io", 0.001, 0.1)
+    page = to_markdown(searched_report(msgspec.structs.replace(run, crossover=found), ""))
+    row = next(line for line in page.splitlines() if "90.0 %" in line and "10" in line)
+    assert "not answered" in row
+
+
+def test_the_title_of_the_success_chart_tells_twins_apart() -> None:
+    run = make_run(twins(fine(5), dead(5)), backends=["thread-pool"] * 2)
+    with style.styled():
+        title = style.words(success.draw(run)).title
+    assert "thread-pool #1 answers 100.0 %" in title
+    assert "thread-pool #2 answers 0.0 %" in title
+
+
+def test_the_parts_of_a_request_say_that_they_are_of_the_answered_alone() -> None:
+    """Their quantiles are survivors': whoever failed has no parts."""
+    run = make_run(rounds_of([client_of([L.OK] * 57 + [L.TIMEOUT] * 43)]),
+                   backends=["thread-per-request"])  # fmt: skip
+    rows = pd.DataFrame(
+        {
+            "slot": 0, "level": 2000.0, "round": 1, "lag_us": 1.0, "connect_us": 2.0,
+            "response_us": 100.0, "outcome": ["ok"] * 57 + ["timeout"] * 43,
+        }
+    )  # fmt: skip
+    section = waterfall_section(Source(run, rows, pd.DataFrame()))
+    (table,) = (block for block in section.blocks if isinstance(block, Table))
+    assert table.caption.startswith("Answered requests alone")
+    with style.styled():
+        assert "answered requests alone" in style.words(waterfall.draw(run, rows, 2000.0)).subtitle
