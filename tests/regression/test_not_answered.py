@@ -300,6 +300,36 @@ def test_a_history_has_a_gap_where_nothing_was_answered(
     ET.parse(tmp_path / "graphs" / "history-2000rps.svg")
 
 
+def as_schema_1(run: Run) -> bytes:
+    """The record as an earlier lab wrote it: the survivors' times, and nothing named beyond."""
+    raw: Any = msgspec.to_builtins(run)
+    raw["schema"] = 1
+    for trial in raw["trials"]:
+        client = trial["client"]
+        for name in ("beyond", "connect_beyond", "survivors"):
+            client.pop(name, None)
+        for times in ("response_us", "service_us"):
+            client[times] = dict.fromkeys(client[times], 100.0)
+    for cell in raw["cells"]:
+        cell["metrics"][P50] = {"median": 100.0, "ci_low": 90.0, "ci_high": 110.0}
+    return msgspec.json.encode(raw)
+
+
+def test_a_record_of_schema_1_is_read_by_the_same_rule(
+    reference: Run, labrun: Labrun, tmp_path: Path
+) -> None:
+    for path, run in a_history(reference, range(28, 30))[26:]:
+        folder = tmp_path / "runs" / path
+        folder.mkdir(parents=True)
+        (folder / "run.json").write_bytes(as_schema_1(run))
+    assert labrun("history", "runs", "--out", "graphs").returncode == 0
+    page = (tmp_path / "graphs" / "history.html").read_text(encoding="utf-8")
+    assert page.count("median response time of thread-pool not answered") == 2
+    done = labrun("regress", "runs/run-026", "runs/run-028")
+    assert (done.returncode, "FAIL" in done.stdout) == (1, True), done.stderr
+    assert "not answered" in done.stdout
+
+
 def test_a_step_to_no_answer_is_a_step(reference: Run) -> None:
     told = tell_steps(build_history(a_history(reference, range(15, 30))))
     wanted = f"median response time of {reference.settings.backends[1]} at 2,000 RPS stepped to not"
