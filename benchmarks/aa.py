@@ -33,7 +33,6 @@ from harness.analysis.control import (
     Machine,
     control_run,
     headline_controls,
-    percent,
     read_controls,
 )
 from harness.analysis.metrics import BY_PATH
@@ -45,6 +44,7 @@ from harness.experiment.trial import Progress
 from harness.observe.environment import read_environment
 from harness.record import Settings, Trial
 from harness.store import RunFolder, write_json
+from harness.units import percent
 
 FALSE_ALARMS_ALLOWED = 1 / 20
 
