@@ -22,7 +22,7 @@ def real_run(labrun: Labrun, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a real, short run: two levels, one round."""
     out = tmp_path_factory.mktemp("claims")
     options = ["--rps", "200,400", "--rounds", "1", "--duration", "0.5", "--warmup", "0.2"]
-    done = labrun("compare", *options, "--out", str(out))
+    done = labrun("compare", *options, "--bare", "--out", str(out))
     assert_measured(done.returncode, done.stderr)
     (folder,) = out.iterdir()
     assert load_run(folder).complete
