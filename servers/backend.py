@@ -2,7 +2,7 @@
 
 A backend changes `dispatch` and what it needs for it; accepting, the request path, counting and
 stopping are the same for all. To write one of your own, subclass `Backend`, fill in the hooks,
-and name it as `module:Class`.
+and name it as `module:Class`; docs/plugins.md has a whole example.
 """
 
 from __future__ import annotations

@@ -28,7 +28,8 @@ def available() -> dict[str, str]:
 
 
 def resolve(name: str) -> type[Backend]:
-    """The class behind `name`. Raises `UnknownBackend` with the names that come near."""
+    """The class behind `name`. Raises `UnknownBackend` with the names that come near, or with
+    the hooks that the class lacks."""
     known = available()
     target = known.get(name, name)
     module_name, colon, class_name = target.partition(":")
@@ -47,4 +48,9 @@ def resolve(name: str) -> type[Backend]:
         raise UnknownBackend(f"the backend {name!r} cannot be loaded: {error}") from error
     if not (isinstance(found, type) and issubclass(found, Backend)):
         raise UnknownBackend(f"{name!r} is no subclass of servers.backend.Backend")
+    if found.__abstractmethods__:
+        lacking = ", ".join(sorted(found.__abstractmethods__))
+        raise UnknownBackend(
+            f"the backend {name!r} lacks {lacking}; docs/plugins.md says what each is to do"
+        )
     return found
