@@ -120,14 +120,14 @@ def soak(
             GeneratorProcess(make_order(port, *ledgers)) as generator,
             ControlClient("127.0.0.1", server.ready.control_port, timeout_s=60.0) as control,
         ):
-            generator.must_say(WARM_UP_S + TIMEOUT_S + 30)
+            generator.must_say(WARM_UP_S + TIMEOUT_S + 90)
             control.wait_until_idle(5.0)
             before = Footprint.of(pid)
             faulty = FaultyClients(port, faults_per_s)
             faulty.start()
             try:
                 generator.tell(b"go")
-                generator.must_say(seconds + TIMEOUT_S + 60)
+                generator.must_say(seconds + TIMEOUT_S + 90)
             finally:
                 faulty.stop()
             report = control.wait_until_idle(RETURN_S)
