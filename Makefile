@@ -36,7 +36,7 @@ bench: $(VENV)/.lab
 BASE_REF ?= HEAD~1
 HISTORY ?= --rps 2000
 BENCH := build/bench
-SHORT := --rounds 4 --duration 1 --warmup 0.3 --rps 500
+SHORT := --rounds 5 --duration 1 --warmup 0.3 --rps 500
 
 bench-ci:
 	$(MAKE) bench-regress REGRESS="$(SHORT)"

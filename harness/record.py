@@ -625,8 +625,11 @@ def ordered_value(trial: Trial, path: str) -> float | None:
             return math.inf
         if name in client.survivors:
             return None
-    if part == "client.connect_us" and name in client.connect_beyond:
-        return math.inf
+    if part == "client.connect_us":
+        if name in client.connect_beyond:
+            return math.inf
+        if "connect" in client.survivors:
+            return None
     return metric_value(trial, path)
 
 

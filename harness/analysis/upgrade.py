@@ -13,7 +13,9 @@ import msgspec
 
 from harness.analysis.capacity import build_capacity
 from harness.analysis.compare import build_cells, build_comparisons
+from harness.analysis.crossover import RANGES, build_crossover
 from harness.analysis.finding import finding
+from harness.analysis.searched import capacity_finding, crossover_finding
 from harness.record import SCHEMA_VERSION, Client, Quantiles, Run, Trial
 
 OLD_SCHEMAS = (1,)
@@ -39,6 +41,8 @@ def upgraded(run: Run) -> Run:
     if run.comparisons:
         comparisons = build_comparisons(run.settings, trials)
         run = msgspec.structs.replace(run, comparisons=comparisons)
+    if run.finding is not None and run.sources and told:
+        run = msgspec.structs.replace(run, finding=f"{run.finding} (By the rules of schema 1.)")
     if run.finding is not None and not (run.sources or run.capacity or run.crossover):
         # Of a check of two commits, and of a search, the sentence is another.
         words = (finding(rps, run.comparisons, cells, trials) for rps in run.settings.rps)
@@ -46,7 +50,16 @@ def upgraded(run: Run) -> Run:
     if run.capacity is not None:
         kept = run.capacity
         capacity = build_capacity(run.settings, trials, kept.objective, kept.conditions)
-        run = msgspec.structs.replace(run, capacity=capacity)
+        run = msgspec.structs.replace(run, capacity=capacity, finding=capacity_finding(capacity))
+    if run.crossover is not None:
+        # The record does not name the ends of what could be tried, so that it is judged again only
+        # where a pair has another answer now; the usual ends are then taken.
+        found, vary = run.crossover, run.crossover.vary
+        again = build_crossover(run.settings, trials, vary, *RANGES[vary])
+        if [cell.better for cell in again.cells] == [cell.better for cell in found.cells]:
+            again = msgspec.structs.replace(again, line=found.line)
+        words = crossover_finding(again, run.settings)
+        run = msgspec.structs.replace(run, crossover=again, finding=words)
     return run
 
 
@@ -58,6 +71,8 @@ def _trial(trial: Trial) -> Trial:
     named = msgspec.structs.asdict(client.response_us)
     beyond = [name for name in named if _is_beyond(name, client)]
     survivors = [name for name, value in named.items() if value is not None and name not in beyond]
+    if client.outcomes.timeout or client.outcomes.refused:  # some of them may never have connected
+        survivors.append("connect")
     return msgspec.structs.replace(
         trial,
         client=msgspec.structs.replace(

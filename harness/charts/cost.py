@@ -84,8 +84,5 @@ def _title(run: Run) -> str:
     start = f"At {style.level_label(rps)} RPS"
     if len(run.settings.backends) < 2:
         return f"{start}: what a request costs {run.settings.backends[0]}"
-    cpu = style.claim(style.comparison(run, f"{CPU}.total", rps), "the CPU per request")
-    switches = style.claim(style.comparison(run, SWITCHES, rps), "the context switches")
-    return (
-        f"{start}, {run.settings.backends[1]} against {run.settings.backends[0]}: {cpu}; {switches}"
-    )
+    figures = ((f"{CPU}.total", "the CPU per request"), (SWITCHES, "the context switches"))
+    return f"{start}, {style.against(run, rps, figures)}"

@@ -48,12 +48,8 @@ def _title(run: Run) -> str:
     start = f"At {style.level_label(rps)} RPS"
     if len(run.settings.backends) < 2:
         return f"{start}: response times of {run.settings.backends[0]}"
-    median = style.comparison(run, "client.response_us.p50", rps)
-    tail = style.comparison(run, "client.response_us.p99", rps)
-    first, second = style.claim(median, "the median"), style.claim(tail, "the p99")
-    return (
-        f"{start}, {run.settings.backends[1]} against {run.settings.backends[0]}: {first}; {second}"
-    )
+    figures = (("client.response_us.p50", "the median"), ("client.response_us.p99", "the p99"))
+    return f"{start}, {style.against(run, rps, figures)}"
 
 
 def _panel(axes: Axes, run: Run, requests: pd.DataFrame, ticks: tuple[float, ...] = _TICKS) -> None:

@@ -16,6 +16,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator
 
+from harness.analysis.finding import slot_names
 from harness.analysis.wording import (
     has_interval,
     one_side_answers,
@@ -210,12 +211,24 @@ def chosen_levels(run: Run) -> list[float]:
     return sorted({levels[0], nearest_level(run), levels[-1]})
 
 
-def comparison(run: Run, metric: str, rps: float) -> Comparison | None:
-    """The first contender's comparison of a metric at a level, where there is one."""
+def comparison(run: Run, metric: str, rps: float, slot: int = 1) -> Comparison | None:
+    """A contender's comparison of a metric at a level, where there is one."""
     for found in run.comparisons:
-        if found.metric == metric and found.rps == rps:
+        if (found.metric, found.rps, found.slot) == (metric, rps, slot):
             return found
     return None
+
+
+def against(run: Run, rps: float, figures: Sequence[tuple[str, str]]) -> str:
+    """What each contender's figures (metric, what it is called) come to beside the baseline's."""
+    names = slot_names(run.settings.backends)
+    told = []
+    for slot, name in enumerate(names[1:], start=1):
+        claims = [claim(comparison(run, metric, rps, slot), what) for metric, what in figures]
+        told.append((name, "; ".join(claims)))
+    if len(told) == 1:
+        return f"{told[0][0]} against {names[0]}: {told[0][1]}"
+    return f"against {names[0]}: " + ". ".join(f"{name}: {words}" for name, words in told)
 
 
 def claim(found: Comparison | None, what: str) -> str:

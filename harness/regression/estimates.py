@@ -28,10 +28,9 @@ import math
 from collections.abc import Sequence
 from functools import cache
 
-from harness.analysis.intervals import Estimate
+from harness.analysis.intervals import LEAST_ROUNDS, Estimate
 
-LEAST_PAIRS = 4
-LEAST_SAMPLE = 3
+LEAST_PAIRS = LEAST_SAMPLE = LEAST_ROUNDS  # as everywhere: fewer give no verdict
 
 
 def paired_ratio(
@@ -39,7 +38,7 @@ def paired_ratio(
 ) -> Estimate | None:
     """The typical ratio contender/baseline of paired values, with a two-sided interval.
 
-    None if no pair has a ratio; no interval where there are fewer than four pairs. The value is NaN
+    None if no pair has a ratio; no interval where there are fewer than five pairs. The value is NaN
     where the typical ratio lies between 0 and infinite ones.
     """
     logs = [_log_ratio(b, c) for b, c in zip(baseline, contender, strict=True)]
@@ -68,7 +67,8 @@ def unpaired_ratio(
 ) -> Estimate | None:
     """The typical ratio contender/baseline of two samples, with a two-sided interval.
 
-    None where no two values have a ratio; no interval where a side has fewer than three values.
+    None where no two values have a ratio; no interval where a side has fewer than five
+    values.
     The value is NaN where the typical ratio lies between 0 and infinite ones.
     """
     shifts = [_log_ratio(b, c) for b in baseline for c in contender]

@@ -10,7 +10,7 @@ from statistics import median
 from typing import Literal
 
 from harness.analysis.compare import comparable, tally
-from harness.analysis.intervals import Estimate, location_estimate
+from harness.analysis.intervals import LEAST_ROUNDS, Estimate, location_estimate
 from harness.analysis.metrics import SUCCESS
 from harness.analysis.shares import Tally, quotient, share_estimate, share_ratio_estimate
 from harness.record import Run, Trial, ordered_value
@@ -89,7 +89,12 @@ class Sides:
             return share_estimate(self.after.tallies, confidence)
         values = [value if math.isfinite(value) else -math.inf for value in self.after.values]
         found = location_estimate(values, confidence) if values else None
-        if found is None or found.low is not None or found.n < 2 or min(values) < max(values):
+        if (
+            found is None
+            or found.low is not None
+            or found.n < LEAST_ROUNDS
+            or min(values) < max(values)
+        ):
             return found
         # Every round said exactly the same: there is no spread to be unsure about.
         return Estimate(found.value, found.value, found.value, found.n)

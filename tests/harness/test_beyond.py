@@ -10,71 +10,37 @@ import math
 from typing import Any
 
 import msgspec
-import numpy as np
 import pytest
 
 from harness.analysis.compare import build_cells, build_comparisons
 from harness.analysis.crossover import CANNOT_TELL, EVEN, advantage
-from harness.analysis.finding import finding
 from harness.analysis.metrics import BY_PATH, METRICS
-from harness.analysis.rows import Rows
 from harness.analysis.slo import met, parse_slo
-from harness.analysis.summarise import client_figures
 from harness.analysis.upgrade import upgraded
 from harness.analysis.wording import ratio_figure, ratio_interval
 from harness.cli.table import level_table, ratio_text
 from harness.load import ledger as L
 from harness.record import (
     Client,
-    Comparison,
-    Run,
-    Trial,
     metric_value,
     ordered_value,
 )
-from tests.support.made import make_run, make_settings, make_trial
-
-REJECTED = L.REJECTED + L.DETAIL * 503
-UNSENT = L.UNSENT + L.DETAIL * L.UNSENT_PORTS
-
-
-def client_of(codes: list[int], fastest_us: float = 100.0) -> Client:
-    """What the generator saw: row k was answered, rejected or given up after `fastest_us` + k."""
-    size = len(codes)
-    code = np.array(codes, dtype=np.int64)
-    unsent = code % L.DETAIL == L.UNSENT
-    intended = np.arange(size, dtype=np.int64) * 1000
-    sent = np.where(unsent, L.NOT_YET, intended)
-    took = (fastest_us * 1000 + np.arange(size) * 1000).astype(np.int64)
-    return client_figures(
-        Rows(
-            start_ns=0, intended=intended, client=np.zeros(size, dtype=np.int64),
-            allowed=intended.copy(), sent=sent, connected=np.where(unsent, L.NOT_YET, intended + 1),
-            ended=np.where(unsent, L.NOT_YET, intended + took), code=code, in_flight_max=1,
-        ),
-        1.0,
-        None,
-    )  # fmt: skip
-
-
-def rounds_of(*sides: list[Client]) -> list[Trial]:
-    """A trial for each side's client in each round."""
-    return [
-        make_trial(slot, number, client=client)
-        for slot, clients in enumerate(sides)
-        for number, client in enumerate(clients, start=1)
-    ]
-
-
-def compared(trials: list[Trial], metric: str, slot: int = 1, **changes: Any) -> Comparison:
-    found = build_comparisons(make_settings(**changes), trials)
-    (one,) = (c for c in found if c.metric == metric and c.slot == slot)
-    return one
-
-
-P50, P99 = "client.response_us.p50", "client.response_us.p99"
-SUCCESS = "client.success_rate"
-
+from tests.support.made import (
+    P50,
+    P99,
+    REJECTED,
+    SUCCESS,
+    UNSENT,
+    client_of,
+    compared,
+    make_run,
+    make_settings,
+    make_trial,
+    old_run,
+    rounds_of,
+    rounds_with,
+    said,
+)
 
 # ---- point 1: the record ------------------------------------------------------------------------
 
@@ -227,10 +193,6 @@ def test_capacity_counts_failures_against_a_limit_on_a_quantile() -> None:
 # ---- point 5: success has an interval -----------------------------------------------------------
 
 
-def rounds_with(*failures: int, scheduled: int = 10_000) -> list[Client]:
-    return [client_of([L.OK] * (scheduled - n) + [L.TIMEOUT] * n) for n in failures]
-
-
 def success_cell(clients: list[Client]) -> tuple[float, float, float]:
     trials = rounds_of(clients, clients)
     figure = build_cells(make_settings(), trials)[0].metrics[SUCCESS]
@@ -278,12 +240,6 @@ def test_a_difference_of_success_in_every_round_is_told() -> None:
 
 
 # ---- points 7, 15, 16c and 20: words ------------------------------------------------------------
-
-
-def said(trials: list[Trial], **changes: Any) -> str:
-    settings = make_settings(**changes)
-    cells = build_cells(settings, trials)
-    return finding(2000.0, build_comparisons(settings, trials), cells, trials)
 
 
 def test_failures_are_told_in_the_sentence() -> None:
@@ -351,23 +307,6 @@ def test_a_ratio_of_exactly_nothing_is_zero_and_not_a_bound() -> None:
 # ---- records of schema 1 ------------------------------------------------------------------------
 
 
-def old_run(clients: list[Client], others: list[Client]) -> Run:
-    """A record as the first edition made it: quantiles of the answered requests alone."""
-    survivors = [
-        [
-            msgspec.structs.replace(
-                c,
-                response_us=c.response_us_by_outcome.get("ok", c.response_us),
-                service_us=c.response_us_by_outcome.get("ok", c.service_us),
-                beyond=[],
-            )
-            for c in side
-        ]
-        for side in (clients, others)
-    ]
-    return make_run(rounds_of(*survivors), schema=1)
-
-
 def test_a_record_of_schema_1_has_a_quantile_beyond_where_fewer_were_answered() -> None:
     run = upgraded(old_run([client_of([L.OK] * 100)] * 5,
                            [client_of([L.OK] * 57 + [L.TIMEOUT] * 43)] * 5))  # fmt: skip
@@ -375,7 +314,7 @@ def test_a_record_of_schema_1_has_a_quantile_beyond_where_fewer_were_answered() 
     assert client.response_us.p99 is None
     assert client.beyond == ["mean", "p90", "p95", "p99", "p999", "max"]
     assert client.response_us.p50 is not None
-    assert client.survivors == ["p50"]
+    assert client.survivors == ["p50", "connect"]
     by_metric = {c.metric: c for c in run.comparisons}
     assert by_metric[P99].verdict == "worse"
     assert by_metric[P50].verdict == "not-comparable"

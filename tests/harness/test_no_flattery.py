@@ -26,17 +26,18 @@ from harness.report.model import Table
 from harness.report.searched import searched_report
 from harness.report.source import Source
 from harness.units import microseconds, number, share, size
-from tests.harness.test_beyond import (
+from tests.support.made import (
     P50,
     SUCCESS,
     client_of,
     compared,
+    make_run,
+    make_trial,
     old_run,
     rounds_of,
     rounds_with,
     said,
 )
-from tests.support.made import make_run, make_trial
 
 
 def fine(rounds: int) -> list[Client]:

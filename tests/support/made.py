@@ -5,12 +5,21 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from harness.analysis.compare import build_cells, build_comparisons
+from harness.analysis.finding import finding
+from harness.analysis.rows import Rows
+from harness.analysis.summarise import client_figures
 from harness.experiment.cpus import plan_cpus
+from harness.load import ledger as L
 from harness.observe.environment import read_environment
-from harness.record import Client, Run, Server, Settings, Trial
+from harness.record import Client, Comparison, Run, Server, Settings, Trial
 
+REJECTED = L.REJECTED + L.DETAIL * 503
+UNSENT = L.UNSENT + L.DETAIL * L.UNSENT_PORTS
+P50, P99 = "client.response_us.p50", "client.response_us.p99"
+SUCCESS = "client.success_rate"
 SETTINGS: dict[str, Any] = {
     "rps": [2000.0], "backends": ["thread-per-request", "thread-pool"], "rounds": 5,
     "duration_s": 1.0, "warmup_s": 0.0, "clients": 100, "timeout_s": 1.0, "arrivals": "poisson",
@@ -87,3 +96,67 @@ def make_run(trials: list[Trial], schema: int = 2, **changes: Any) -> Run:
         trials=trials, cells=build_cells(settings, trials),
         comparisons=build_comparisons(settings, trials),
     )  # fmt: skip
+
+
+def client_of(codes: list[int], fastest_us: float = 100.0) -> Client:
+    """What the generator saw: row k was answered, rejected or given up after `fastest_us` + k."""
+    size = len(codes)
+    code = np.array(codes, dtype=np.int64)
+    unsent = code % L.DETAIL == L.UNSENT
+    intended = np.arange(size, dtype=np.int64) * 1000
+    sent = np.where(unsent, L.NOT_YET, intended)
+    took = (fastest_us * 1000 + np.arange(size) * 1000).astype(np.int64)
+    return client_figures(
+        Rows(
+            start_ns=0, intended=intended, client=np.zeros(size, dtype=np.int64),
+            allowed=intended.copy(), sent=sent, connected=np.where(unsent, L.NOT_YET, intended + 1),
+            ended=np.where(unsent, L.NOT_YET, intended + took), code=code, in_flight_max=1,
+        ),
+        1.0,
+        None,
+    )  # fmt: skip
+
+
+def rounds_of(*sides: list[Client]) -> list[Trial]:
+    """A trial for each side's client in each round."""
+    return [
+        make_trial(slot, number, client=client)
+        for slot, clients in enumerate(sides)
+        for number, client in enumerate(clients, start=1)
+    ]
+
+
+def compared(trials: list[Trial], metric: str, slot: int = 1, **changes: Any) -> Comparison:
+    """The comparison of one metric over these trials."""
+    found = build_comparisons(make_settings(**changes), trials)
+    (one,) = (c for c in found if c.metric == metric and c.slot == slot)
+    return one
+
+
+def rounds_with(*failures: int, scheduled: int = 10_000) -> list[Client]:
+    """Clients of rounds with so many time-outs each."""
+    return [client_of([L.OK] * (scheduled - n) + [L.TIMEOUT] * n) for n in failures]
+
+
+def said(trials: list[Trial], **changes: Any) -> str:
+    """The sentence about these trials."""
+    settings = make_settings(**changes)
+    cells = build_cells(settings, trials)
+    return finding(2000.0, build_comparisons(settings, trials), cells, trials)
+
+
+def old_run(clients: list[Client], others: list[Client]) -> Run:
+    """A record as the first edition made it: quantiles of the answered requests alone."""
+    survivors = [
+        [
+            msgspec.structs.replace(
+                c,
+                response_us=c.response_us_by_outcome.get("ok", c.response_us),
+                service_us=c.response_us_by_outcome.get("ok", c.service_us),
+                beyond=[],
+            )
+            for c in side
+        ]
+        for side in (clients, others)
+    ]
+    return make_run(rounds_of(*survivors), schema=1)
