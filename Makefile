@@ -26,7 +26,7 @@ tests: $(VENV)/.lab
 
 # The course, measured on this machine: some minutes, with nothing beside it.
 notebooks: $(VENV)/.lab
-	PYTHONPATH=. $(BIN)/python -m harness.course.execute --reference results/reference
+	PYTHONPATH=$(CURDIR) $(BIN)/python -m harness.course.execute --reference results/reference
 
 bench: $(VENV)/.lab
 	$(BIN)/python -m benchmarks
