@@ -58,8 +58,8 @@ def upgraded(run: Run) -> Run:
         again = build_crossover(run.settings, trials, vary, *RANGES[vary])
         if [cell.better for cell in again.cells] == [cell.better for cell in found.cells]:
             again = msgspec.structs.replace(again, line=found.line)
-        words = crossover_finding(again, run.settings)
-        run = msgspec.structs.replace(run, crossover=again, finding=words)
+        line = crossover_finding(again, run.settings)
+        run = msgspec.structs.replace(run, crossover=again, finding=line)
     return run
 
 

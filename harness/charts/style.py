@@ -51,6 +51,7 @@ _RC: Any = {
     "xtick.color": INK,
     "ytick.color": INK,
     "legend.frameon": False,
+    "text.parse_math": False,  # a dollar sign in a name is a dollar sign
     "svg.fonttype": "none",  # text stays text: it can be read, searched and spoken
     "svg.hashsalt": "metricstream-lab",  # equal data give equal files
 }

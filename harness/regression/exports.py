@@ -169,9 +169,15 @@ def _csv(figures: Iterable[Figure]) -> str:
     writer.writerow(["label", "backend", "rps", "metric", "unit", "value", "low", "high",
                      "rounds", "outcome", "limit", "note"])  # fmt: skip
     for f in figures:
-        writer.writerow([f.label, f.backend, f.rps, f.metric, f.unit, f.value, f.low, f.high,
-                         f.rounds, f.outcome, f.limit, f.note])  # fmt: skip
+        writer.writerow([_text(f.label), _text(f.backend), f.rps, _text(f.metric), f.unit, f.value,
+                         f.low, f.high, f.rounds, f.outcome, _text(f.limit),
+                         _text(f.note)])  # fmt: skip
     return text.getvalue()
+
+
+def _text(text: str) -> str:
+    """With an apostrophe before what a spreadsheet would take for a formula."""
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
 
 
 # ---- github-action-benchmark ---------------------------------------------------------------------

@@ -19,13 +19,13 @@ from harness.report.model import (
 
 def to_markdown(report: Report) -> str:
     """The text, with tables as GitHub and others show them."""
-    parts = [f"# {report.title}"]
+    parts = [f"# {_text(report.title)}"]
     if report.warning:
         parts.append(f"> **{_text(report.warning)}**")
     parts += [f"**{_text(report.finding[0])}**", *map(_text, report.finding[1:])]
     parts.append(_text(report.facts))
     for section in report.sections:
-        parts.append(f"## {section.title}")
+        parts.append(f"## {_text(section.title)}")
         parts += [block_text(block) for block in section.blocks]
     return "\n\n".join(part for part in parts if part) + "\n"
 
