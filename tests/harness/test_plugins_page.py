@@ -13,12 +13,19 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from serving import PATIENCE_S, connect, exchange, metric_request, read_answer, servers
 
 from servers.backend import Backend
 from servers.registry import ENTRY_POINT_GROUP, UnknownBackend, resolve
 from servers.report import Gauges
 from tests.support.labrun import Labrun, assert_measured
+from tests.support.serving import (
+    PATIENCE_S,
+    connect,
+    exchange,
+    metric_request,
+    read_answer,
+    servers,
+)
 
 PAGE = (Path(__file__).parents[2] / "docs" / "plugins.md").read_text("utf-8")
 NAME = "newest_first:NewestFirst"
