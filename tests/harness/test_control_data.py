@@ -21,7 +21,6 @@ from harness.analysis.control import (
     control_sentences,
     find_control,
     headline_controls,
-    percent,
     read_controls,
     same_settings,
 )
@@ -32,6 +31,7 @@ from harness.experiment.cpus import plan_cpus
 from harness.observe.environment import read_environment
 from harness.record import Comparison, Control, Run, Settings
 from harness.report.source import with_control
+from harness.units import percent
 
 ROOT = Path(__file__).parents[2]
 CPU, P99 = "server.cpu_us_per_request.total", "client.response_us.p99"
