@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 
 import pytest
@@ -10,6 +11,9 @@ from hypothesis import HealthCheck, settings
 # A shell starts what it runs in the background with SIGINT ignored, and children inherit that.
 # Tests press Ctrl-C on real processes, which must be able to notice.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# Workers of one suite measure side by side and expect it: what one says is not about the others.
+os.environ["LAB_NEIGHBOURHOOD"] = f"-tests-{os.getpid()}"
 
 # No example is judged by how long it took, and each run tries the same ones: a machine that stands
 # still for a moment fails no test, and one that fails does so again.

@@ -18,7 +18,8 @@ from pathlib import Path
 
 from harness.text import visible
 
-_PREFIX = "metricstream-lab "
+# Tests that measure in parallel on purpose are each in a neighbourhood of their own.
+_PREFIX = f"metricstream-lab{os.environ.get('LAB_NEIGHBOURHOOD', '')} "
 _LONGEST = 107  # bytes of a name, as the kernel has it, without the zero that it begins with
 _OWN: set[int] = set()  # inodes of this process's sockets
 
