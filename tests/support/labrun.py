@@ -21,8 +21,7 @@ from harness.cli import main
 
 Labrun = Callable[..., "subprocess.CompletedProcess[str]"]
 
-_NEED_A_PROCESS = {"serve", "locust", "locust-worker", "notebook", "doctor"}
-_NEED_A_PROCESS |= {"--against-ref", "--python", "--lock-stacks"}
+_NEED_A_PROCESS = {"serve", "locust", "locust-worker", "notebook", "doctor", "--lock-stacks"}
 
 
 def run_lab(
