@@ -306,7 +306,8 @@ def test_what_cannot_be_reached_is_one_sentence(four: list[Machine], tmp_path: P
     for number, (more, env, _) in enumerate(cases):  # all at once: the network takes its time
         folder = tmp_path / str(number)
         folder.mkdir()
-        asked.append(compare(lab, server, folder, "--backends=thread-pool", *more, env=env))
+        alone = env | {"LAB_NEIGHBOURHOOD": f"case {number}"}  # none is to speak of the others
+        asked.append(compare(lab, server, folder, "--backends=thread-pool", *more, env=alone))
     for number, (_, _, words) in enumerate(cases):
         folder = tmp_path / str(number)
         status, said = end_of(asked[number], folder)
