@@ -10,7 +10,6 @@ recorded run of that name is read instead, so that a notebook works where a mach
 
 from __future__ import annotations
 
-import math
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -22,7 +21,8 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from harness.analysis.anatomy import Anatomy, dissect
-from harness.analysis.finding import finding
+from harness.analysis.ends import figure_ends, ratio_ends
+from harness.analysis.finding import finding, slot_names
 from harness.cli.settings import CompareOptions, make_settings
 from harness.course.checks import check
 from harness.course.files import keep, recorded_folder
@@ -398,28 +398,20 @@ def _quiet(line: str) -> None:
 
 
 def _name(run: Run, slot: int) -> str:
-    backends = run.settings.backends
-    twins = len(set(backends)) < len(backends)
-    return f"{backends[slot]} #{slot + 1}" if twins else backends[slot]
+    return slot_names(run.settings.backends)[slot]
 
 
 def _median(found: CellMetric | None) -> float | None:
-    if found is None:
-        return None
-    return math.inf if "median" in found.beyond else found.median
+    return None if found is None else figure_ends(found)[0]
 
 
 def _ratio(found: Comparison | None, suffix: str) -> dict[str, float | str | None]:
     """The four columns of a comparison; ends that are infinite as such."""
     if found is None:
         return {}
-    ends = {"ratio": found.ratio, "low": found.ci_low, "high": found.ci_high}
-    named = {"ratio": "ratio", "low": "ci_low", "high": "ci_high"}
-    told: dict[str, float | str | None] = {
-        f"{name}{suffix}": math.inf if named[name] in found.beyond else value
-        for name, value in ends.items()
-    }
-    return told | {f"verdict{suffix}": found.verdict}
+    value, low, high = ratio_ends(found)
+    told = {"ratio": value, "low": low, "high": high, "verdict": found.verdict}
+    return {f"{name}{suffix}": what for name, what in told.items()}
 
 
 def _trial_row(trial: Trial) -> dict[str, Any]:

@@ -36,6 +36,10 @@ Arrivals = Literal["poisson", "constant"]
 UserClass = Literal["fast", "socket"]
 
 
+# The quantiles of a trial's times, by their names in the record, and the share that each is of.
+QUANTILE_SHARES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p999": 0.999}
+
+
 class Quantiles(msgspec.Struct, frozen=True, kw_only=True):
     """Of one kind of time, in microseconds, over all requests that were sent or refused, or that a
     client of a closed loop was never allowed to send.

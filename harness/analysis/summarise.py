@@ -15,6 +15,7 @@ from harness.experiment.plan import PlannedTrial
 from harness.load import ledger as L
 from harness.load.worker import Summary
 from harness.record import (
+    QUANTILE_SHARES,
     Client,
     Died,
     Driver,
@@ -41,9 +42,6 @@ STALE = (
 SATURATED_BELOW = 0.99
 
 
-_SHARES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p999": 0.999}
-
-
 def quantiles(times_us: Floats, failed: int = 0) -> Quantiles:
     """Mean, quantiles (the value that at least that share does not exceed) and maximum of the times
     of those that came to an end, among whom `failed` more took longer than any: what lies among
@@ -51,7 +49,7 @@ def quantiles(times_us: Floats, failed: int = 0) -> Quantiles:
     ordered = np.sort(times_us)
     size = len(ordered) + failed
     found: dict[str, float | None] = {}
-    for name, share in _SHARES.items():
+    for name, share in QUANTILE_SHARES.items():
         rank = max(1, math.ceil(share * size - 1e-9))
         found[name] = float(ordered[rank - 1]) if rank <= len(ordered) else None
     whole = len(ordered) > 0 and failed == 0

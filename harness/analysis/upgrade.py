@@ -16,10 +16,9 @@ from harness.analysis.compare import build_cells, build_comparisons
 from harness.analysis.crossover import RANGES, build_crossover
 from harness.analysis.finding import finding
 from harness.analysis.searched import capacity_finding, crossover_finding
-from harness.record import SCHEMA_VERSION, Client, Quantiles, Run, Trial
+from harness.record import QUANTILE_SHARES, SCHEMA_VERSION, Client, Quantiles, Run, Trial
 
 OLD_SCHEMAS = (1,)
-_SHARES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p999": 0.999}
 _WARNING = (
     "This run was recorded under schema 1: where requests failed, its response times are those of "
     "the answered ones alone, and are not compared"
@@ -86,7 +85,7 @@ def _trial(trial: Trial) -> Trial:
 
 
 def _is_beyond(name: str, client: Client) -> bool:
-    share = _SHARES.get(name)
+    share = QUANTILE_SHARES.get(name)
     if share is None:  # mean and maximum: of all, and something failed
         return True
     return client.outcomes.ok < share * (client.scheduled - client.outcomes.unsent)

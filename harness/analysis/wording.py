@@ -43,12 +43,12 @@ def ratio_figure(found: Comparison) -> str | None:
     if "ratio" in found.beyond:
         if found.ci_low is not None and found.ci_low > 0:
             return f"at least {ratio(found.ci_low)}"
-        if not is_time(found):
+        if not is_time(found.metric):
             return "from 0"
         return NOT_ANSWERED if _never(found) or found.ci_low is None else "infinite"
     if found.ratio is None:
         return "no typical ratio" if found.rounds else None
-    if found.ratio == 0 and is_time(found):
+    if found.ratio == 0 and is_time(found.metric):
         if found.ci_high:
             return f"at most {ratio(found.ci_high)}"
         return "answered"
@@ -62,7 +62,7 @@ def ratio_interval(found: Comparison) -> str:
         return ""
     low, high = found.ci_low, found.ci_high
     assert low is not None
-    open_low = low == 0 and (is_time(found) or found.ratio != 0)
+    open_low = low == 0 and (is_time(found.metric) or found.ratio != 0)
     if "ci_high" in found.beyond:
         if open_low:
             return "anything"
@@ -85,9 +85,9 @@ def effect_words(found: Comparison, what: str) -> str:
 def one_side_answers(found: Comparison) -> str | None:
     """Who has an answer at this place of the distribution where the other one has none; None where
     both or neither have."""
-    if "ratio" in found.beyond and _never(found) and is_time(found):
+    if "ratio" in found.beyond and _never(found) and is_time(found.metric):
         return found.baseline
-    if found.ratio == 0 and found.ci_high == 0 and is_time(found):
+    if found.ratio == 0 and found.ci_high == 0 and is_time(found.metric):
         return found.contender
     return None
 
@@ -99,9 +99,9 @@ def has_interval(found: Comparison) -> bool:
     )
 
 
-def is_time(found: Comparison) -> bool:
-    """Whether the figure is a time until an answer, which is never 0 and may never come."""
-    return found.metric.startswith(_TIMES)
+def is_time(metric: str) -> bool:
+    """Whether it is a time until an answer, which is never 0 and may never come."""
+    return metric.startswith(_TIMES)
 
 
 def _never(found: Comparison) -> bool:

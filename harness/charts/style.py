@@ -89,14 +89,14 @@ def looks(run: Run) -> list[Look]:
     backends = run.settings.backends
     others = iter(_OTHERS)
     found: list[Look] = []
+    names = slot_names(backends)
     for slot, backend in enumerate(backends):
         twins = backends.count(backend) > 1
         colour = _KNOWN.get(backend) or next(others, INVALID)
         if twins and backends.index(backend) != slot:
             colour = next(others, INVALID)
-        label = f"{backend} #{slot + 1}" if twins else backend
         line = "solid" if slot % 2 else (0, (5, 1.5))
-        found.append(Look(slot, label, colour, line, "os^Dvp"[slot % 6]))
+        found.append(Look(slot, names[slot], colour, line, "os^Dvp"[slot % 6]))
     return found
 
 

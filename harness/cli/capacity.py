@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from harness.analysis.capacity import CapacitySearch
+from harness.analysis.finding import slot_names
 from harness.analysis.searched import estimate_words, ratio_words, three_digits
 from harness.cli.compare import run_command
 from harness.cli.search_live import watch_search
@@ -122,10 +123,10 @@ def _table(run: Run, capacity: Capacity) -> Table:
     table.add_column("met/missed/\ninvalid", no_wrap=True)
     ratios = [None, *capacity.ratios]
     table.add_column("ratio", no_wrap=True)
-    twins = len(set(run.settings.backends)) < len(run.settings.backends)
+    names = slot_names(run.settings.backends)
     for estimate, ratio in zip(capacity.estimates, ratios, strict=True):
         table.add_row(
-            f"{estimate.backend} #{estimate.slot + 1}" if twins else estimate.backend,
+            names[estimate.slot],
             _rate(estimate),
             f"{estimate.met}/{estimate.missed}/{estimate.invalid}",
             "-" if ratio is None else _ratio(ratio),

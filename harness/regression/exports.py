@@ -14,12 +14,12 @@ from xml.etree import ElementTree as ET
 
 import msgspec
 
+from harness.analysis.ends import figure_ends
 from harness.analysis.intervals import Direction
 from harness.analysis.metrics import BY_PATH, METRICS
 from harness.errors import LabError
 from harness.record import Run
 from harness.regression import words
-from harness.regression.ends import figure_ends
 from harness.regression.verdict import Verdict
 
 FORMATS = (

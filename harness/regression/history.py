@@ -9,14 +9,13 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
+from harness.analysis.ends import Ends, figure_ends, ratio_ends
 from harness.analysis.metrics import METRICS, Metric
-from harness.analysis.wording import NOT_ANSWERED
+from harness.analysis.wording import NOT_ANSWERED, is_time
 from harness.errors import LabError
 from harness.record import Environment, Run, Settings
 from harness.regression.comparability import machine_difference, settings_difference
-from harness.regression.ends import Ends, figure_ends, ratio_ends
 from harness.regression.steps import Step, find_changes, least_runs
-from harness.regression.words import is_time
 
 HEADLINE = tuple(metric for metric in METRICS if metric.headline)
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from harness.analysis.metrics import BY_PATH
-from harness.analysis.wording import NOT_ANSWERED
+from harness.analysis.wording import NOT_ANSWERED, is_time
 from harness.regression.verdict import INCLUDED, Check, Verdict
 from harness.units import microseconds, number, rate, share, size
 
@@ -113,11 +113,6 @@ def ratio_interval_text(low: float, high: float, metric: str) -> str:
     if math.isinf(high):
         return "anything" if open_below or low == 0 else f"at least {_ratio(low)}"
     return f"at most {_ratio(high)}" if open_below else f"{_ratio(low)} to {_ratio(high)}"
-
-
-def is_time(metric: str) -> bool:
-    """Whether it is a time until an answer, which is never 0 and may never come."""
-    return metric.startswith(("client.response_us.", "client.service_us.", "client.connect_us."))
 
 
 def limit_text(check: Check) -> str:

@@ -11,14 +11,7 @@ import pytest
 from harness.experiment.cpus import plan_cpus
 from harness.observe.environment import read_environment
 from harness.record import Trial
-
-SETTINGS: dict[str, Any] = {
-    "rps": [2000.0], "backends": ["thread-per-request", "thread-pool"], "rounds": 5,
-    "duration_s": 1.0, "warmup_s": 0.0, "clients": 100, "timeout_s": 1.0, "arrivals": "poisson",
-    "workload": "ingest", "driver": "open-loop", "workers": 16, "queue_size": 10_000,
-    "stack_size_bytes": 2 << 20, "backlog": 4096, "rate_limit_per_s": 1000, "lock_stacks": False,
-    "switch_interval_s": None, "seed": 1,
-}  # fmt: skip
+from tests.support.made import SETTINGS
 
 
 @pytest.fixture(scope="session")

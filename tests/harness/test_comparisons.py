@@ -4,63 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
 import pytest
 
 from harness.analysis.compare import build_cells, build_comparisons
 from harness.analysis.finding import finding
 from harness.analysis.metrics import METRICS
 from harness.experiment.plan import plan_repeats, plan_trials
-from harness.record import Comparison, Settings, Trial, metric_value
-
-SETTINGS: dict[str, Any] = {
-    "rps": [2000.0], "backends": ["thread-per-request", "thread-pool"], "rounds": 5,
-    "duration_s": 1.0, "warmup_s": 0.0, "clients": 100, "timeout_s": 1.0, "arrivals": "poisson",
-    "workload": "ingest", "driver": "open-loop", "workers": 16, "queue_size": 10_000,
-    "stack_size_bytes": 2 << 20, "backlog": 4096, "rate_limit_per_s": 1000, "lock_stacks": False,
-    "switch_interval_s": None, "seed": 1,
-}  # fmt: skip
-
-
-def settings(**changes: Any) -> Settings:
-    return msgspec.convert(SETTINGS | changes, Settings)
+from harness.record import Comparison, Trial, metric_value
+from tests.support.made import make_settings as settings
+from tests.support.made import make_trial
 
 
 def trial(slot: int, number: int, cpu_us: float, **changes: Any) -> Trial:
-    times = dict.fromkeys(("mean", "p50", "p90", "p95", "p99", "p999", "max"), 100.0 + number)
-    outcomes = dict.fromkeys(
-        ("timeout", "refused", "reset", "rejected", "http_error", "bad_response", "unsent"), 0
-    )
-    record: dict[str, Any] = {
-        "backend": SETTINGS["backends"][slot], "rps": 2000.0, "round": number, "order": 0,
-        "slot": slot, "class": "sound", "valid": True, "invalid_reason": None, "started": "",
-        "window_s": 1.0,
-        "client": {
-            "scheduled": 10, "outcomes": outcomes | {"ok": 10}, "success_rate": 1.0,
-            "achieved_rps": 10.0, "lag_us": {"p50": 1.0, "p99": 2.0, "max": 3.0},
-            "response_us": times, "service_us": times, "connect_us": times,
-        },
-        "kernel": dict.fromkeys(
-            ("listen_overflows", "listen_drops", "retransmits", "time_wait_peak"), 0
-        ),
-        "server": {
-            "threads_created": 10 - 10 * slot, "threads_created_per_s": 10.0 - 10 * slot,
-            "threads_active_mean": 1.0, "threads_peak": 4, "threads_seen_by_os_peak": 6,
-            "queue_depth_mean": None, "queue_depth_max": None,
-            "context_switches": {
-                "voluntary": 1, "involuntary": 1, "per_s": 2.0, "per_request": 0.2
-            },
-            "cpu_us_per_request": {"total": cpu_us, "handler": 10.0, "overhead": cpu_us - 10},
-            "efficiency": 10 / cpu_us,
-            "memory": {
-                "rss_peak_bytes": 1, "rss_mean_bytes": 1.0, "vms_peak_bytes": 1,
-                "stack_reserved_bytes": 1,
-            },
-            "stages_us": None,
-            "requests": {"accepted": 10, "answered": 10},
-        },
-    }  # fmt: skip
-    return msgspec.convert(record | changes, Trial)
+    return make_trial(slot, number, cpu_us=cpu_us, **changes)
 
 
 def rounds(ratio: float, number: int = 5) -> list[Trial]:

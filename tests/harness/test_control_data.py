@@ -29,23 +29,13 @@ from harness.analysis.intervals import Estimate, ruled_out, smallest_difference
 from harness.analysis.metrics import BY_PATH, HEADLINES
 from harness.experiment.cpus import plan_cpus
 from harness.observe.environment import read_environment
-from harness.record import Comparison, Control, Run, Settings
+from harness.record import Comparison, Control, Run
 from harness.report.source import with_control
 from harness.units import percent
+from tests.support.made import make_settings as settings
 
 ROOT = Path(__file__).parents[2]
 CPU, P99 = "server.cpu_us_per_request.total", "client.response_us.p99"
-SETTINGS: dict[str, Any] = {
-    "rps": [2000.0], "backends": ["thread-per-request", "thread-pool"], "rounds": 5,
-    "duration_s": 1.0, "warmup_s": 0.0, "clients": 100, "timeout_s": 1.0, "arrivals": "poisson",
-    "workload": "ingest", "driver": "open-loop", "workers": 16, "queue_size": 10_000,
-    "stack_size_bytes": 2 << 20, "backlog": 4096, "rate_limit_per_s": 1000, "lock_stacks": False,
-    "switch_interval_s": None, "seed": 1,
-}  # fmt: skip
-
-
-def settings(**changes: Any) -> Settings:
-    return msgspec.convert(SETTINGS | changes, Settings)
 
 
 def comparison(metric: str, ratio: float, low: float | None, high: float | None) -> Comparison:
