@@ -40,6 +40,9 @@ class Metric(msgspec.Struct, frozen=True):
 
 
 Batch = Annotated[list[Metric], msgspec.Meta(min_length=1, max_length=MAX_BATCH)]
+# msgspec works out a Struct at its first use and lets other threads see it half done, which ends
+# the process (SIGSEGV, msgspec 0.22.0). So that first use is here, before there are threads.
+msgspec.json.Decoder(Metric)
 
 
 def decode(body: bytes | bytearray) -> Any:
