@@ -10,9 +10,11 @@ from typing import TypeVar
 
 import msgspec
 import pandas as pd
+from pyarrow import parquet
 
 from harness.analysis.upgrade import OLD_SCHEMAS, upgraded
 from harness.errors import LabError
+from harness.reading import below_zero, contradiction, of_known_metrics, read_json, short
 from harness.record import SCHEMA_VERSION, Run
 
 RUN_FILE, REQUESTS_FILE, TIMELINE_FILE = "run.json", "requests.parquet", "timeline.parquet"
@@ -51,7 +53,7 @@ class RunFolder:
     def save(self, run: Run) -> None:
         """Write `run.json`, replacing what was there."""
         data = msgspec.json.format(msgspec.json.encode(run), indent=1)
-        _write(self.path / RUN_FILE, data + b"\n")
+        write_whole(self.path / RUN_FILE, data + b"\n")
 
     def finish(self) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Merge the rows of all trials into the two parquet files; the frames."""
@@ -101,9 +103,13 @@ def new_folder(out: Path, name: str, now: datetime | None = None) -> Path:
 
 
 def read_rows(path: Path) -> pd.DataFrame:
-    """The rows of a Parquet file, whatever letters its name has."""
+    """The rows of a Parquet file, whatever letters its name has, and whatever its writer told
+    pandas of them. Raises OSError and pyarrow's errors."""
+    if not path.is_file():
+        raise OSError("it is no file of data")
     with open(path, "rb") as file:
-        return pd.read_parquet(file)
+        frame: pd.DataFrame = parquet.read_table(file).to_pandas(ignore_metadata=True)
+        return frame
 
 
 def _concatenate(frames: list[pd.DataFrame]) -> pd.DataFrame:
@@ -123,10 +129,13 @@ def _concatenate(frames: list[pd.DataFrame]) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True)
 
 
-def _write(path: Path, data: bytes) -> None:
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file atomically; a link that is there, maybe out of its folder, is replaced and not
+    followed. Raises `LabError` when it cannot be."""
     temporary = path.with_name(path.name + ".tmp")
     try:
-        with open(temporary, "wb") as file:
+        temporary.unlink(missing_ok=True)
+        with open(temporary, "xb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
@@ -145,25 +154,27 @@ def cannot_write(path: Path, error: OSError) -> LabError:
 
 def write_json(path: Path, data: bytes) -> None:
     """Write a small file atomically. Raises `LabError` when it cannot be."""
-    _write(path, data)
+    write_whole(path, data)
 
 
 def load_beside_run(file: Path, kind: type[Record], schema: int, again: str) -> Record | None:
     """A record that stands beside a run's own; None where there is none. `again`: what to do about
     one that cannot be used. Raises `LabError`."""
     try:
-        data = file.read_bytes()
+        data = read_json(file)
     except FileNotFoundError:
         return None
     except OSError as error:
         raise LabError(f"cannot read {file}: {error.strerror}") from error
+    except LabError as error:
+        raise LabError(f"{file} is no whole record: {error}; {again}") from error
     try:
-        found = msgspec.json.decode(data, type=_Versioned).schema
+        found = msgspec.convert(data, _Versioned).schema
         if found != schema:
             raise LabError(f"{file} has schema {found}; this lab reads {schema}: {again}")
-        return msgspec.json.decode(data, type=kind)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise LabError(f"{file} is no whole record: {error}; {again}") from error
+        return msgspec.convert(data, kind)
+    except msgspec.ValidationError as error:
+        raise LabError(f"{file} is no whole record: {short(error)}; {again}") from error
 
 
 class _Versioned(msgspec.Struct):
@@ -176,28 +187,32 @@ def load_run(path: Path) -> Run:
     false. Raises `LabError` with what is wrong and what to do."""
     file = path / RUN_FILE if path.is_dir() else path
     try:
-        data = file.read_bytes()
+        run = _run_of(read_json(file))
     except OSError as error:
         raise LabError(_unreadable(path, file, error)) from error
-    if not data.strip():
-        raise LabError(f"{file} is no whole run.json: it is empty; make the run again")
-    try:
-        found = msgspec.json.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        cut = "truncated" in str(error)
-        what = "it is cut short" if cut else f"it is corrupt ({error})"
-        raise LabError(f"{file} is no whole run.json: {what}; make the run again") from error
+    except LabError as error:
+        raise LabError(f"{file} is no whole run.json: {error}; make the run again") from error
+    return upgraded(run)
+
+
+def _run_of(found: object) -> Run:
+    """The record that a file's data are. Raises `LabError` with what is wrong with them."""
     if not isinstance(found, dict) or "schema" not in found:
-        raise LabError(f"{file} is no whole run.json: another program's file, or a damaged one")
+        raise LabError("it is another program's file, or a damaged one")
     if found["schema"] not in (*OLD_SCHEMAS, SCHEMA_VERSION):
         raise LabError(
-            f"{file} has schema {found['schema']!r}; this lab reads up to {SCHEMA_VERSION}: "
-            "read it with the version that made it, or make the run again"
+            f"it has schema {found['schema']!r:.40} and this lab reads up to {SCHEMA_VERSION}; "
+            "read it with the version that made it"
         )
     try:
-        return upgraded(msgspec.convert(found, Run))
+        run = msgspec.convert(found, Run)
     except msgspec.ValidationError as error:
-        raise LabError(f"{file} is no whole run.json: {error}; make the run again") from error
+        raise LabError(short(error)) from error
+    negative = below_zero(found)
+    wrong = contradiction(run) if negative is None else f"its {negative} is below 0"
+    if wrong is not None:
+        raise LabError(wrong)
+    return of_known_metrics(run)
 
 
 def _unreadable(path: Path, file: Path, error: OSError) -> str:

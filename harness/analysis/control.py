@@ -15,6 +15,8 @@ import msgspec
 
 from harness.analysis.finding import slot_names
 from harness.analysis.metrics import BY_PATH, HEADLINES
+from harness.errors import LabError
+from harness.reading import read_json
 from harness.record import Comparison, Control, Environment, HeadlineControl, Run, Settings
 from harness.units import percent
 
@@ -113,8 +115,8 @@ def same_settings(one: Settings, other: Settings, rps: float) -> bool:
 def read_controls(results: Path) -> ControlRecord | None:
     """The record below a folder of runs; None where there is none that can be read."""
     try:
-        return msgspec.json.decode((results / CONTROL_FILE).read_bytes(), type=ControlRecord)
-    except (OSError, msgspec.DecodeError):
+        return msgspec.convert(read_json(results / CONTROL_FILE), ControlRecord)
+    except (OSError, LabError, msgspec.ValidationError):
         return None
 
 

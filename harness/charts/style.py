@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -103,7 +104,12 @@ def looks(run: Run) -> list[Look]:
 @contextmanager
 def styled() -> Iterator[None]:
     """The style, for what is drawn and saved inside."""
-    with mpl.rc_context(_RC | _EMBEDDED_RC if _EMBEDDED.get() else _RC):
+    with (
+        mpl.rc_context(_RC | _EMBEDDED_RC if _EMBEDDED.get() else _RC),
+        warnings.catch_warnings(),
+    ):
+        # A name in letters that the font lacks is drawn as boxes; SVG has it as it is.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         yield
 
 
@@ -171,6 +177,8 @@ def save(figure: Figure, folder: Path, name: str) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     png, svg = folder / f"{name}.png", folder / f"{name}.svg"
     settle(figure)
+    for path in (png, svg):
+        path.unlink(missing_ok=True)  # a link in somebody else's folder leads out of it
     try:
         figure.savefig(png, dpi=150, metadata={"Software": None})
         figure.savefig(svg, metadata={"Date": None, "Creator": None})

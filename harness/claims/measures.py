@@ -153,7 +153,8 @@ def _ratios(above: float, below: float) -> tuple[float, ...]:
 
 
 def valid_trials(run: Run, backend: str, rps: float | None) -> list[Trial] | Missing:
-    """The trials of a backend (at one level, or all) in which the generator was not the limit."""
+    """The trials of a backend (at one level, or all) in which something was asked for and the
+    generator was not the limit."""
     if backend not in run.settings.backends:
         return Missing(f"this run has no {backend}")
     if rps is not None and rps not in run.settings.rps:
@@ -163,7 +164,7 @@ def valid_trials(run: Run, backend: str, rps: float | None) -> list[Trial] | Mis
     where = backend if rps is None else f"{backend} at {rps:,.0f} RPS"
     if not here:
         return Missing(f"no trial of {where} was finished")
-    valid = [t for t in here if comparable(t)]
+    valid = [t for t in here if comparable(t) and t.client.scheduled]
     if not valid:
         return Missing(f"no trial of {where} was valid: {here[0].invalid_reason}")
     return valid

@@ -11,7 +11,7 @@ from harness.cli.output import Console, complain
 from harness.errors import LabError
 from harness.record import Run
 from harness.regression.history import History, build_history, tell_steps
-from harness.store import RUN_FILE, cannot_write, load_run
+from harness.store import RUN_FILE, cannot_write, load_run, write_whole
 
 
 def history_command(folder: str, out: str | None) -> int:
@@ -49,7 +49,7 @@ def read_runs(folder: Path) -> tuple[list[tuple[Path, Run]], list[str]]:
     found, left_out = [], []
     for file in files:
         try:
-            found.append((file.parent, load_run(file)))
+            found.append((file.parent, load_run(file.parent)))
         except LabError as error:
             left_out.append(str(error))
     if not found:
@@ -70,7 +70,7 @@ def draw_history(history: History, folder: Path) -> list[Path]:
 
     def save_page() -> list[Path]:
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "history.html").write_text(page(history), encoding="utf-8")
+        write_whole(folder / "history.html", page(history).encode("utf-8"))
         return [folder / "history.html"]
 
     written: list[Path] = []
@@ -84,6 +84,8 @@ def draw_history(history: History, folder: Path) -> list[Path]:
             written += made
         elif isinstance(made.error, OSError):
             raise cannot_write(folder, made.error) from made.error
+        elif isinstance(made.error, LabError):
+            raise made.error
         else:
             complain(f"a chart of the history is missing: {made}")
     return written

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.store import cannot_write
+from harness.store import cannot_write, write_whole
 
 if TYPE_CHECKING:
     from harness.report.source import Source
@@ -33,14 +32,10 @@ def write_report(
     paths = []
     for name, text in ((HTML_FILE, to_html(report)), (MARKDOWN_FILE, to_markdown(report))):
         path = folder / name
-        temporary = path.with_name(name + ".tmp")
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            temporary.write_text(text, encoding="utf-8")
-            os.replace(temporary, path)
         except OSError as error:
-            if folder.is_dir():
-                temporary.unlink(missing_ok=True)
             raise cannot_write(path, error) from error
+        write_whole(path, text.encode("utf-8"))
         paths.append(path)
     return paths

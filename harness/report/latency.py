@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from shlex import quote
 
 from harness.analysis.waterfall import PARTS, quantiles
 from harness.charts import distribution, omission, style, waterfall
@@ -74,7 +75,7 @@ def _omission(source: Source) -> tuple[Block, ...]:
                 "What a closed loop would have left out (coordinated omission) was not measured. "
                 "Measure the same with it, then give this report that run's folder:",
                 f"labrun compare --driver closed-loop --rps {levels} --name closed-loop\n"
-                f"labrun report results/{run.id} --closed-loop results/FOLDER",
+                f"labrun report {quote(f'results/{run.id}')} --closed-loop results/FOLDER",
             ),
         )
     shared = [rps for rps in run.settings.rps if rps in closed.run.settings.rps]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from harness.report.model import (
     Block,
     Cell,
@@ -42,9 +44,9 @@ def block_text(block: Block) -> str:
         case Gallery(charts):
             return "\n\n".join(block_text(chart) for chart in charts)
         case Missing(text, command):
-            return _text(text) + (f"\n\n```\n{command}\n```" if command else "")
+            return _text(text) + (f"\n\n{_fenced(command)}" if command else "")
         case Command(text):
-            return f"```\n{text}\n```"
+            return _fenced(text)
         case Listing(items):
             return "\n".join(f"- {_text(item)}" for item in items)
         case Folded(summary, inner):
@@ -63,7 +65,13 @@ def table(found: Table) -> str:
 
 def _cell(cell: Cell) -> str:
     small = f" ({cell.small})" if cell.small else ""
-    return _text(cell.text + small).replace("|", "\\|").replace("\n", " ")
+    return _text(cell.text + small).replace("|", "\\|")
+
+
+def _fenced(text: str) -> str:
+    """As it is, between fences that it does not hold itself."""
+    fence = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
+    return f"{fence}\n{text}\n{fence}"
 
 
 def _sentence(text: str) -> str:
@@ -72,4 +80,7 @@ def _sentence(text: str) -> str:
 
 
 def _text(text: str) -> str:
-    return text.replace("<", "&lt;").replace("*", "\\*")
+    """Plain text in a line: what Markdown would make of it is escaped, but for underscores within
+    words, which it leaves alone."""
+    line = " ".join(text.split("\n")).replace("\\", "\\\\").replace("<", "&lt;")
+    return re.sub(r"[*`]|(?<!\w)_|_(?!\w)|(?<=\])[(\[:]", r"\\\g<0>", line)

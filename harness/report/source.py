@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import pandas as pd
 import pyarrow as pa
+from pandas.api.types import is_numeric_dtype
 
 from harness.analysis.anatomy import ANATOMY_FILE, ANATOMY_SCHEMA, Anatomy
 from harness.analysis.compare import build_cells, build_comparisons
@@ -41,6 +42,7 @@ _REQUESTS = (
     "backend", "slot", "level", "round", "client", "intended_us",
     "lag_us", "connect_us", "response_us", "outcome",
 )  # fmt: skip
+_WORDS = {"backend", "outcome"}
 _TIMELINE = (
     "slot", "level", "round", "t_ms", "threads_created", "threads_step_peak", "queue_step_max",
 )  # fmt: skip
@@ -204,4 +206,10 @@ def _frame(folder: Path, name: str, columns: tuple[str, ...], needed: bool) -> p
             f"{whole} lacks {', '.join(missing)}: it is not of this version of the lab; "
             "measure again (labrun compare)"
         )
+    for column in set(columns) - _WORDS:
+        if len(frame) and not is_numeric_dtype(frame[column]):
+            raise LabError(
+                f"{whole} has a column {column} without numbers: it is not of this lab; take a "
+                "folder as it was written"
+            )
     return frame if len(frame.columns) else pd.DataFrame(columns=list(columns))

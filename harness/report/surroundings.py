@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from shlex import quote
+
 from harness.analysis.control import control_sentences
 from harness.analysis.driver import driver_sentence
 from harness.record import Environment, Run
@@ -149,6 +151,6 @@ def repeat_section(run: Run) -> Section:
             Paragraph(words),
             Command(run.command),
             Paragraph("This page and its Markdown come from the run's folder alone:"),
-            Command(f"labrun report results/{run.id}"),
+            Command(f"labrun report {quote(f'results/{run.id}')}"),
         ),
     )
