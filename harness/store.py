@@ -14,7 +14,8 @@ from pyarrow import parquet
 
 from harness.analysis.upgrade import OLD_SCHEMAS, upgraded
 from harness.errors import LabError
-from harness.reading import below_zero, contradiction, of_known_metrics, read_json, short
+from harness.foreign import below_zero, read_json, short
+from harness.reading import contradiction, of_known_metrics
 from harness.record import SCHEMA_VERSION, Run
 
 RUN_FILE, REQUESTS_FILE, TIMELINE_FILE = "run.json", "requests.parquet", "timeline.parquet"
@@ -187,23 +188,26 @@ def load_run(path: Path) -> Run:
     false. Raises `LabError` with what is wrong and what to do."""
     file = path / RUN_FILE if path.is_dir() else path
     try:
-        run = _run_of(read_json(file))
+        found = read_json(file)
     except OSError as error:
         raise LabError(_unreadable(path, file, error)) from error
     except LabError as error:
         raise LabError(f"{file} is no whole run.json: {error}; make the run again") from error
-    return upgraded(run)
-
-
-def _run_of(found: object) -> Run:
-    """The record that a file's data are. Raises `LabError` with what is wrong with them."""
     if not isinstance(found, dict) or "schema" not in found:
-        raise LabError("it is another program's file, or a damaged one")
+        raise LabError(f"{file} is no whole run.json: another program's file, or a damaged one")
     if found["schema"] not in (*OLD_SCHEMAS, SCHEMA_VERSION):
         raise LabError(
-            f"it has schema {found['schema']!r:.40} and this lab reads up to {SCHEMA_VERSION}; "
-            "read it with the version that made it"
+            f"{file} has schema {found['schema']!r:.40}; this lab reads up to {SCHEMA_VERSION}: "
+            "read it with the version that made it, or make the run again"
         )
+    try:
+        return upgraded(_plausible(found))
+    except LabError as error:
+        raise LabError(f"{file} is no whole run.json: {error}; make the run again") from error
+
+
+def _plausible(found: dict[str, object]) -> Run:
+    """The run that the data are. Raises `LabError` with what cannot be true of one."""
     try:
         run = msgspec.convert(found, Run)
     except msgspec.ValidationError as error:

@@ -16,7 +16,7 @@ import msgspec
 from harness.analysis.finding import slot_names
 from harness.analysis.metrics import BY_PATH, HEADLINES
 from harness.errors import LabError
-from harness.reading import read_json
+from harness.foreign import read_json
 from harness.record import Comparison, Control, Environment, HeadlineControl, Run, Settings
 from harness.units import percent
 

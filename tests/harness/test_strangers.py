@@ -20,7 +20,7 @@ import pytest
 from changed_runs import changed, saved
 from markdown_it import MarkdownIt
 
-from harness.reading import MOST_BYTES
+from harness.foreign import MOST_BYTES
 from harness.regression.exports import FORMATS
 from harness.store import REQUESTS_FILE, RUN_FILE, TIMELINE_FILE
 from tests.support.labrun import Labrun, run_lab
@@ -112,12 +112,10 @@ def rename(name: str) -> Callable[[Record], None]:
 
 
 NAMES = {
-    "mathematics that are none": "$\\frac{b$",
-    "a script": "<script>alert(1)</script>",
+    "mathematics that are none, a script, markup": "$\\frac{b$ <script>alert(1)</script> [/] [bold",
     "markdown": "`]|*_x_* [click](javascript:alert(1)) ![i](//x) \\| ``` # x",
-    "colours for the terminal": "\x1b[31mred\x1b]0;title\x07\x9b2J\u202eevil\r",
-    "lines": "one\n\n# two\n```\n<b>three</b>",
-    "rich's markup": "[red]x[/] [/] [bold",
+    "commands to a terminal, lines": "\x1b[31mred\x1b]0;title\x07\x9b2J\u202eevil\r"
+    "one\n\n# two\n```\n<b>three</b>",
     "a formula": '=HYPERLINK("http://x","y")',
     "a path": "../../../../tmp/theirs",
     "letters that no font has": "日本語 \U0001f600 \u0627",
@@ -210,6 +208,14 @@ def put(path: str, value: Any) -> Callable[[Record], None]:
     return change
 
 
+def all_of(*changes: Callable[[Record], None]) -> Callable[[Record], None]:
+    def change(record: Record) -> None:
+        for each in changes:
+            each(record)
+
+    return change
+
+
 def no_request(record: Record) -> None:
     for trial in record["trials"]:
         client = trial["client"]
@@ -223,9 +229,14 @@ TRIAL, CELL = "trials/0/client", "cells/0/metrics/client.response_us.p99"
 VALUES: dict[str, tuple[Callable[[Record], None], str | None]] = {
     "a huge number": (put(f"{TRIAL}/response_us/p99", 1e300), "beyond any that could be measured"),
     "a huge count": (put("trials/0/kernel/retransmits", 10**30), "no whole run.json"),
-    "a large time": (put(f"{TRIAL}/response_us/p99", 1e17), None),
-    "a tiny time": (put(f"{TRIAL}/response_us/p50", 1e-300), None),
-    "a large median": (put(f"{CELL}/median", 1e17), None),
+    "large and tiny times": (
+        all_of(
+            put(f"{TRIAL}/response_us/p99", 1e17),
+            put(f"{TRIAL}/response_us/p50", 1e-300),
+            put(f"{CELL}/median", 1e17),
+        ),
+        None,
+    ),
     "a time below 0": (put(f"{TRIAL}/response_us/p50", -1.0), "p50 is below 0"),
     "a count below 0": (put(f"{TRIAL}/outcomes/ok", -7), "ok is below 0"),
     "a text for a number": (put(f"{TRIAL}/response_us/p99", "fast"), "Expected `float | null`"),
@@ -249,9 +260,12 @@ VALUES: dict[str, tuple[Callable[[Record], None], str | None]] = {
     "no request at all": (no_request, None),
     "a comparison of others": (put("comparisons/0/contender", "nginx"), "which it did not run"),
     "a metric of a later lab": (
-        put("cells/0/metrics/server.new", {"median": 1, "ci_low": None, "ci_high": None}), None,
+        all_of(
+            put("cells/0/metrics/server.new", {"median": 1, "ci_low": None, "ci_high": None}),
+            put("comparisons/0/metric", "__class__"),
+        ),
+        None,
     ),
-    "a comparison of a later lab": (put("comparisons/0/metric", "__class__"), None),
     "no metric at all": (put("cells/0/metrics", {}), None),
     "no comparison": (put("comparisons", []), None),
     "no trial": (put("trials", []), "not of one run"),
@@ -290,6 +304,11 @@ def large(file: Path) -> None:
         sparse.truncate(1 << 30)
 
 
+def instead(file: Path, make: Callable[[Path], object]) -> None:
+    file.unlink()
+    make(file)
+
+
 FILES: dict[str, tuple[Callable[[Path], object], str]] = {
     "a list": (lambda f: f.write_text("[1, 2]"), "another program's file"),
     "a number": (lambda f: f.write_text("7"), "another program's file"),
@@ -298,9 +317,12 @@ FILES: dict[str, tuple[Callable[[Path], object], str]] = {
     "not a number": (lambda f: f.write_text('{"schema": NaN}'), "it is corrupt"),
     "no text": (lambda f: f.write_bytes(b'{"schema": "\xff"}'), "it is corrupt"),
     "nothing": (lambda f: f.write_bytes(b""), "it is empty"),
-    "a pipe": (lambda f: (f.unlink(), os.mkfifo(f)), "it is no file of data"),
-    "a device": (lambda f: (f.unlink(), f.symlink_to("/dev/zero")), "it is no file of data"),
-    "a folder": (lambda f: (f.unlink(), f.mkdir()), "it is no file of data"),
+    "a pipe": (lambda f: instead(f, os.mkfifo), "it is no file of data"),
+    "a device": (
+        lambda f: instead(f, lambda f: f.symlink_to("/dev/zero")),
+        "it is no file of data",
+    ),
+    "a folder": (lambda f: instead(f, Path.mkdir), "it is no file of data"),
 }
 
 
@@ -320,7 +342,7 @@ def test_a_file_that_is_no_record_is_told_in_a_sentence(
 ROWS: dict[str, tuple[Callable[[pd.DataFrame], pd.DataFrame], str]] = {
     "words for times": (lambda f: f.assign(response_us="soon"), "response_us"),
     "no level": (lambda f: f.drop(columns="level"), "lacks level"),
-    "lists for slots": (lambda f: f.assign(slot=[[1]] * len(f)), "slot"),
+    "lists for slots": (lambda f: f.assign(slot=pd.Series([[1]] * len(f))), "slot"),
 }
 
 
