@@ -63,6 +63,9 @@ _EMBEDDED_WIDTH = 5.6
 _EMBEDDED_RC: Any = {"font.size": 10.0}
 
 
+_LONGEST = 40  # letters of a name
+
+
 @dataclass(frozen=True, slots=True)
 class Words:
     """What a chart says: the finding, and what it rests on."""
@@ -85,6 +88,12 @@ class Look:
     marker: str
 
 
+def _drawn(name: str) -> str:
+    """A name as there is room for in a chart: a long one without its middle, on one line."""
+    line = " ".join(name.split())
+    return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 13]}…{line[-12:]}"
+
+
 def looks(run: Run) -> list[Look]:
     """A look for each slot of the run, in order."""
     backends = run.settings.backends
@@ -97,7 +106,7 @@ def looks(run: Run) -> list[Look]:
         if twins and backends.index(backend) != slot:
             colour = next(others, INVALID)
         line = "solid" if slot % 2 else (0, (5, 1.5))
-        found.append(Look(slot, names[slot], colour, line, "os^Dvp"[slot % 6]))
+        found.append(Look(slot, _drawn(names[slot]), colour, line, "os^Dvp"[slot % 6]))
     return found
 
 
