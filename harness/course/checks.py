@@ -96,7 +96,7 @@ EXERCISES = {
                     "request that was measured."),
     "8.1": Exercise(lambda a: a == "lock",
                     "Compare steps(): which one step has grown, and is it one that takes the CPU "
-                    "or one that waits? CPU per request tells the two apart."),
+                    "or one that waits? See how much of what it has grown is CPU per request."),
 }  # fmt: skip
 
 
