@@ -23,7 +23,7 @@ from harness.charts.distribution import curve
 from harness.charts.omission import Measured, gaps, service_us
 from harness.charts.waterfall import parts_of
 from harness.errors import LabError
-from harness.record import Run
+from harness.record import Outcomes, Run
 from harness.report.source import load_source
 from harness.store import REQUESTS_FILE, TIMELINE_FILE, RunFolder
 from harness.thin import SLOWEST, keep_rows, rounded, thinned, write_rows
@@ -73,7 +73,12 @@ def made_run(driver: str = "open-loop") -> tuple[Run, pd.DataFrame]:
             for slot in (0, 1):
                 frames.append(made_rows(slot, level, number))
                 trial = make_trial(slot, number, rps=level, valid=number < 4)
-                client = msgspec.structs.replace(trial.client, scheduled=len(frames[-1]))
+                found = frames[-1]["outcome"].value_counts()
+                names = Outcomes.__struct_fields__
+                outcomes = Outcomes(**{name: int(found.get(name, 0)) for name in names})
+                client = msgspec.structs.replace(
+                    trial.client, scheduled=len(frames[-1]), outcomes=outcomes
+                )
                 trials.append(msgspec.structs.replace(trial, client=client))
     run = make_run(trials, rps=list(LEVELS), rounds=4, driver=driver)
     return run, pd.concat(frames, ignore_index=True)

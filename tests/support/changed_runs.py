@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from harness.analysis.compare import build_cells, build_comparisons
-from harness.record import Run, Source, Trial
+from harness.record import Run, Settings, Source, Trial
 from harness.store import RunFolder
 
 
@@ -77,11 +77,27 @@ def changed(run: Run, name: str, **changes: Any) -> Run:
     machine = {k: v for k, v in changes.items() if k in run.environment.__struct_fields__}
     others = {k: v for k, v in changes.items() if k not in settings and k not in machine}
     return msgspec.structs.replace(
-        run,
+        _about(run, msgspec.structs.replace(run.settings, **settings)),
         id=name,
-        settings=msgspec.structs.replace(run.settings, **settings),
         environment=msgspec.structs.replace(run.environment, **machine),
         **others,
+    )
+
+
+def _about(run: Run, settings: Settings) -> Run:
+    """The run with other settings, its figures those of their backends and levels."""
+    names = dict(enumerate(settings.backends))
+    levels = dict(zip(run.settings.rps, settings.rps, strict=True))
+    replace = msgspec.structs.replace
+    return replace(
+        run,
+        settings=settings,
+        trials=[replace(t, backend=names[t.slot], rps=levels[t.rps]) for t in run.trials],
+        cells=[replace(c, backend=names[c.slot], rps=levels[c.rps]) for c in run.cells],
+        comparisons=[
+            replace(c, baseline=names[0], contender=names[c.slot], rps=levels[c.rps])
+            for c in run.comparisons
+        ],
     )
 
 
@@ -100,7 +116,8 @@ def side_by_side(run: Run, factor: float, path: str = "server.cpu_us_per_request
     ]
     name = run.settings.backends[0]
     settings = msgspec.structs.replace(run.settings, backends=[name, name])
-    return msgspec.structs.replace(run, trials=trials, sources=sources, settings=settings)
+    run = msgspec.structs.replace(run, sources=sources, settings=settings)
+    return summed_up(run, run.id, trials)
 
 
 def saved(run: Run, folder: Path) -> Path:
