@@ -23,7 +23,17 @@ from pathlib import Path
 import msgspec
 
 from benchmarks.common import lab_settings, print_table
-from harness.analysis.control import (
+from harness.core.errors import LabError
+from harness.core.metrics import BY_PATH
+from harness.core.record import Settings, Trial
+from harness.core.units import percent
+from harness.designs.trials import PlannedTrial
+from harness.machine.cpus import plan_cpus
+from harness.machine.environment import read_environment
+from harness.measure.run import run_experiment
+from harness.measure.trial import Progress
+from harness.store import RunFolder, write_json
+from harness.studies.compare.aa_control import (
     CONTROL_FILE,
     CONTROL_SCHEMA,
     FEWEST_RUNS,
@@ -35,16 +45,6 @@ from harness.analysis.control import (
     headline_controls,
     read_controls,
 )
-from harness.analysis.metrics import BY_PATH
-from harness.errors import LabError
-from harness.experiment.cpus import plan_cpus
-from harness.experiment.plan import PlannedTrial
-from harness.experiment.run import run_experiment
-from harness.experiment.trial import Progress
-from harness.observe.environment import read_environment
-from harness.record import Settings, Trial
-from harness.store import RunFolder, write_json
-from harness.units import percent
 
 FALSE_ALARMS_ALLOWED = 1 / 20
 

@@ -9,13 +9,13 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from harness.cli.settings import CompareOptions, make_settings
-from harness.errors import LabError
-from harness.experiment.cpus import CpuPlan, plan_cpus
-from harness.experiment.plan import plan_trials
-from harness.experiment.run import raise_descriptor_limit
-from harness.experiment.trial import run_trial
-from harness.record import Settings, Trial
+from harness.core.errors import LabError
+from harness.core.record import Settings, Trial
+from harness.designs.trials import plan_trials
+from harness.machine.cpus import CpuPlan, plan_cpus
+from harness.measure.run import raise_descriptor_limit
+from harness.measure.trial import run_trial
+from harness.session.settings import CompareOptions, make_settings
 
 DEFAULTS = CompareOptions(name="benchmark")
 

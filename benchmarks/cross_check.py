@@ -22,9 +22,9 @@ from pathlib import Path
 
 from benchmarks.common import lab_settings, print_table, run_trials
 from benchmarks.peak import running
-from harness.errors import LabError
-from harness.experiment.trial import BODY
-from harness.record import Trial
+from harness.core.errors import LabError
+from harness.core.record import Trial
+from harness.measure.trial import BODY
 
 BACKEND = "thread-pool"
 LIGHT_CLIENTS, MANY_CLIENTS = 10, 100

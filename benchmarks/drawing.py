@@ -19,14 +19,14 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.common import lab_settings, met, print_table
-from harness.analysis.rows import copy_rows, requests_frame
-from harness.analysis.summarise import build_trial
-from harness.experiment.cpus import plan_cpus
-from harness.experiment.plan import PlannedTrial, plan_trials
-from harness.experiment.trial import new_ledger
-from harness.load import ledger as L
-from harness.observe.environment import read_environment
-from harness.record import SCHEMA_VERSION, Kernel, Run, Settings, Trial
+from harness.core.record import SCHEMA_VERSION, Kernel, Run, Settings, Trial
+from harness.designs.trials import PlannedTrial, plan_trials
+from harness.drivers import request_log as L
+from harness.machine.cpus import plan_cpus
+from harness.machine.environment import read_environment
+from harness.measure.build_trial import build_trial
+from harness.measure.request_rows import copy_rows, requests_frame
+from harness.measure.trial import new_ledger
 from harness.store import RunFolder
 
 MARK_S, MARK_MIB = 15.0, 1024.0
@@ -89,8 +89,8 @@ def make_run(out: Path) -> tuple[Path, int]:
 
 def draw(folder: Path) -> None:
     """What the end of `labrun compare --sweep` does: sum up, draw every chart, write the report."""
-    from harness.charts import draw_all
     from harness.report import write_report
+    from harness.report.charts import draw_all
     from harness.report.source import load_source
 
     began = time.monotonic()

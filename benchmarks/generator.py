@@ -10,7 +10,7 @@ import statistics
 import sys
 
 from benchmarks.common import lab_settings, measured, met, print_table, run_trials, with_rate
-from harness.record import Settings, Trial
+from harness.core.record import Settings, Trial
 
 # rate, arrivals, marks for lag p50 and p99 in microseconds
 MARKS = (

@@ -15,10 +15,10 @@ import msgspec
 from numpy.random import default_rng
 
 from benchmarks.common import met, print_table
-from harness.charts.style import nearest_level
-from harness.record import CellMetric, Comparison, Run
-from harness.report.restrict import only
+from harness.core.record import CellMetric, Comparison, Run
 from harness.store import RunFolder, load_run
+from harness.studies.compare.restrict import only
+from harness.views.style import nearest_level
 
 RUNS = 500
 MARK_S = 5.0

@@ -8,7 +8,7 @@ delayed, log-normal noise) have their own median as the truth: the typical round
 delays included. Printed for each method, distribution and number of rounds: coverage in percent,
 and the median half-width of the interval of the ratio in percent, at a core standard deviation of
 3 %. A dash: the method gives no interval. This is the evidence for the choice made in
-harness/analysis/intervals.py; `chosen` runs that very code. About half a minute.
+harness/stats/intervals.py; `chosen` runs that very code. About half a minute.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from harness.analysis.intervals import ratio_estimate
+from harness.stats.intervals import ratio_estimate
 
 Array: TypeAlias = npt.NDArray[np.float64]
 Interval: TypeAlias = tuple[Array, Array]  # low and high ends of log ratios, one a run
@@ -176,7 +176,7 @@ def median_and_mad(x: Array) -> Interval | None:
 
 
 def chosen(x: Array) -> Interval | None:
-    """The method of harness.analysis.intervals, through its public function."""
+    """The method of harness.stats.intervals, through its public function."""
     baseline = [1.0] * x.shape[1]
     ends: list[tuple[float, float]] = []
     for contender in np.exp(np.minimum(x, 700.0)).tolist():  # beyond, a ratio is infinite

@@ -21,11 +21,11 @@ from statistics import median
 import msgspec
 
 from benchmarks.common import lab_settings, measured, met, print_table, run_trials
-from harness.analysis.compare import build_cells
-from harness.errors import LabError
-from harness.experiment.processes import ServerProcess
-from harness.observe.control import ControlClient
-from harness.record import Trial
+from harness.core.errors import LabError
+from harness.core.record import Trial
+from harness.studies.compare.comparison import build_cells
+from harness.targets.control_client import ControlClient
+from harness.targets.processes import ServerProcess
 
 USERS = 100
 # More than any user can send, so that each sends again as soon as it has its answer.

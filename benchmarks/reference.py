@@ -17,15 +17,15 @@ import subprocess
 import sys
 from pathlib import Path
 
-from harness.analysis.anatomy import ANATOMY_FILE, dissect
-from harness.charts.style import nearest_level
-from harness.claims.saved import CLAIMS_FILE, judged, save_judged
 from harness.cli.anatomy import draw_anatomy, measure_apart, save_anatomy
 from harness.cli.claims import measure_beside
-from harness.errors import LabError
+from harness.core.errors import LabError
 from harness.report.source import CAPACITY, CLOSED_LOOP, saved_anatomy
 from harness.store import REQUESTS_FILE, TIMELINE_FILE, load_run
+from harness.studies.anatomy.account import ANATOMY_FILE, dissect
+from harness.studies.claims.storage import CLAIMS_FILE, judged, save_judged
 from harness.thin import keep_rows
+from harness.views.style import nearest_level
 
 BUILD, TARGET = Path("build/reference"), Path("results/reference")
 PARTS = {  # the runs, by the name of their folder

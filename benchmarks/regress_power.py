@@ -26,17 +26,17 @@ import msgspec
 
 import servers
 from benchmarks.common import lab_settings, measured, print_table, run_trials
-from harness.errors import LabError
-from harness.experiment.against import SourcePlanner
-from harness.experiment.plan import PlannedTrial
-from harness.experiment.run import run_experiment
-from harness.experiment.source import ServerSource, prepare
-from harness.experiment.trial import Progress
-from harness.record import Settings, Trial, metric_value
-from harness.regression.thresholds import parse_thresholds
-from harness.regression.verdict import Verdict, judge_interleaved
-from harness.regression.words import sentence
+from harness.core.errors import LabError
+from harness.core.record import Settings, Trial, metric_value
+from harness.designs.trials import PlannedTrial
+from harness.measure.run import run_experiment
+from harness.measure.trial import Progress
 from harness.store import RunFolder
+from harness.studies.regress.against import SourcePlanner
+from harness.studies.regress.sentences import sentence
+from harness.studies.regress.thresholds import parse_thresholds
+from harness.studies.regress.verdict import Verdict, judge_interleaved
+from harness.targets.server_code import ServerSource, prepare
 
 CASES = (
     "none", "spin:2%", "spin:5%", "spin:10%", "spin:20%", "sleep:10%", "lost-worker", "lock",

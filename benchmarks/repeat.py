@@ -21,13 +21,13 @@ import msgspec
 
 from benchmarks.aa import measure_run, options, settings_of
 from benchmarks.common import met, print_table
-from harness.analysis.control import ControlRun, Machine
-from harness.analysis.metrics import HEADLINES, Metric
-from harness.errors import LabError
-from harness.experiment.cpus import plan_cpus
-from harness.observe.environment import read_environment
-from harness.record import Comparison, Settings
+from harness.core.errors import LabError
+from harness.core.metrics import HEADLINES, Metric
+from harness.core.record import Comparison, Settings
+from harness.machine.cpus import plan_cpus
+from harness.machine.environment import read_environment
 from harness.store import write_json
+from harness.studies.compare.aa_control import ControlRun, Machine
 
 OVERLAP_MARK, HALF_WIDTH_MARK = 0.9, 0.10
 WIDTH_METRIC = "server.cpu_us_per_request.overhead"

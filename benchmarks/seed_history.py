@@ -23,12 +23,12 @@ import msgspec
 
 from benchmarks.common import lab_settings
 from harness.cli.live import make_watcher
-from harness.errors import LabError
-from harness.experiment.against import SourcePlanner, source_of_ref
-from harness.experiment.run import run_experiment
-from harness.experiment.worktree import git, repository_root
-from harness.record import Run, Settings
+from harness.core.errors import LabError
+from harness.core.record import Run, Settings
+from harness.measure.run import run_experiment
 from harness.store import RunFolder, write_json
+from harness.studies.regress.against import SourcePlanner, source_of_ref
+from harness.targets.git_ref import git, repository_root
 
 
 def main() -> int:

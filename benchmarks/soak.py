@@ -22,14 +22,14 @@ import numpy as np
 import psutil
 
 from benchmarks.faults import FaultyClients
-from harness.errors import LabError
-from harness.experiment.cpus import plan_cpus
-from harness.experiment.processes import GeneratorProcess, ProcessDied, ServerProcess
-from harness.experiment.trial import BODY, source_address
-from harness.load import ledger as L
-from harness.load.schedule import make_schedule
-from harness.load.worker import Order
-from harness.observe.control import ControlClient
+from harness.core.errors import LabError
+from harness.drivers import request_log as L
+from harness.drivers.open_loop.worker import Order
+from harness.drivers.schedule import make_schedule
+from harness.machine.cpus import plan_cpus
+from harness.measure.trial import BODY, source_address
+from harness.targets.control_client import ControlClient
+from harness.targets.processes import GeneratorProcess, ProcessDied, ServerProcess
 from servers.rate_limit import MAX_CLIENTS
 from servers.report import Counters
 

@@ -20,25 +20,25 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from harness.analysis.anatomy import Anatomy, dissect
-from harness.analysis.ends import figure_ends, ratio_ends
-from harness.analysis.finding import finding, slot_names
-from harness.cli.settings import CompareOptions, make_settings
+from harness.core.ends import figure_ends, ratio_ends
+from harness.core.errors import LabError
+from harness.core.record import CellMetric, Comparison, Run, Settings, Trial, ordered_value
 from harness.course.checks import check
 from harness.course.files import keep, recorded_folder
-from harness.errors import LabError
-from harness.record import CellMetric, Comparison, Run, Settings, Trial, ordered_value
-from harness.report.comparison import from_trials
-from harness.report.restrict import only
+from harness.session.settings import CompareOptions, make_settings
 from harness.store import RunFolder
+from harness.studies.anatomy.account import Anatomy, dissect
+from harness.studies.compare.restrict import only
+from harness.studies.compare.section import from_trials
+from harness.studies.compare.summary import finding, slot_names
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from harness.claims.records import Judged
-    from harness.experiment.plan import PlannedTrial
-    from harness.experiment.trial import Progress
+    from harness.designs.trials import PlannedTrial
+    from harness.measure.trial import Progress
     from harness.report.source import Source
+    from harness.studies.claims.records import Judged
 
 __all__ = [
     "BOTH",
@@ -78,7 +78,7 @@ class Picture:
 
     def save(self, path: str | Path) -> None:
         """Write it to a file; the name's end says as what (`.png`, `.svg`, `.pdf`)."""
-        from harness.charts import style
+        from harness.views import style
 
         with style.styled():
             self.figure.savefig(path)
@@ -86,7 +86,7 @@ class Picture:
     def _repr_png_(self) -> bytes:
         from io import BytesIO
 
-        from harness.charts import style
+        from harness.views import style
 
         data = BytesIO()
         with style.styled():
@@ -172,9 +172,10 @@ class Experiment:
     def plot(self, chart: str = "distribution", rps: float | None = None) -> Picture:
         """A picture: distribution, success, storm, cost, anatomy, or waterfall; of one
         level where `rps` is given. Raises `LabError` for another name."""
-        from harness import charts
-        from harness.charts import anatomy as anatomy_chart
-        from harness.charts import style, waterfall
+        from harness.report import charts
+        from harness.studies.anatomy import chart as anatomy_chart
+        from harness.studies.compare.charts import waterfall
+        from harness.views import style
 
         source = self._source if rps is None else self._at(self._level(rps))
         run = source.run
@@ -192,7 +193,7 @@ class Experiment:
 
     def anatomy(self, rps: float | None = None) -> Anatomy:
         """The life of a request at one level (None: the one nearest to 2,000 RPS)."""
-        from harness.charts import style
+        from harness.views import style
 
         level = style.nearest_level(self.run) if rps is None else self._level(rps)
         saved = self._source.anatomy
@@ -280,7 +281,7 @@ def compare(
             **_by_field(options),
         )
     )
-    from harness.experiment.run import run_experiment
+    from harness.measure.run import run_experiment
 
     folder = RunFolder.create(Path(out), name)
     try:
@@ -320,8 +321,8 @@ def claims(experiment: Experiment) -> pd.DataFrame:
     """What an experiment says of each of the design document's claims: the document's figure, ours
     with its interval, the verdict, why, and for an absolute cost the language of both. Raises
     `LabError` for an experiment that the claims are not about."""
-    from harness.claims.saved import judged, load_beside
-    from harness.claims.scenario import check_about
+    from harness.studies.claims.scenario import check_about
+    from harness.studies.claims.storage import judged, load_beside
 
     check_about(experiment.run)
     record: Judged = judged(experiment.run, load_beside(experiment.folder) or _nothing_beside())
@@ -347,11 +348,11 @@ def reference() -> Experiment:
     rows are those of 2,000 RPS alone, and thinned: all of the slowest, of the others one for
     several, as the column `weight` says; the pictures count by it, and so must you. Raises
     `LabError` where it is not installed."""
-    from harness.charts.style import nearest_level
-    from harness.claims.saved import load_beside
     from harness.report.source import Source, saved_anatomy
     from harness.store import REQUESTS_FILE, TIMELINE_FILE, read_rows
     from harness.store import load_run as read
+    from harness.studies.claims.storage import load_beside
+    from harness.views.style import nearest_level
 
     folder = recorded_folder() / "reference"
     requests, timeline = (read_rows(folder / n) for n in (REQUESTS_FILE, TIMELINE_FILE))
@@ -388,7 +389,7 @@ def _recorded(name: str) -> Experiment:
 
 
 def _nothing_beside() -> Any:
-    from harness.claims.records import Beside
+    from harness.studies.claims.records import Beside
 
     return Beside()
 

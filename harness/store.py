@@ -12,11 +12,11 @@ import msgspec
 import pandas as pd
 from pyarrow import parquet
 
-from harness.analysis.upgrade import OLD_SCHEMAS, upgraded
-from harness.errors import LabError
-from harness.foreign import below_zero, read_json, short
-from harness.reading import contradiction, of_known_metrics
-from harness.record import SCHEMA_VERSION, Run
+from harness.core.errors import LabError
+from harness.core.foreign import below_zero, read_json, short
+from harness.core.record import SCHEMA_VERSION, Run
+from harness.reading.plausible import contradiction, of_known_metrics
+from harness.reading.upgrade import OLD_SCHEMAS, upgraded
 
 RUN_FILE, REQUESTS_FILE, TIMELINE_FILE = "run.json", "requests.parquet", "timeline.parquet"
 _PARTS = ".parts"
@@ -184,7 +184,7 @@ class _Versioned(msgspec.Struct):
 
 def load_run(path: Path) -> Run:
     """The record in a run's folder, or in a `run.json`; that of an earlier schema by the rules of
-    this one (see `harness.analysis.upgrade`). A run that was cut short has one too, with `complete`
+    this one (see `harness.reading.upgrade`). A run that was cut short has one too, with `complete`
     false. Raises `LabError` with what is wrong and what to do."""
     file = path / RUN_FILE if path.is_dir() else path
     try:

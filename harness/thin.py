@@ -6,7 +6,7 @@ for its report, charts and notebooks, and comes again with each renewal, so it i
 Rounded (`rounded`): every row is there. Times are float32, to 1/16 of a microsecond, or to one part
 in 4,096 where that is coarser (about four digits); the intended time is to the microsecond. Rows of
 a closed loop get a column `sent_after_us`, which else follows from the row of the client's last
-request (`harness.analysis.waterfall.sent_after_us`).
+request (`harness.studies.compare.waterfall.sent_after_us`).
 
 Thinned (`thinned`): each row stands for as many requests as its column `weight` says, all of one
 trial and one outcome. The 100 slowest of each trial and outcome are there with weight 1, by
@@ -34,10 +34,17 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from harness.analysis.waterfall import BANDS, PARTS, SENT_AFTER, edges, parts_us, sent_after_us
-from harness.analysis.weighted import WEIGHT
-from harness.record import Run
+from harness.core.record import Run
+from harness.stats.weighted import WEIGHT
 from harness.store import REQUESTS_FILE, load_run
+from harness.studies.compare.waterfall import (
+    BANDS,
+    PARTS,
+    SENT_AFTER,
+    edges,
+    parts_us,
+    sent_after_us,
+)
 
 # A row stands for at most 1/SLOWEST of the requests that are slower, and 1/FASTEST of those that
 # are faster; in a band of which means are drawn for 1/TYPICAL of it.

@@ -20,7 +20,7 @@ from harness.cli import hosting as hosting
 # isort: split
 from harness.cli.app import app
 from harness.cli.output import complain, prepare_streams
-from harness.errors import LabError
+from harness.core.errors import LabError
 
 
 def _terminate(signum: int, frame: FrameType | None) -> None:

@@ -10,7 +10,21 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from harness.analysis.anatomy import (
+from harness.cli.anatomy_options import AnatomyOptions
+from harness.cli.claims import existing_run, json_target, make_run
+from harness.cli.drawing import draw
+from harness.cli.measured import status_of
+from harness.cli.output import Console, complain, write_json
+from harness.core.errors import LabError
+from harness.core.record import Run, Settings
+from harness.core.units import microseconds, rate
+from harness.machine.cpus import plan_cpus
+from harness.machine.queue_cost import measure_enqueue_us, measure_return_us
+from harness.machine.thread_cost import measure_thread_costs
+from harness.session.checks import parse_rates
+from harness.store import cannot_write
+from harness.store import write_json as write_file
+from harness.studies.anatomy.account import (
     ANATOMY_FILE,
     Anatomy,
     Apart,
@@ -19,23 +33,9 @@ from harness.analysis.anatomy import (
     dissect,
     spread,
 )
-from harness.analysis.anatomy import notes as anatomy_notes
-from harness.charts.style import nearest_level
-from harness.claims.language import language_of_steps
-from harness.cli.anatomy_options import AnatomyOptions
-from harness.cli.claims import existing_run, json_target, make_run
-from harness.cli.drawing import draw
-from harness.cli.measured import status_of
-from harness.cli.options import parse_rates
-from harness.cli.output import Console, complain, write_json
-from harness.errors import LabError
-from harness.experiment.cpus import plan_cpus
-from harness.observe.enqueue import measure_enqueue_us, measure_return_us
-from harness.observe.threads import measure_thread_costs
-from harness.record import Run, Settings
-from harness.store import cannot_write
-from harness.store import write_json as write_file
-from harness.units import microseconds, rate
+from harness.studies.anatomy.account import notes as anatomy_notes
+from harness.studies.claims.language import language_of_steps
+from harness.views.style import nearest_level
 
 _BAR = 24  # characters of a timeline
 _NAMES = {"rate_limit": "rate limit", "decode": "decode JSON"}
@@ -112,10 +112,10 @@ def save_anatomy(folder: Path, anatomy: Anatomy) -> None:
 
 def draw_anatomy(run: Run, anatomy: Anatomy, folder: Path) -> None:
     """The chart and the report, into the run's folder; what cannot be drawn is told."""
-    from harness.charts import anatomy as chart
-    from harness.charts import style
     from harness.report import write_report
     from harness.report.source import load_source
+    from harness.studies.anatomy import chart as chart
+    from harness.views import style
 
     def save_chart() -> None:
         with style.styled():

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from harness.cli.settings import CompareOptions, make_settings
-from harness.errors import LabError
-from harness.record import Settings
+from harness.core.errors import LabError
+from harness.core.record import Settings
+from harness.session.settings import CompareOptions, make_settings
 
 
 @dataclass(frozen=True, slots=True)

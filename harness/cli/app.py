@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperOption
 
-from harness.errors import LabError
+from harness.core.errors import LabError
 
 
 class OnceCommand(TyperCommand):

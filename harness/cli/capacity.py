@@ -10,25 +10,18 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from harness.analysis.capacity import CapacitySearch
-from harness.analysis.finding import slot_names
-from harness.analysis.searched import estimate_words, ratio_words, three_digits
 from harness.cli.compare import run_command
 from harness.cli.search_live import watch_search
-from harness.cli.settings import CompareOptions
 from harness.cli.table import notes
-from harness.experiment.budget import Budget
-from harness.experiment.capacity import CapacityPlanner
-from harness.experiment.plan import OVERHEAD_S
-from harness.record import (
-    Capacity,
-    CapacityEstimate,
-    CapacityRatio,
-    Condition,
-    Run,
-    Settings,
-)
-from harness.units import duration
+from harness.core.record import Capacity, CapacityEstimate, CapacityRatio, Condition, Run, Settings
+from harness.core.units import duration
+from harness.designs.budget import Budget
+from harness.designs.trials import OVERHEAD_S
+from harness.session.settings import CompareOptions
+from harness.studies.capacity.estimate import CapacitySearch
+from harness.studies.capacity.search import CapacityPlanner
+from harness.studies.compare.summary import slot_names
+from harness.studies.search_sentences import estimate_words, ratio_words, three_digits
 
 # What is kept of the time for merging the rows and drawing.
 FINISHING_S = 15.0

@@ -6,23 +6,23 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from harness.claims.measures import figure_of
-from harness.claims.records import Beside, Explored, Judged, Migrations
-from harness.claims.saved import as_json, judged, load_beside, save_judged
-from harness.claims.scenario import check_about
 from harness.cli.claims_options import ClaimsOptions
 from harness.cli.claims_table import print_judged
 from harness.cli.live import make_watcher
 from harness.cli.measured import measure, status_of
 from harness.cli.output import Console, complain, write_json
-from harness.errors import LabError
-from harness.experiment.cpus import plan_cpus
-from harness.experiment.moves import count_moves
-from harness.observe.enqueue import measure_enqueue_us
-from harness.observe.moves import CannotCount
-from harness.observe.threads import measure_thread_costs
-from harness.record import Run, Settings
+from harness.core.errors import LabError
+from harness.core.record import Run, Settings
+from harness.machine.cpu_moves import CannotCount
+from harness.machine.cpus import plan_cpus
+from harness.machine.queue_cost import measure_enqueue_us
+from harness.machine.thread_cost import measure_thread_costs
 from harness.store import cannot_write, load_run
+from harness.studies.claims.cpu_migrations import count_moves
+from harness.studies.claims.estimators import figure_of
+from harness.studies.claims.records import Beside, Explored, Judged, Migrations
+from harness.studies.claims.scenario import check_about
+from harness.studies.claims.storage import as_json, judged, load_beside, save_judged
 
 _MOVES_RPS = 1000.0
 Tell = Callable[[str], None]

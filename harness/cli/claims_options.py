@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from harness.cli.settings import CompareOptions, make_settings
-from harness.errors import LabError
-from harness.record import Settings
+from harness.core.errors import LabError
+from harness.core.record import Settings
+from harness.session.settings import CompareOptions, make_settings
 
 _LEVELS, _EXPLORED_LEVELS = "500,1000,2000,5000,10000", "2000,5000"
 

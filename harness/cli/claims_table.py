@@ -13,9 +13,9 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from harness.claims.language import language_summary
-from harness.claims.records import VERDICTS, Check, Explored, Judged, Judgement, Nearest
-from harness.record import Run
+from harness.core.record import Run
+from harness.studies.claims.language import language_summary
+from harness.studies.claims.records import VERDICTS, Check, Explored, Judged, Judgement, Nearest
 
 _STYLES = {
     "holds": "green",

@@ -13,12 +13,12 @@ from harness.cli.drawing import draw, parts_of, show_plot
 from harness.cli.live import make_watcher
 from harness.cli.measured import measure, status_of
 from harness.cli.output import Console, complain, write_json
-from harness.cli.settings import CompareOptions
 from harness.cli.table import print_run
-from harness.errors import LabError
-from harness.experiment.plan import Planner
-from harness.experiment.run import RunResult, Watcher
-from harness.record import Run, Settings
+from harness.core.errors import LabError
+from harness.core.record import Run, Settings
+from harness.designs.trials import Planner
+from harness.measure.run import RunResult, Watcher
+from harness.session.settings import CompareOptions
 from harness.store import cannot_write
 
 Watching = Callable[[Console], AbstractContextManager[Watcher]]

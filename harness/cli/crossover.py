@@ -8,16 +8,16 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from harness.analysis.crossover import RANGES, RULE
-from harness.analysis.searched import point_words, value_words
 from harness.cli.capacity import FINISHING_S, budget_words, search_notes
 from harness.cli.compare import run_command
 from harness.cli.search_live import watch_search
-from harness.cli.settings import CompareOptions
-from harness.experiment.budget import Budget
-from harness.experiment.crossover import CrossoverPlanner
-from harness.experiment.plan import OVERHEAD_S
-from harness.record import Crossover, CrossoverPoint, Run, Settings, Vary
+from harness.core.record import Crossover, CrossoverPoint, Run, Settings, Vary
+from harness.designs.budget import Budget
+from harness.designs.trials import OVERHEAD_S
+from harness.session.settings import CompareOptions
+from harness.studies.crossover.estimate import RANGES, RULE
+from harness.studies.crossover.search import CrossoverPlanner
+from harness.studies.search_sentences import point_words, value_words
 
 
 def crossover_command(

@@ -8,17 +8,17 @@ import msgspec
 from rich.table import Table
 from rich.text import Text
 
-from harness.cli.options import between
 from harness.cli.output import Console, command_line, write_json
-from harness.errors import LabError
-from harness.experiment.cpus import CpuPlan, plan_cpus
-from harness.experiment.plan import PlannedTrial
-from harness.experiment.run import examined, out_of_the_way, raise_descriptor_limit
-from harness.experiment.trial import run_trial
-from harness.observe.doctor import is_sound
-from harness.observe.environment import read_environment
-from harness.observe.neighbours import announced, neighbours
-from harness.record import Environment, Finding, Settings, Trial
+from harness.core.errors import LabError
+from harness.core.record import Environment, Finding, Settings, Trial
+from harness.designs.trials import PlannedTrial
+from harness.machine.cpus import CpuPlan, plan_cpus
+from harness.machine.doctor import is_sound
+from harness.machine.environment import read_environment
+from harness.machine.neighbours import announced, neighbours
+from harness.measure.run import examined, out_of_the_way, raise_descriptor_limit
+from harness.measure.trial import run_trial
+from harness.session.checks import between
 
 _STYLES = {"good": "green", "doubtful": "yellow", "spoils": "bold red"}
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 
-from harness.charts.attempt import Failure, attempt
 from harness.cli.output import Console, complain
-from harness.experiment.run import RunResult
+from harness.measure.run import RunResult
+from harness.views.attempt import Failure, attempt
 
 Part = tuple[str, Callable[[], object]]  # what it is called, and how it is made
 
@@ -37,8 +37,8 @@ def _missing(part: Part) -> str | None:
 
 def parts_of(result: RunResult) -> Iterator[Part]:
     """The charts of a run and its report, into its folder."""
-    from harness.charts import names_of, save_chart
     from harness.report import write_report
+    from harness.report.charts import names_of, save_chart
     from harness.report.source import Source
 
     run, rows, steps, folder = result.run, result.requests, result.timeline, result.folder.path

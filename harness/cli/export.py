@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from harness.errors import LabError
-from harness.regression.exports import FORMATS, run_text
+from harness.core.errors import LabError
 from harness.store import load_run
+from harness.studies.regress.exports import FORMATS, run_text
 
 
 def export_command(run: str, form: str) -> int:

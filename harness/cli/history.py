@@ -6,12 +6,12 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from harness.charts.attempt import Failure, attempt
 from harness.cli.output import Console, complain
-from harness.errors import LabError
-from harness.record import Run
-from harness.regression.history import History, build_history, tell_steps
+from harness.core.errors import LabError
+from harness.core.record import Run
 from harness.store import RUN_FILE, cannot_write, load_run, write_whole
+from harness.studies.history.series import History, build_history, tell_steps
+from harness.views.attempt import Failure, attempt
 
 
 def history_command(folder: str, out: str | None) -> int:
@@ -60,9 +60,9 @@ def read_runs(folder: Path) -> tuple[list[tuple[Path, Run]], list[str]]:
 def draw_history(history: History, folder: Path) -> list[Path]:
     """A PNG and an SVG a level and `history.html`; their paths. What cannot be drawn is told.
     Raises `LabError` when the folder cannot be written."""
-    from harness.charts import history as chart
-    from harness.charts import style
-    from harness.charts.history_page import page
+    from harness.studies.history import chart as chart
+    from harness.studies.history.page import page
+    from harness.views import style
 
     def save_chart(rps: float) -> list[Path]:
         with style.styled():

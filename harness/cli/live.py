@@ -13,15 +13,15 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.text import Text
 
-from harness.analysis.summarise import quantiles
-from harness.analysis.wording import NOT_ANSWERED, response_words
-from harness.experiment.plan import PlannedTrial, expected_s, plan_trials
-from harness.experiment.run import Watcher
-from harness.experiment.trial import Progress as TrialProgress
-from harness.load import ledger as L
-from harness.observe.sampler import Observation
-from harness.record import Settings, Trial
-from harness.units import duration, microseconds, number, rate, share
+from harness.core.record import Settings, Trial
+from harness.core.units import duration, microseconds, number, rate, share
+from harness.core.wording import NOT_ANSWERED, response_words
+from harness.designs.trials import PlannedTrial, expected_s, plan_trials
+from harness.drivers import request_log as L
+from harness.measure.build_trial import quantiles
+from harness.measure.run import Watcher
+from harness.measure.trial import Progress as TrialProgress
+from harness.targets.sampler import Observation
 
 _RECENT_NS = 1_000_000_000
 _TREND_LENGTH = 40  # looks, of which there are four a second

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from harness.cli.output import complain
-from harness.cli.settings import CompareOptions, make_settings
-from harness.errors import LabError
-from harness.experiment.cpus import CpuPlan, plan_cpus
-from harness.experiment.plan import PlannedTrial
-from harness.experiment.processes import LocustPage, ProcessDied, ServerProcess
-from harness.experiment.run import raise_descriptor_limit
-from harness.experiment.serving import server_arguments
-from harness.load.locust_order import WebOrder
+from harness.core.errors import LabError
+from harness.designs.trials import PlannedTrial
+from harness.drivers.locust.order import WebOrder
+from harness.machine.cpus import CpuPlan, plan_cpus
+from harness.measure.run import raise_descriptor_limit
+from harness.session.settings import CompareOptions, make_settings
+from harness.targets.processes import LocustPage, ProcessDied, ServerProcess
+from harness.targets.start import server_arguments
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from harness.cli import options as check
-from harness.errors import LabError
-from harness.experiment.processes import DistantWorker
-from harness.load.locust_order import MASTER_LOST, NO_MASTER, TRIAL_OVER, WorkerOrder
+from harness.core.errors import LabError
+from harness.drivers.locust.order import MASTER_LOST, NO_MASTER, TRIAL_OVER, WorkerOrder
+from harness.session import checks as check
+from harness.targets.processes import DistantWorker
 
 _PORT = 5557
 

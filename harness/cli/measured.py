@@ -5,14 +5,14 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from harness.analysis.nothing import nothing_said
 from harness.cli.output import command_line, complain
-from harness.errors import LabError
-from harness.experiment.plan import Planner
-from harness.experiment.run import RunResult, Watcher, run_experiment
-from harness.observe.neighbours import neighbours
-from harness.record import Run, Settings
+from harness.core.errors import LabError
+from harness.core.record import Run, Settings
+from harness.designs.trials import Planner
+from harness.machine.neighbours import neighbours
+from harness.measure.run import RunResult, Watcher, run_experiment
 from harness.store import RunFolder
+from harness.studies.compare.incomparable import nothing_said
 
 
 def measure(

@@ -101,7 +101,7 @@ def compare(
 
     example: labrun compare --rps 500,2000 --rounds 7 --json -
     """
-    from harness.cli.settings import CompareOptions, make_settings
+    from harness.session.settings import CompareOptions, make_settings
 
     options = CompareOptions(
         rps="500,1000,2000,5000,10000" if sweep else rps,
@@ -178,7 +178,7 @@ def capacity(
     example: labrun capacity --slo "success>=0.99,p99<=50ms" --workload io:40ms
     """
     from harness.cli.searches import CAPACITY_RPS, capacity_options
-    from harness.cli.settings import CompareOptions
+    from harness.session.settings import CompareOptions
 
     options = CompareOptions(
         rps=CAPACITY_RPS,
@@ -283,7 +283,7 @@ def crossover(
     example: labrun crossover --vary io --rps 500,1000,2000
     """
     from harness.cli.searches import crossover_loads, crossover_options
-    from harness.cli.settings import CompareOptions
+    from harness.session.settings import CompareOptions
 
     options = CompareOptions(
         rps=rps or crossover_loads(vary),

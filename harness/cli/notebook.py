@@ -11,8 +11,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from harness.cli.output import complain
+from harness.core.errors import LabError
 from harness.course.files import notebooks_folder
-from harness.errors import LabError
 from harness.store import cannot_write
 
 # Recorded runs are read where they are installed; the rest comes of working with the notebooks.

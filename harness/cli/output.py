@@ -13,7 +13,7 @@ from typing import Any
 import rich.console
 from rich.text import Text
 
-from harness.text import visible
+from harness.core.text import visible
 
 # How the lab's own signs are written where there is nothing but ASCII.
 _ASCII = {

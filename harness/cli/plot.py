@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from harness.charts import style
-from harness.charts.distribution import curve, position
-from harness.units import microseconds, rate
+from harness.core.units import microseconds, rate
+from harness.studies.compare.charts.distribution import curve, position
+from harness.views import style
 
 if TYPE_CHECKING:
     import pandas as pd
     from rich.console import Console
 
-    from harness.record import Run
+    from harness.core.record import Run
 
 _WIDTH, _HEIGHT = 64, 14  # of the drawing; with its labels it fits into 80 columns
 _MARKS = "ox+*#@"

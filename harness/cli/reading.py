@@ -127,7 +127,7 @@ def regress(
 
     example: labrun regress --against-ref HEAD~1 --max-loss client.response_us.p99=20%
     """
-    from harness.cli.settings import CompareOptions
+    from harness.session.settings import CompareOptions
 
     measure = CompareOptions(
         rps=rps,

@@ -15,25 +15,31 @@ from harness.cli.drawing import draw
 from harness.cli.live import make_watcher
 from harness.cli.measured import measure
 from harness.cli.output import Console, command_line, complain
-from harness.cli.settings import CompareOptions, make_settings
-from harness.errors import LabError, ServerRefused
-from harness.experiment.against import (
+from harness.core.errors import LabError, ServerRefused
+from harness.core.record import SCHEMA_VERSION, Run, Settings
+from harness.core.units import rate
+from harness.designs.trials import Planner
+from harness.machine.cpus import plan_cpus
+from harness.machine.environment import read_environment
+from harness.measure.run import RunResult
+from harness.session.settings import CompareOptions, make_settings
+from harness.store import RunFolder, load_run
+from harness.studies.regress.against import (
     against_planner,
     paired_settings,
     prepared,
     source_of_ref,
     worktree_source,
 )
-from harness.experiment.cpus import plan_cpus
-from harness.experiment.plan import Planner
-from harness.experiment.run import RunResult
-from harness.observe.environment import read_environment
-from harness.record import SCHEMA_VERSION, Run, Settings
-from harness.regression.thresholds import Thresholds, parse_thresholds
-from harness.regression.verdict import Check, Outcome, Verdict, judge_interleaved, judge_runs
-from harness.regression.words import interval_text, levels, limit_text, sentence, value_text
-from harness.store import RunFolder, load_run
-from harness.units import rate
+from harness.studies.regress.sentences import (
+    interval_text,
+    levels,
+    limit_text,
+    sentence,
+    value_text,
+)
+from harness.studies.regress.thresholds import Thresholds, parse_thresholds
+from harness.studies.regress.verdict import Check, Outcome, Verdict, judge_interleaved, judge_runs
 
 _STYLES: dict[Outcome, str] = {"pass": "green", "fail": "red", "inconclusive": "dim"}
 
@@ -55,7 +61,7 @@ class RegressOptions:
 def regress_command(options: RegressOptions) -> int:
     """0 passed or cannot tell, 1 failed (or, if strict, cannot tell) or not finished, 130
     interrupted."""
-    from harness.regression.exports import FORMATS, verdict_text
+    from harness.studies.regress.exports import FORMATS, verdict_text
 
     if options.format != "table" and options.format not in FORMATS:
         raise LabError(
@@ -170,8 +176,9 @@ def _refused(
 
 def _keep(result: RunResult, verdict: Verdict) -> None:
     """The verdict's sentence into the record, its picture and its Markdown beside it."""
-    from harness.charts import style, verdicts
-    from harness.regression.exports import verdict_text
+    from harness.studies.regress import chart as verdicts
+    from harness.studies.regress.exports import verdict_text
+    from harness.views import style
 
     run: Run = result.run
     if run.sources:
@@ -208,7 +215,7 @@ def print_verdict(console: Console, verdict: Verdict) -> None:
 
 
 def _table(title: str, checks: list[Check]) -> Table:
-    from harness.analysis.metrics import BY_PATH
+    from harness.core.metrics import BY_PATH
 
     table = Table(title=title, title_justify="left", title_style="bold", pad_edge=False)
     table.add_column("", overflow="fold")

@@ -44,9 +44,9 @@ def terminal(source: Source, folder: str) -> str:
     """What `labrun compare` printed of a run's main level, in a pipe of 80 columns."""
     from io import StringIO
 
-    from harness.charts.style import nearest_level
     from harness.cli.table import print_run
-    from harness.report.restrict import only
+    from harness.studies.compare.restrict import only
+    from harness.views.style import nearest_level
 
     out = StringIO()
     console = Console(file=out, width=80, color_system=None)

@@ -11,12 +11,12 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.text import Text
 
 from harness.cli.live import look, outcome_words, trend
-from harness.experiment.budget import Budget
-from harness.experiment.plan import PlannedTrial
-from harness.experiment.run import Watcher
-from harness.experiment.trial import Progress as TrialProgress
-from harness.record import Trial
-from harness.units import duration, rate
+from harness.core.record import Trial
+from harness.core.units import duration, rate
+from harness.designs.budget import Budget
+from harness.designs.trials import PlannedTrial
+from harness.measure.run import Watcher
+from harness.measure.trial import Progress as TrialProgress
 
 Known = Callable[[], list[str]]  # what the search knows now, a line each
 

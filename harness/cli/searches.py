@@ -1,4 +1,4 @@
-"""The settings of a search, from what a person typed. Light, like `harness.cli.settings`."""
+"""The settings of a search, from what a person typed. Light, like `harness.session.settings`."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from typing import cast
 
 import msgspec
 
-from harness.analysis.slo import check_against_timeout, parse_slo
-from harness.cli import options as check
-from harness.cli.settings import CompareOptions, make_settings
-from harness.errors import LabError
-from harness.record import Condition, Settings, Vary
+from harness.core.errors import LabError
+from harness.core.record import Condition, Settings, Vary
+from harness.session import checks as check
+from harness.session.settings import CompareOptions, make_settings
+from harness.studies.capacity.slo import check_against_timeout, parse_slo
 
 # The highest rate that a search may try: the server's rate limit is set for it.
 CAPACITY_RPS = "40000"

@@ -10,12 +10,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from harness.analysis.control import control_sentences
-from harness.analysis.driver import driver_sentence
-from harness.analysis.finding import slot_names
-from harness.analysis.wording import figure_words, has_interval, ratio_figure, ratio_interval
-from harness.record import Cell, Comparison, Run, Trial
-from harness.units import microseconds, number, rate, share, size
+from harness.core.record import Cell, Comparison, Run, Trial
+from harness.core.units import microseconds, number, rate, share, size
+from harness.core.wording import figure_words, has_interval, ratio_figure, ratio_interval
+from harness.drivers.sentence import driver_sentence
+from harness.studies.compare.aa_control import control_sentences
+from harness.studies.compare.summary import slot_names
 
 Format = Callable[[float | None], str]
 

@@ -6,12 +6,12 @@ import shutil
 from importlib import resources
 from pathlib import Path
 
-from harness.analysis.anatomy import ANATOMY_FILE
-from harness.charts.style import nearest_level
-from harness.claims.saved import CLAIMS_FILE
-from harness.errors import LabError
+from harness.core.errors import LabError
 from harness.store import RUN_FILE, TIMELINE_FILE, load_run
+from harness.studies.anatomy.account import ANATOMY_FILE
+from harness.studies.claims.storage import CLAIMS_FILE
 from harness.thin import keep_rows
+from harness.views.style import nearest_level
 
 _PACKAGE = Path(str(resources.files("harness.course")))
 _PROJECT = _PACKAGE.parents[1]

@@ -23,8 +23,8 @@ def write_report(
     Equal sources give equal bytes. Raises `LabError` when the folder cannot be written.
     """
     from harness.report.build import build
-    from harness.report.html import to_html
-    from harness.report.markdown import to_markdown
+    from harness.views.html import to_html
+    from harness.views.markdown import to_markdown
 
     report = build(source)
     for chart in report.missing():

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from harness.analysis.finding import finding
-from harness.charts import style
-from harness.record import Run
+from harness.core.record import Run
+from harness.core.units import rate
 from harness.report import latency, surroundings, threads
-from harness.report.anatomy import anatomy_section
-from harness.report.capacity import capacity_section
-from harness.report.claims import claims_section
-from harness.report.comparison import level_table, trials_table
-from harness.report.ladder import ladder_section
-from harness.report.model import Block, Folded, Paragraph, Report, Section
 from harness.report.searched import searched_report
 from harness.report.source import Source
-from harness.units import rate
+from harness.studies.anatomy.section import anatomy_section
+from harness.studies.capacity.section import capacity_section
+from harness.studies.claims.load_sweep_section import ladder_section
+from harness.studies.claims.section import claims_section
+from harness.studies.compare.section import level_table, trials_table
+from harness.studies.compare.summary import finding
+from harness.views import style
+from harness.views.model import Block, Folded, Paragraph, Report, Section
 
 
 def build(source: Source) -> Report:

@@ -23,15 +23,15 @@ from collections.abc import Callable, Mapping
 from functools import cached_property, partial
 from pathlib import Path
 
-from harness.analysis.anatomy import anatomy_finding
-from harness.analysis.wording import figure_words, has_interval, ratio_figure, ratio_interval
-from harness.charts import style
-from harness.errors import LabError
+from harness.core.errors import LabError
+from harness.core.wording import figure_words, has_interval, ratio_figure, ratio_interval
 from harness.report.build import build
-from harness.report.comparison import ROWS
-from harness.report.markdown import block_text, table
-from harness.report.model import Report, Section, Table
 from harness.report.source import CAPACITY, Source, load_source
+from harness.studies.anatomy.account import anatomy_finding
+from harness.studies.compare.section import ROWS
+from harness.views import style
+from harness.views.markdown import block_text, table
+from harness.views.model import Report, Section, Table
 
 FILES = ("README.md", "docs/results.md")
 _BLOCK = re.compile(
@@ -118,7 +118,7 @@ def _written(name: str, folder: str, run: _Read, extra: Mapping[str, Writer], be
 
 
 def _title(source: Source, chart: str) -> str:
-    from harness.charts import figure
+    from harness.report.charts import figure
 
     if chart == "anatomy" and source.anatomy is not None:
         return anatomy_finding(source.anatomy)

@@ -5,24 +5,16 @@ from __future__ import annotations
 from functools import partial
 from shlex import quote
 
-from harness.analysis.waterfall import PARTS, quantiles
-from harness.charts import distribution, omission, style, waterfall
-from harness.charts.omission import Measured
-from harness.report.comparison import by_level, labels
-from harness.report.model import (
-    Block,
-    Cell,
-    Column,
-    Gallery,
-    Missing,
-    Paragraph,
-    Section,
-    Table,
-)
-from harness.report.restrict import only
+from harness.core.units import microseconds, rate
 from harness.report.source import Source
-from harness.report.svg import chart
-from harness.units import microseconds, rate
+from harness.studies.compare.charts import distribution, omission, waterfall
+from harness.studies.compare.charts.omission import Measured
+from harness.studies.compare.restrict import only
+from harness.studies.compare.section import by_level, labels
+from harness.studies.compare.waterfall import PARTS, quantiles
+from harness.views import style
+from harness.views.model import Block, Cell, Column, Gallery, Missing, Paragraph, Section, Table
+from harness.views.svg import chart
 
 _FIGURES = (
     ("Median", "client.response_us.p50", microseconds),

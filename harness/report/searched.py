@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from harness.analysis.crossover import pairs_of
-from harness.analysis.searched import point_words, ratio_words, three_digits, value_words
-from harness.analysis.wording import response_words
-from harness.charts import capacity as capacity_chart
-from harness.charts import crossover as crossover_chart
-from harness.record import Capacity, CapacityEstimate, Crossover, CrossoverCell, Run, Trial
+from harness.core.record import Capacity, CapacityEstimate, Crossover, CrossoverCell, Run, Trial
+from harness.core.units import microseconds, share
+from harness.core.wording import response_words
 from harness.report import surroundings
-from harness.report.comparison import trials_table
-from harness.report.model import Cell, Column, Folded, Paragraph, Report, Section, Table
-from harness.report.svg import chart
-from harness.units import microseconds, share
+from harness.studies.capacity import chart as capacity_chart
+from harness.studies.compare.section import trials_table
+from harness.studies.crossover import chart as crossover_chart
+from harness.studies.crossover.estimate import pairs_of
+from harness.studies.search_sentences import point_words, ratio_words, three_digits, value_words
+from harness.views.model import Cell, Column, Folded, Paragraph, Report, Section, Table
+from harness.views.svg import chart
 
 
 def searched_report(run: Run, warning: str) -> Report:

@@ -13,15 +13,9 @@ import pandas as pd
 import pyarrow as pa
 from pandas.api.types import is_numeric_dtype
 
-from harness.analysis.anatomy import ANATOMY_FILE, ANATOMY_SCHEMA, Anatomy
-from harness.analysis.compare import build_cells, build_comparisons
-from harness.analysis.control import find_control, read_controls
-from harness.analysis.finding import finding
-from harness.analysis.weighted import WEIGHT, weights
-from harness.claims.records import Beside
-from harness.claims.saved import load_beside
-from harness.errors import LabError
-from harness.record import Run
+from harness.core.errors import LabError
+from harness.core.record import Run
+from harness.stats.weighted import WEIGHT, weights
 from harness.store import (
     REQUESTS_FILE,
     RUN_FILE,
@@ -30,9 +24,15 @@ from harness.store import (
     load_run,
     read_rows,
 )
+from harness.studies.anatomy.account import ANATOMY_FILE, ANATOMY_SCHEMA, Anatomy
+from harness.studies.claims.records import Beside
+from harness.studies.claims.storage import load_beside
+from harness.studies.compare.aa_control import find_control, read_controls
+from harness.studies.compare.comparison import build_cells, build_comparisons
+from harness.studies.compare.summary import finding
 
 if TYPE_CHECKING:
-    from harness.charts.omission import Measured
+    from harness.studies.compare.charts.omission import Measured
 
 # Runs in a run's folder that belong to it: the same driven by a closed loop, and what each backend
 # can take at most.
@@ -111,7 +111,7 @@ def _inside(path: Path, name: str) -> Path | None:
 
 
 def _closed_loop(path: Path) -> Measured:
-    from harness.charts.omission import Measured
+    from harness.studies.compare.charts.omission import Measured
 
     closed = Measured(*_load(path))
     if closed.run.settings.driver != "closed-loop":

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from shlex import quote
 
-from harness.analysis.control import control_sentences
-from harness.analysis.driver import driver_sentence
-from harness.record import Environment, Run
-from harness.report.model import (
+from harness.core.record import Environment, Run
+from harness.core.units import rate, share, size
+from harness.drivers.sentence import driver_sentence
+from harness.studies.compare.aa_control import control_sentences
+from harness.views.model import (
     Block,
     Cell,
     Column,
@@ -18,7 +19,6 @@ from harness.report.model import (
     Section,
     Table,
 )
-from harness.units import rate, share, size
 
 
 def trust_section(run: Run) -> Section:

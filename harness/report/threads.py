@@ -6,13 +6,14 @@ from functools import partial
 
 import pandas as pd
 
-from harness.charts import storm, style
-from harness.report.comparison import by_level
-from harness.report.model import Gallery, Missing, Paragraph, Section
-from harness.report.restrict import only
+from harness.core.units import number
 from harness.report.source import Source
-from harness.report.svg import chart
-from harness.units import number
+from harness.studies.compare.charts import thread_timeline as storm
+from harness.studies.compare.restrict import only
+from harness.studies.compare.section import by_level
+from harness.views import style
+from harness.views.model import Gallery, Missing, Paragraph, Section
+from harness.views.svg import chart
 
 
 def storm_section(source: Source) -> Section:

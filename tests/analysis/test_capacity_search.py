@@ -8,13 +8,13 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from harness.analysis.capacity import (
+from harness.stats.threshold import Answer, Belief, ratio_interval
+from harness.studies.capacity.estimate import (
     HIGHEST_RPS,
     LEAST_FOR_GENERATOR_RPS,
     CapacitySearch,
     capacity_ratio,
 )
-from harness.analysis.threshold import Answer, Belief, ratio_interval
 
 Truth = Callable[[float], str]
 TRIALS = 22  # what the default budget allows a backend

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from harness.analysis.slo import check_against_timeout, parse_slo
-from harness.errors import LabError
+from harness.core.errors import LabError
+from harness.studies.capacity.slo import check_against_timeout, parse_slo
 
 
 def test_the_default_is_understood() -> None:

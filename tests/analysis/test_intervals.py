@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.analysis.intervals import (
+from harness.stats.intervals import (
     Direction,
     Estimate,
     Verdict,

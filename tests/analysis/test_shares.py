@@ -7,8 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from harness.analysis.intervals import Direction, verdict
-from harness.analysis.shares import Tally, share_estimate, share_ratio_estimate
+from harness.stats.intervals import Direction, verdict
+from harness.stats.shares import Tally, share_estimate, share_ratio_estimate
 
 REQUESTS = 10_000  # of a round
 RUNS = 800

@@ -8,9 +8,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from harness.experiment.cpus import plan_cpus
-from harness.observe.environment import read_environment
-from harness.record import Trial
+from harness.core.record import Trial
+from harness.machine.cpus import plan_cpus
+from harness.machine.environment import read_environment
 from tests.support.made import SETTINGS
 
 

@@ -12,15 +12,15 @@ import msgspec
 import pandas as pd
 import pytest
 
-from harness.analysis.capacity import build_capacity
-from harness.analysis.crossover import RANGES, build_crossover
-from harness.analysis.searched import capacity_finding, crossover_finding
-from harness.analysis.slo import parse_slo
-from harness.charts import draw_all
-from harness.record import Run, Settings, Trial
+from harness.core.record import Run, Settings, Trial
 from harness.report.build import build
-from harness.report.markdown import to_markdown
+from harness.report.charts import draw_all
 from harness.report.source import Source
+from harness.studies.capacity.estimate import build_capacity
+from harness.studies.capacity.slo import parse_slo
+from harness.studies.crossover.estimate import RANGES, build_crossover
+from harness.studies.search_sentences import capacity_finding, crossover_finding
+from harness.views.markdown import to_markdown
 
 MakeTrial = Callable[..., Trial]
 BACKENDS = ["thread-per-request", "thread-pool"]

@@ -13,11 +13,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from harness.analysis.compare import build_cells, build_comparisons
-from harness.charts import NAMES, draw_all, figure, style
-from harness.charts.distribution import curve
-from harness.charts.style import DARK, LIGHT
-from harness.record import Run, Settings, Trial
+from harness.core.record import Run, Settings, Trial
+from harness.report.charts import NAMES, draw_all, figure
+from harness.studies.compare.charts.distribution import curve
+from harness.studies.compare.comparison import build_cells, build_comparisons
+from harness.views import style
+from harness.views.style import DARK, LIGHT
 
 Made = tuple[Run, pd.DataFrame, pd.DataFrame]
 Make = Callable[..., Made]

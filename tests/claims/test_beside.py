@@ -9,11 +9,11 @@ import threading
 
 import pytest
 
-from harness.errors import LabError
-from harness.observe.enqueue import measure_enqueue_us
-from harness.observe.moves import CannotCount, MoveCounter
-from harness.observe.threads import measure_thread_costs
-from harness.record import ThreadCost
+from harness.core.errors import LabError
+from harness.core.record import ThreadCost
+from harness.machine.cpu_moves import CannotCount, MoveCounter
+from harness.machine.queue_cost import measure_enqueue_us
+from harness.machine.thread_cost import measure_thread_costs
 
 CPUS = sorted(os.sched_getaffinity(0))
 

@@ -16,10 +16,10 @@ import psutil
 import pytest
 from claim_trials import POOL, both, make_run, make_trial
 
-from harness.claims.ledger import the_ledger
-from harness.claims.records import VERDICTS, Explored, Judged
-from harness.record import Run
+from harness.core.record import Run
 from harness.store import load_run
+from harness.studies.claims.ledger import the_ledger
+from harness.studies.claims.records import VERDICTS, Explored, Judged
 from tests.support.labrun import Labrun, assert_measured
 
 

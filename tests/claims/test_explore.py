@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 from claim_trials import SETTINGS, both, make_run
 
-from harness.claims.explore import AS_WRITTEN, conditions, distance, nearest
-from harness.claims.judge import judge_run
-from harness.claims.ledger import the_ledger
-from harness.claims.records import ExploredCondition, Figure, Nearest
-from harness.record import Run, Settings
+from harness.core.record import Run, Settings
+from harness.studies.claims.explore import AS_WRITTEN, conditions, distance, nearest
+from harness.studies.claims.judge import judge_run
+from harness.studies.claims.ledger import the_ledger
+from harness.studies.claims.records import ExploredCondition, Figure, Nearest
 
 
 def tried(name: str, run: Run) -> ExploredCondition:

@@ -12,16 +12,16 @@ import pytest
 from claim_trials import POOL, THREAD, both, make_run, make_trial
 from rich.console import Console
 
-from harness.analysis.upgrade import upgraded
-from harness.claims import judge_run
-from harness.claims.explore import distance
-from harness.claims.records import Beside, Figure, Judged, Judgement
-from harness.claims.saved import as_json, judged, load_beside, save_judged
-from harness.claims.words import figure_words
 from harness.cli.claims_table import print_judged
-from harness.record import Trial
-from harness.report.claims import claims_section
-from harness.report.markdown import block_text
+from harness.core.record import Trial
+from harness.reading.upgrade import upgraded
+from harness.studies.claims import judge_run
+from harness.studies.claims.explore import distance
+from harness.studies.claims.formatting import figure_words
+from harness.studies.claims.records import Beside, Figure, Judged, Judgement
+from harness.studies.claims.section import claims_section
+from harness.studies.claims.storage import as_json, judged, load_beside, save_judged
+from harness.views.markdown import block_text
 
 
 def by_id(trials: list[Trial]) -> dict[str, Judgement]:

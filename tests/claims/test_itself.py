@@ -6,9 +6,9 @@ import re
 
 import pytest
 
-from harness.claims.itself import checks
-from harness.claims.records import Check
-from harness.claims.stated import agrees, little
+from harness.studies.claims.consistency import checks
+from harness.studies.claims.document_figures import agrees, little
+from harness.studies.claims.records import Check
 
 FOUND = {check.id: check for check in checks()}
 

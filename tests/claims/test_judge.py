@@ -10,10 +10,10 @@ from claim_trials import POOL, THREAD, both, make_run, make_trial
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.claims import judge_run
-from harness.claims.judge import Span, allowed, from_odds, odds, verdict_on, widened
-from harness.claims.records import Claim, ClaimVerdict, Figure, Judgement, Kind, Unit
-from harness.record import Bound, Capacity, CapacityEstimate, Trial
+from harness.core.record import Bound, Capacity, CapacityEstimate, Trial
+from harness.studies.claims import judge_run
+from harness.studies.claims.judge import Span, allowed, from_odds, odds, verdict_on, widened
+from harness.studies.claims.records import Claim, ClaimVerdict, Figure, Judgement, Kind, Unit
 
 
 def claim(

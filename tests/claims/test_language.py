@@ -11,17 +11,17 @@ import pytest
 from claim_trials import both, make_run
 from rich.console import Console
 
-from harness.claims import judge_about
-from harness.claims.explore import AS_WRITTEN, nearest
-from harness.claims.language import language_summary, measured_in
-from harness.claims.ledger import the_ledger
-from harness.claims.records import Beside, Explored, ExploredCondition, Figure
-from harness.claims.saved import as_json, judged
 from harness.cli.claims_table import print_explored, print_judged
-from harness.record import Interpreter, Run
-from harness.report.claims import claims_section
-from harness.report.markdown import block_text
-from harness.report.model import Table
+from harness.core.record import Interpreter, Run
+from harness.studies.claims import judge_about
+from harness.studies.claims.explore import AS_WRITTEN, nearest
+from harness.studies.claims.language import language_summary, measured_in
+from harness.studies.claims.ledger import the_ledger
+from harness.studies.claims.records import Beside, Explored, ExploredCondition, Figure
+from harness.studies.claims.section import claims_section
+from harness.studies.claims.storage import as_json, judged
+from harness.views.markdown import block_text
+from harness.views.model import Table
 
 WORDS = "CPython 3.11 with the GIL"
 NOTE = f"Measured in {WORDS}; the document's figure is for C++."

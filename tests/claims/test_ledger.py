@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.claims.ledger import LEDGER_FILE, load_ledger, the_ledger
-from harness.claims.measures import MEASURES
-from harness.claims.words import document_words
-from harness.errors import LabError
+from harness.core.errors import LabError
+from harness.studies.claims.estimators import MEASURES
+from harness.studies.claims.formatting import document_words
+from harness.studies.claims.ledger import LEDGER_FILE, load_ledger, the_ledger
 
 DOCUMENT = Path(__file__).parents[3] / "shared/design/metricstream-architecture.md"
 
@@ -29,7 +29,7 @@ def headings() -> list[tuple[str, ...]]:
 
 @pytest.mark.skipif(not DOCUMENT.exists(), reason="the design document is not at hand")
 def test_every_section_is_a_heading_of_the_document() -> None:
-    from harness.claims.itself import checks
+    from harness.studies.claims.consistency import checks
 
     known = {" / ".join(path[1:]) for path in headings()}
     named = {claim.section for claim in the_ledger().claim} | {check.section for check in checks()}
@@ -138,4 +138,7 @@ def test_a_ledger_that_is_not_there_is_told(tmp_path: Path) -> None:
 
 
 def test_the_ledger_travels_with_the_package() -> None:
-    assert files("harness").joinpath("claims.toml").read_bytes() == LEDGER_FILE.read_bytes()
+    assert (
+        files("harness.studies.claims").joinpath("claims.toml").read_bytes()
+        == LEDGER_FILE.read_bytes()
+    )

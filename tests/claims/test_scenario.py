@@ -9,15 +9,15 @@ import msgspec
 import pytest
 from claim_trials import POOL, SETTINGS, THREAD, both, make_run, make_trial
 
-from harness.claims import judge_about, judge_run
-from harness.claims.explore import conditions
-from harness.claims.ledger import the_ledger
-from harness.claims.records import Beside
-from harness.claims.saved import judged
-from harness.claims.scenario import check_about, departures, remarks
-from harness.errors import LabError
-from harness.record import Crossover, Run, Settings, Source
-from harness.report.claims import claims_section
+from harness.core.errors import LabError
+from harness.core.record import Crossover, Run, Settings, Source
+from harness.studies.claims import judge_about, judge_run
+from harness.studies.claims.explore import conditions
+from harness.studies.claims.ledger import the_ledger
+from harness.studies.claims.records import Beside
+from harness.studies.claims.scenario import check_about, departures, remarks
+from harness.studies.claims.section import claims_section
+from harness.studies.claims.storage import judged
 
 PLUGIN = "my.module:Pool"
 OTHERWISE: list[tuple[dict[str, Any], str]] = [

@@ -12,10 +12,10 @@ from time import monotonic_ns
 import numpy as np
 import pytest
 
-from harness.analysis.rows import Rows, copy_rows
-from harness.load import ledger as L
-from harness.load.engine import Engine, Rules, Target
-from harness.load.schedule import make_schedule
+from harness.drivers import request_log as L
+from harness.drivers.open_loop.engine import Engine, Rules, Target
+from harness.drivers.schedule import make_schedule
+from harness.measure.request_rows import Rows, copy_rows
 from tests.support.labrun import Labrun, run_lab
 
 REQUEST = b"POST /metrics HTTP/1.1\r\nHost: lab\r\nContent-Length: 2\r\n\r\n{}"

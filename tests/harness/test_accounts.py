@@ -21,30 +21,30 @@ import numpy as np
 import psutil
 import pytest
 
-from harness.analysis.accounts import account_warnings, in_flight_mean, little_gap_us
-from harness.analysis.causes import failure_causes
-from harness.analysis.rows import Rows
-from harness.analysis.summarise import (
+from harness.core.record import Kernel, Server, Settings
+from harness.designs.trials import PlannedTrial, plan_trials
+from harness.drivers import request_log as L
+from harness.drivers.open_loop import engine as engines
+from harness.drivers.open_loop.engine import Engine
+from harness.machine.cpus import plan_cpus
+from harness.machine.kernel import deltas, read_kernel
+from harness.measure import trial as experiment
+from harness.measure.accounts import account_warnings, in_flight_mean, little_gap_us
+from harness.measure.build_trial import (
     build_trial,
     classify,
     client_figures,
     window_length_s,
     window_warnings,
 )
-from harness.analysis.window import ServerWindow, server_figures
-from harness.experiment import trial as experiment
-from harness.experiment.cpus import plan_cpus
-from harness.experiment.plan import PlannedTrial, plan_trials
-from harness.experiment.processes import SamplerProcess
-from harness.experiment.run import raise_descriptor_limit
-from harness.experiment.trial import Progress, TrialResult, Watch, run_trial
-from harness.load import engine as engines
-from harness.load import ledger as L
-from harness.load.engine import Engine
-from harness.observe.control import ControlClient
-from harness.observe.kernel import deltas, read_kernel
-from harness.observe.sampler import Observation
-from harness.record import Kernel, Server, Settings
+from harness.measure.causes import failure_causes
+from harness.measure.request_rows import Rows
+from harness.measure.run import raise_descriptor_limit
+from harness.measure.server_metrics import ServerWindow, server_figures
+from harness.measure.trial import Progress, TrialResult, Watch, run_trial
+from harness.targets.control_client import ControlClient
+from harness.targets.processes import SamplerProcess
+from harness.targets.sampler import Observation
 from servers.report import Report, Sample
 from tests.support.serving import RunningServer, metric_request
 
@@ -550,8 +550,8 @@ def sending(module: str, signal_number: int) -> Watch:
 @pytest.mark.parametrize(
     ("module", "changes", "died", "kind"),
     [
-        ("harness.load.worker", {}, "generator", "generator-limited"),
-        ("harness.load.locust_run", LOCUST, "generator", "generator-limited"),
+        ("harness.drivers.open_loop.worker", {}, "generator", "generator-limited"),
+        ("harness.drivers.locust.run", LOCUST, "generator", "generator-limited"),
         ("servers", {}, "server", "server-saturated"),
     ],
     ids=["generator", "Locust", "server"],
@@ -571,7 +571,9 @@ def test_a_generator_that_does_not_end_in_time_is_the_limit(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(experiment, "_LATE_S", 1.0)  # seconds to wait for it, not a minute
-    trial = measure(sending("harness.load.worker", signal.SIGSTOP), duration_s=4.0).trial
+    trial = measure(
+        sending("harness.drivers.open_loop.worker", signal.SIGSTOP), duration_s=4.0
+    ).trial
     assert (trial.class_, trial.died) == ("generator-limited", "generator")
     assert trial.invalid_reason == "the generator did not end in time"
 

@@ -9,8 +9,16 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from harness.analysis.anatomy import WORK, Anatomy, Apart, Spread, anatomy_finding, dissect, notes
 from harness.store import load_run
+from harness.studies.anatomy.account import (
+    WORK,
+    Anatomy,
+    Apart,
+    Spread,
+    anatomy_finding,
+    dissect,
+    notes,
+)
 from tests.support.labrun import Labrun, assert_measured, run_lab_apart
 
 SHORT = ("--rps", "200", "--rounds", "1", "--duration", "0.5")

@@ -18,7 +18,7 @@ PAGE = (ROOT / "docs" / "architecture.md").read_text("utf-8")
 
 
 def package_of(module: str) -> str | None:
-    """`harness.load.engine` is of `load`; None for what is not the lab's."""
+    """`harness.drivers.open_loop.engine` is of `load`; None for what is not the lab's."""
     first, _, rest = module.partition(".")
     if first != "harness":
         return first if first == "servers" else None

@@ -12,19 +12,15 @@ from typing import Any
 import msgspec
 import pytest
 
-from harness.analysis.compare import build_cells, build_comparisons
-from harness.analysis.crossover import CANNOT_TELL, EVEN, advantage
-from harness.analysis.metrics import BY_PATH, METRICS
-from harness.analysis.slo import met, parse_slo
-from harness.analysis.upgrade import upgraded
-from harness.analysis.wording import ratio_figure, ratio_interval
 from harness.cli.table import level_table, ratio_text
-from harness.load import ledger as L
-from harness.record import (
-    Client,
-    metric_value,
-    ordered_value,
-)
+from harness.core.metrics import BY_PATH, METRICS
+from harness.core.record import Client, metric_value, ordered_value
+from harness.core.wording import ratio_figure, ratio_interval
+from harness.drivers import request_log as L
+from harness.reading.upgrade import upgraded
+from harness.studies.capacity.slo import met, parse_slo
+from harness.studies.compare.comparison import build_cells, build_comparisons
+from harness.studies.crossover.estimate import CANNOT_TELL, EVEN, advantage
 from tests.support.made import (
     P50,
     P99,

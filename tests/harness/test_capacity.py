@@ -17,7 +17,7 @@ import pandas as pd
 import pytest
 
 from harness.cli.capacity import budget_words
-from harness.experiment.budget import Budget
+from harness.designs.budget import Budget
 from tests.support.labrun import Labrun, assert_measured
 
 COMMAND = [sys.executable, "-P", "-m", "harness.cli", "capacity"]

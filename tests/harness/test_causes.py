@@ -21,17 +21,17 @@ import msgspec
 import psutil
 import pytest
 
-from harness.analysis.causes import failure_causes
-from harness.analysis.compare import build_comparisons
-from harness.analysis.rows import Rows
-from harness.analysis.summarise import build_trial, client_figures
-from harness.experiment.cpus import plan_cpus
-from harness.experiment.plan import PlannedTrial, plan_trials
-from harness.experiment.run import raise_descriptor_limit
-from harness.experiment.trial import Progress, run_trial
-from harness.load import ledger as L
-from harness.observe.kernel import deltas, read_kernel
-from harness.record import Kernel, Settings, Trial
+from harness.core.record import Kernel, Settings, Trial
+from harness.designs.trials import PlannedTrial, plan_trials
+from harness.drivers import request_log as L
+from harness.machine.cpus import plan_cpus
+from harness.machine.kernel import deltas, read_kernel
+from harness.measure.build_trial import build_trial, client_figures
+from harness.measure.causes import failure_causes
+from harness.measure.request_rows import Rows
+from harness.measure.run import raise_descriptor_limit
+from harness.measure.trial import Progress, run_trial
+from harness.studies.compare.comparison import build_comparisons
 
 Serve = Callable[[socket.socket], None]
 Drive = Callable[..., Rows]
@@ -254,7 +254,7 @@ def generators() -> set[int]:
 
 def _is_generator(process: psutil.Process) -> bool:
     try:
-        return "harness.load.worker" in process.cmdline()
+        return "harness.drivers.open_loop.worker" in process.cmdline()
     except psutil.NoSuchProcess:
         return False  # it has ended, and nobody has waited for it yet
 

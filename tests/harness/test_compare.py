@@ -19,7 +19,7 @@ import pandas as pd
 import psutil
 import pytest
 
-from harness.record import OUTCOMES, SCHEMA_VERSION
+from harness.core.record import OUTCOMES, SCHEMA_VERSION
 from tests.support.labrun import Labrun, assert_measured
 
 Start = Callable[..., "subprocess.Popen[str]"]

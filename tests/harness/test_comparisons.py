@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from harness.analysis.compare import build_cells, build_comparisons
-from harness.analysis.finding import finding
-from harness.analysis.metrics import METRICS
-from harness.experiment.plan import plan_repeats, plan_trials
-from harness.record import Comparison, Trial, metric_value
+from harness.core.metrics import METRICS
+from harness.core.record import Comparison, Trial, metric_value
+from harness.designs.trials import plan_repeats, plan_trials
+from harness.studies.compare.comparison import build_cells, build_comparisons
+from harness.studies.compare.summary import finding
 from tests.support.made import make_settings as settings
 from tests.support.made import make_trial
 

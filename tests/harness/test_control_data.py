@@ -10,7 +10,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from harness.analysis.control import (
+from harness.core.metrics import BY_PATH, HEADLINES
+from harness.core.record import Comparison, Control, Run
+from harness.core.units import percent
+from harness.machine.cpus import plan_cpus
+from harness.machine.environment import read_environment
+from harness.report.source import with_control
+from harness.stats.intervals import Estimate, ruled_out, smallest_difference
+from harness.studies.compare.aa_control import (
     CONTROL_FILE,
     CONTROL_SCHEMA,
     ControlData,
@@ -24,14 +31,7 @@ from harness.analysis.control import (
     read_controls,
     same_settings,
 )
-from harness.analysis.finding import WORDS as FINDING_WORDS
-from harness.analysis.intervals import Estimate, ruled_out, smallest_difference
-from harness.analysis.metrics import BY_PATH, HEADLINES
-from harness.experiment.cpus import plan_cpus
-from harness.observe.environment import read_environment
-from harness.record import Comparison, Control, Run
-from harness.report.source import with_control
-from harness.units import percent
+from harness.studies.compare.summary import WORDS as FINDING_WORDS
 from tests.support.made import make_settings as settings
 
 ROOT = Path(__file__).parents[2]

@@ -16,8 +16,11 @@ import msgspec
 import numpy as np
 import pytest
 
-from harness.analysis.compare import build_cells, build_comparisons
-from harness.analysis.crossover import (
+from harness.core.record import Settings, Trial, Vary
+from harness.designs.budget import Budget
+from harness.designs.trials import PlannedTrial
+from harness.studies.compare.comparison import build_cells, build_comparisons
+from harness.studies.crossover.estimate import (
     CANNOT_TELL,
     EVEN,
     RANGES,
@@ -27,10 +30,7 @@ from harness.analysis.crossover import (
     pairs_of,
     predicted,
 )
-from harness.experiment.budget import Budget
-from harness.experiment.crossover import CrossoverPlanner
-from harness.experiment.plan import PlannedTrial
-from harness.record import Settings, Trial, Vary
+from harness.studies.crossover.search import CrossoverPlanner
 from tests.support.labrun import Labrun, assert_measured
 
 COMMAND = [sys.executable, "-P", "-m", "harness.cli", "crossover"]

@@ -11,12 +11,12 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from harness import record
-from harness.analysis.rows import Rows, requests_frame, timeline_frame
-from harness.analysis.waterfall import SENT_AFTER
-from harness.analysis.weighted import WEIGHT
-from harness.experiment.plan import PlannedTrial
+from harness.core import record
+from harness.designs.trials import PlannedTrial
+from harness.measure.request_rows import Rows, requests_frame, timeline_frame
+from harness.stats.weighted import WEIGHT
 from harness.store import REQUESTS_FILE, TIMELINE_FILE
+from harness.studies.compare.waterfall import SENT_AFTER
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "data.md").read_text("utf-8")

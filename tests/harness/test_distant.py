@@ -16,7 +16,7 @@ import msgspec
 import pytest
 import zmq
 
-from harness.load.locust_order import LocustOrder
+from harness.drivers.locust.order import LocustOrder
 from tests.support.labrun import assert_measured
 from tests.support.networks import Machine, NoNamespaces, machines
 

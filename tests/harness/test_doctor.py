@@ -10,11 +10,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from harness.experiment.cpus import plan_cpus
-from harness.observe.doctor import examine, is_sound, warning
-from harness.observe.environment import read_environment
-from harness.observe.probe import Probe, probe
-from harness.record import Environment, Finding
+from harness.core.record import Environment, Finding
+from harness.machine.cpus import plan_cpus
+from harness.machine.doctor import examine, is_sound, warning
+from harness.machine.environment import read_environment
+from harness.machine.probe import Probe, probe
 
 PLAN = plan_cpus(frozenset({0, 1}))
 ALONE = plan_cpus(frozenset({0}))

@@ -14,8 +14,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from harness.analysis.rows import Rows
-from harness.load import ledger as L
+from harness.drivers import request_log as L
+from harness.measure.request_rows import Rows
 
 Serve = Callable[[socket.socket], None]
 Drive = Callable[..., Rows]

@@ -38,15 +38,15 @@ import pytest
 from known_server import Truth, departure_after, service_times
 from scipy import optimize, stats
 
-from harness.analysis.rows import Rows, copy_rows
-from harness.analysis.summarise import client_figures
-from harness.experiment.cpus import plan_cpus
-from harness.experiment.processes import GeneratorProcess
-from harness.experiment.trial import source_address
-from harness.load import ledger as L
-from harness.load.schedule import Schedule, make_schedule
-from harness.load.worker import Order
-from harness.record import Client
+from harness.core.record import Client
+from harness.drivers import request_log as L
+from harness.drivers.open_loop.worker import Order
+from harness.drivers.schedule import Schedule, make_schedule
+from harness.machine.cpus import plan_cpus
+from harness.measure.build_trial import client_figures
+from harness.measure.request_rows import Rows, copy_rows
+from harness.measure.trial import source_address
+from harness.targets.processes import GeneratorProcess
 
 pytestmark = pytest.mark.alone
 

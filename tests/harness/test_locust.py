@@ -21,14 +21,14 @@ import pytest
 from playwright.sync_api import sync_playwright
 
 import harness
-from harness.analysis.driver import driver_sentence
-from harness.cli.settings import CompareOptions, make_settings
-from harness.experiment.cpus import plan_cpus
-from harness.experiment.plan import plan_trials
-from harness.experiment.run import raise_descriptor_limit
-from harness.experiment.trial import Progress, run_trial
-from harness.load.payloads import make_bodies, names
-from harness.record import OUTCOMES, Settings
+from harness.core.record import OUTCOMES, Settings
+from harness.designs.trials import plan_trials
+from harness.drivers.payloads import make_bodies, names
+from harness.drivers.sentence import driver_sentence
+from harness.machine.cpus import plan_cpus
+from harness.measure.run import raise_descriptor_limit
+from harness.measure.trial import Progress, run_trial
+from harness.session.settings import CompareOptions, make_settings
 from servers import metric
 from servers.problem import Problem
 from tests.support.chromium import PATIENCE_MS, launch
@@ -106,7 +106,7 @@ def test_a_worker_that_dies_is_a_named_gap() -> None:
         workers = [
             process
             for process in psutil.Process().children(recursive=True)
-            if "--worker" in process.cmdline() and "harness.load.locust_run" in process.cmdline()
+            if "--worker" in process.cmdline() and "harness.drivers.locust.run" in process.cmdline()
         ]
         if workers and not killed:
             killed.append(max(process.pid for process in workers))
@@ -372,8 +372,8 @@ def test_a_port_of_the_page_that_is_taken_is_told(labrun: Labrun) -> None:
 
 @pytest.mark.parametrize(
     "module",
-    ["harness.load.worker", "harness.experiment.trial", "harness.cli.compare", "servers.__main__",
-     "harness.observe.sampler", "harness.cli.locust"],
+    ["harness.drivers.open_loop.worker", "harness.measure.trial", "harness.cli.compare", "servers.__main__",
+     "harness.targets.sampler", "harness.cli.locust"],
 )  # fmt: skip
 def test_neither_gevent_nor_locust_is_in_any_other_process(module: str) -> None:
     code = (
@@ -387,7 +387,7 @@ def test_neither_gevent_nor_locust_is_in_any_other_process(module: str) -> None:
 
 
 def test_orders_survive_the_wire() -> None:
-    from harness.load.locust_order import LocustOrder
+    from harness.drivers.locust.order import LocustOrder
 
     order = LocustOrder("127.0.0.1", 1, "{}", 2, 3.0, "socket", 0, 0.1, 0.2, 0.3, [1], 4)
     assert msgspec.json.decode(msgspec.json.encode(order), type=LocustOrder) == order

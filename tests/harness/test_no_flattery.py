@@ -11,21 +11,23 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from harness.analysis.capacity import build_capacity
-from harness.analysis.crossover import build_crossover
-from harness.analysis.slo import parse_slo
-from harness.analysis.upgrade import upgraded
-from harness.analysis.wording import effect_words, ratio_figure
-from harness.charts import capacity, style, success, waterfall
 from harness.cli.table import level_table, ratio_text
-from harness.load import ledger as L
-from harness.record import Client, Run, Trial
+from harness.core.record import Client, Run, Trial
+from harness.core.units import microseconds, number, share, size
+from harness.core.wording import effect_words, ratio_figure
+from harness.drivers import request_log as L
+from harness.reading.upgrade import upgraded
 from harness.report.latency import waterfall_section
-from harness.report.markdown import to_markdown
-from harness.report.model import Table
 from harness.report.searched import searched_report
 from harness.report.source import Source
-from harness.units import microseconds, number, share, size
+from harness.studies.capacity import chart as capacity
+from harness.studies.capacity.estimate import build_capacity
+from harness.studies.capacity.slo import parse_slo
+from harness.studies.compare.charts import success, waterfall
+from harness.studies.crossover.estimate import build_crossover
+from harness.views import style
+from harness.views.markdown import to_markdown
+from harness.views.model import Table
 from tests.support.made import (
     P50,
     SUCCESS,

@@ -13,8 +13,8 @@ import pytest
 from changed_runs import changed, saved
 
 from harness.cli.output import shown
-from harness.regression.exports import FORMATS
-from harness.text import visible
+from harness.core.text import visible
+from harness.studies.regress.exports import FORMATS
 from tests.support.labrun import run_lab
 from tests.support.reference import reference_level, write_reference_level
 

@@ -4,9 +4,9 @@ from itertools import pairwise
 
 import msgspec
 
-from harness.experiment.cpus import plan_cpus
-from harness.experiment.plan import plan_trials
-from harness.record import Settings
+from harness.core.record import Settings
+from harness.designs.trials import plan_trials
+from harness.machine.cpus import plan_cpus
 
 SETTINGS = Settings(
     rps=[500.0, 2000.0],

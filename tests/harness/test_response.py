@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from harness.load import ledger as L
-from harness.load.response import classify
+from harness.drivers import request_log as L
+from harness.drivers.response import classify
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 CHUNKS = b'5\r\n{"acc\r\nA\r\nepted": 1}\r\n0\r\n\r\n'

@@ -16,14 +16,14 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from harness.analysis.nothing import nothing_said
-from harness.charts import NAMES
-from harness.charts.attempt import Failure, attempt
-from harness.errors import LabError
-from harness.observe.neighbours import Neighbourhood, announced, neighbours
-from harness.record import Capacity, Crossover, CrossoverCell, Run
+from harness.core.errors import LabError
+from harness.core.record import Capacity, Crossover, CrossoverCell, Run
+from harness.machine.neighbours import Neighbourhood, announced, neighbours
 from harness.report import write_report
+from harness.report.charts import NAMES
 from harness.report.source import Source, load_source
+from harness.studies.compare.incomparable import nothing_said
+from harness.views.attempt import Failure, attempt
 from tests.support.labrun import Labrun, assert_measured
 from tests.support.reference import reference_level, write_reference_level
 
@@ -144,7 +144,7 @@ def test_a_search_is_judged_by_its_own_trials_and_pairs() -> None:
 def other() -> Iterator[subprocess.Popen[str]]:
     """Another run, as far as anybody can see."""
     script = (
-        "from harness.observe.neighbours import announced\n"
+        "from harness.machine.neighbours import announced\n"
         "with announced('labrun compare --name ' + 'x' * 200 + '\\x1b[31m'):\n"
         "    print('there', flush=True)\n"
         "    input()\n"

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.load.schedule import make_schedule
+from harness.drivers.schedule import make_schedule
 
 
 @given(

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from harness.errors import LabError
+from harness.core.errors import LabError
 from harness.store import RunFolder, load_run
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)

@@ -20,9 +20,9 @@ import pytest
 from changed_runs import changed, saved
 from markdown_it import MarkdownIt
 
-from harness.foreign import MOST_BYTES
-from harness.regression.exports import FORMATS
+from harness.core.foreign import MOST_BYTES
 from harness.store import REQUESTS_FILE, RUN_FILE, TIMELINE_FILE
+from harness.studies.regress.exports import FORMATS
 from tests.support.labrun import Labrun, run_lab
 from tests.support.reference import reference_level, write_reference_level
 

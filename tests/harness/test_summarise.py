@@ -7,17 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.analysis.accounts import in_flight_mean, little_gap_us
-from harness.analysis.rows import Rows, requests_frame
-from harness.analysis.summarise import (
-    classify,
-    client_figures,
-    quantiles,
-    window_length_s,
-)
-from harness.experiment.plan import PlannedTrial
-from harness.load import ledger as L
-from harness.record import OUTCOMES
+from harness.core.record import OUTCOMES
+from harness.designs.trials import PlannedTrial
+from harness.drivers import request_log as L
+from harness.measure.accounts import in_flight_mean, little_gap_us
+from harness.measure.build_trial import classify, client_figures, quantiles, window_length_s
+from harness.measure.request_rows import Rows, requests_frame
 
 PLANNED = PlannedTrial("thread-pool", 1, 100.0, 1, 0, 1, 2)
 CODES = [*range(L.OK, L.UNSENT + 1), 0]

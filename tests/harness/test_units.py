@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.units import duration, microseconds, number, rate, share, size
+from harness.core.units import duration, microseconds, number, rate, share, size
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from checkouts import make_checkout
 
-from harness.record import Run
+from harness.core.record import Run
 from tests.support.labrun import Labrun, run_lab
 from tests.support.reference import reference_level
 

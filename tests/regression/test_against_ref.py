@@ -13,9 +13,9 @@ import pytest
 from changed_runs import assert_one_sentence
 from checkouts import SHORT, git
 
-from harness.errors import LabError
-from harness.experiment.source import ServerSource, differing, prepare
+from harness.core.errors import LabError
 from harness.store import load_run
+from harness.targets.server_code import ServerSource, differing, prepare
 from tests.support.labrun import Labrun
 
 

@@ -21,11 +21,11 @@ from checkouts import SHORT, git
 from junitparser import JUnitXml
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-from harness.record import Run
-from harness.regression.exports import FORMATS
-from harness.regression.thresholds import DEFAULT_MAX_LOSS, parse_thresholds
-from harness.regression.verdict import judge_interleaved, judge_runs
+from harness.core.record import Run
 from harness.store import load_run
+from harness.studies.regress.exports import FORMATS
+from harness.studies.regress.thresholds import DEFAULT_MAX_LOSS, parse_thresholds
+from harness.studies.regress.verdict import judge_interleaved, judge_runs
 from tests.support.labrun import Labrun
 
 CPU = "server.cpu_us_per_request.total"

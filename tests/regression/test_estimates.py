@@ -6,7 +6,7 @@ import random
 import pytest
 from scipy import stats
 
-from harness.regression.estimates import paired_ratio, unpaired_ratio
+from harness.stats.paired import paired_ratio, unpaired_ratio
 
 
 def test_the_paired_interval_is_that_of_the_signed_rank_test() -> None:

@@ -15,10 +15,10 @@ from junitparser import JUnitXml
 from markdown_it import MarkdownIt
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-from harness.record import Run
-from harness.regression.exports import run_text, verdict_text
-from harness.regression.thresholds import parse_thresholds
-from harness.regression.verdict import Verdict, judge_runs
+from harness.core.record import Run
+from harness.studies.regress.exports import run_text, verdict_text
+from harness.studies.regress.thresholds import parse_thresholds
+from harness.studies.regress.verdict import Verdict, judge_runs
 
 CPU = "server.cpu_us_per_request.total"
 # What github-action-benchmark's README says of customBiggerIsBetter and customSmallerIsBetter.

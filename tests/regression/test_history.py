@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from changed_runs import assert_one_sentence, changed, saved, scaled
 
-from harness.errors import LabError
-from harness.record import Crossover, Run
-from harness.regression.history import build_history, tell_steps
+from harness.core.errors import LabError
+from harness.core.record import Crossover, Run
+from harness.studies.history.series import build_history, tell_steps
 from tests.support.labrun import Labrun
 
 CPU = "server.cpu_us_per_request.total"

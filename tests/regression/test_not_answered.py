@@ -18,15 +18,16 @@ import pandas as pd
 import pytest
 from changed_runs import changed, rejecting, saved, scaled, side_by_side, summed_up
 
-from harness.charts import style, verdicts
-from harness.record import Run, Trial
-from harness.regression.estimates import paired_ratio, unpaired_ratio
-from harness.regression.exports import FORMATS, run_text, verdict_text
-from harness.regression.history import build_history, tell_steps
-from harness.regression.sides import Sample, Sides
-from harness.regression.thresholds import DEFAULT_MAX_LOSS, parse_thresholds
-from harness.regression.verdict import Check, Verdict, judge_interleaved, judge_runs
-from harness.regression.words import interval_text, sentence, value_text
+from harness.core.record import Run, Trial
+from harness.stats.paired import paired_ratio, unpaired_ratio
+from harness.studies.history.series import build_history, tell_steps
+from harness.studies.regress import chart as verdicts
+from harness.studies.regress.exports import FORMATS, run_text, verdict_text
+from harness.studies.regress.sentences import interval_text, sentence, value_text
+from harness.studies.regress.sides import Sample, Sides
+from harness.studies.regress.thresholds import DEFAULT_MAX_LOSS, parse_thresholds
+from harness.studies.regress.verdict import Check, Verdict, judge_interleaved, judge_runs
+from harness.views import style
 from tests.support.labrun import Labrun
 
 SUCCESS, P50, P99 = "client.success_rate", "client.response_us.p50", "client.response_us.p99"

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from harness.regression.steps import Changes, find_changes, least_runs
+from harness.stats.steps import Changes, find_changes, least_runs
 
 Rng = np.random.Generator
 Make = Callable[[Rng, int], list[float]]

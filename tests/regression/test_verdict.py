@@ -6,10 +6,10 @@ import msgspec
 import pytest
 from changed_runs import assert_one_sentence, changed, rejecting, saved, scaled, side_by_side
 
-from harness.errors import LabError
-from harness.record import Run
-from harness.regression.thresholds import DEFAULT_MAX_LOSS, parse_thresholds
-from harness.regression.verdict import judge_interleaved, judge_runs
+from harness.core.errors import LabError
+from harness.core.record import Run
+from harness.studies.regress.thresholds import DEFAULT_MAX_LOSS, parse_thresholds
+from harness.studies.regress.verdict import judge_interleaved, judge_runs
 from tests.support.labrun import Labrun
 
 CPU = "server.cpu_us_per_request.total"

@@ -10,9 +10,9 @@ import msgspec
 import pandas as pd
 import pytest
 
-from harness.analysis.compare import build_cells, build_comparisons
-from harness.record import OUTCOMES, Run, Settings, Trial
+from harness.core.record import OUTCOMES, Run, Settings, Trial
 from harness.report.source import Source, load_source
+from harness.studies.compare.comparison import build_cells, build_comparisons
 from tests.support.reference import write_reference_level
 
 Change = Callable[..., Source]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from harness.cli.report import renewed_texts
-from harness.errors import LabError
+from harness.core.errors import LabError
 from harness.report.docs import FILES
 
 ROOT = Path(__file__).parents[2]

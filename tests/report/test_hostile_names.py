@@ -9,11 +9,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from harness.charts import figure, style
-from harness.regression.exports import run_text
 from harness.report.build import build
-from harness.report.markdown import to_markdown
+from harness.report.charts import figure
 from harness.report.source import Source
+from harness.studies.regress.exports import run_text
+from harness.views import style
+from harness.views.markdown import to_markdown
 
 NAMES = ["=1+1", r"$\frac{b$"]
 

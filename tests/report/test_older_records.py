@@ -14,16 +14,17 @@ import msgspec
 import pytest
 from rich.console import Console
 
-from harness.analysis.control import control_sentences
-from harness.analysis.finding import finding
-from harness.charts import NAMES, figure, style
 from harness.cli.table import print_run
+from harness.core.record import Control, HeadlineControl, Run
 from harness.lab import Experiment
-from harness.record import Control, HeadlineControl, Run
 from harness.report.build import build
-from harness.report.html import to_html
-from harness.report.markdown import to_markdown
+from harness.report.charts import NAMES, figure
 from harness.report.source import Source
+from harness.studies.compare.aa_control import control_sentences
+from harness.studies.compare.summary import finding
+from harness.views import style
+from harness.views.html import to_html
+from harness.views.markdown import to_markdown
 
 GONE = "server.something_that_was_called_otherwise"
 

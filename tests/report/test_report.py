@@ -11,10 +11,10 @@ import pytest
 
 from harness.report import write_report
 from harness.report.build import build
-from harness.report.html import to_html
-from harness.report.markdown import block_text, to_markdown
-from harness.report.model import Missing, Report, Section, Table
 from harness.report.source import Source
+from harness.views.html import to_html
+from harness.views.markdown import block_text, to_markdown
+from harness.views.model import Missing, Report, Section, Table
 
 SECTIONS = (
     "comparison", "ladder", "anatomy", "storm", "latency", "waterfall", "capacity", "claims",

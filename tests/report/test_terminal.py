@@ -10,7 +10,7 @@ from rich.console import Console
 
 from harness.cli.live import look, trend
 from harness.cli.plot import print_plot
-from harness.load import ledger as L
+from harness.drivers import request_log as L
 from harness.report.source import Source
 
 

@@ -20,7 +20,7 @@ from serving import (
     read_answer,
 )
 
-from harness.observe.control import ControlClient
+from harness.targets.control_client import ControlClient
 from servers.access import CONTROL_HEADER, TOKEN_VARIABLE
 from servers.control import SAMPLE_REQUEST
 from servers.housekeeper import MAX_CONTROL_CONNECTIONS

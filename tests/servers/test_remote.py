@@ -8,14 +8,14 @@ import sys
 import pytest
 from serving import RunningServer, StartServer
 
-from harness.cli.settings import CompareOptions, make_settings
-from harness.errors import LabError
-from harness.experiment.cpus import plan_cpus
-from harness.experiment.plan import PlannedTrial
-from harness.experiment.remote import RemoteServer, examine_target
-from harness.experiment.serving import server_arguments
-from harness.observe.control import ControlClient
-from harness.record import Settings
+from harness.core.errors import LabError
+from harness.core.record import Settings
+from harness.designs.trials import PlannedTrial
+from harness.machine.cpus import plan_cpus
+from harness.session.settings import CompareOptions, make_settings
+from harness.targets.control_client import ControlClient
+from harness.targets.remote import RemoteServer, examine_target
+from harness.targets.start import server_arguments
 
 PYTHONS_S = sys.getswitchinterval()
 

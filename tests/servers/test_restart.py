@@ -20,7 +20,7 @@ from serving import (
     read_answer,
 )
 
-from harness.observe.control import ControlClient, RestartNotAllowed
+from harness.targets.control_client import ControlClient, RestartNotAllowed
 from servers.access import CONTROL_HEADER
 from servers.report import Report
 from servers.restart import Restart

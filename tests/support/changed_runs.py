@@ -8,9 +8,9 @@ from typing import Any
 
 import msgspec
 
-from harness.analysis.compare import build_cells, build_comparisons
-from harness.record import Run, Settings, Source, Trial
+from harness.core.record import Run, Settings, Source, Trial
 from harness.store import RunFolder
+from harness.studies.compare.comparison import build_cells, build_comparisons
 
 
 def scaled(run: Run, name: str, path: str, factor: float, slot: int | None = None) -> Run:

@@ -6,9 +6,9 @@ from typing import Any
 
 import msgspec
 
-from harness.experiment.cpus import plan_cpus
-from harness.observe.environment import read_environment
-from harness.record import SCHEMA_VERSION, Run, Settings, Trial
+from harness.core.record import SCHEMA_VERSION, Run, Settings, Trial
+from harness.machine.cpus import plan_cpus
+from harness.machine.environment import read_environment
 
 THREAD, POOL = "thread-per-request", "thread-pool"
 SETTINGS: dict[str, Any] = {

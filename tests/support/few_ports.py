@@ -16,13 +16,13 @@ from time import monotonic_ns
 
 import numpy as np
 
-from harness.analysis.causes import failure_causes
-from harness.analysis.rows import copy_rows
-from harness.analysis.summarise import classify, client_figures
-from harness.load import ledger as L
-from harness.load.engine import Engine, Rules, Target
-from harness.load.schedule import make_schedule
-from harness.observe.kernel import deltas, read_kernel
+from harness.drivers import request_log as L
+from harness.drivers.open_loop.engine import Engine, Rules, Target
+from harness.drivers.schedule import make_schedule
+from harness.machine.kernel import deltas, read_kernel
+from harness.measure.build_trial import classify, client_figures
+from harness.measure.causes import failure_causes
+from harness.measure.request_rows import copy_rows
 
 PORTS = 20
 _SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 1

@@ -27,7 +27,7 @@ from time import monotonic_ns
 
 import msgspec
 
-from harness.load.worker import take_priority
+from harness.drivers.open_loop.worker import take_priority
 
 ANSWER = b'HTTP/1.1 202 Accepted\r\nContent-Length: 14\r\nConnection: close\r\n\r\n{"accepted":1}'
 STALL_EVERY_NS, STALL_NS = 5_000_000_000, 1_000_000_000

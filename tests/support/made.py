@@ -7,14 +7,14 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from harness.analysis.compare import build_cells, build_comparisons
-from harness.analysis.finding import finding
-from harness.analysis.rows import Rows
-from harness.analysis.summarise import client_figures
-from harness.experiment.cpus import plan_cpus
-from harness.load import ledger as L
-from harness.observe.environment import read_environment
-from harness.record import Client, Comparison, Run, Server, Settings, Trial
+from harness.core.record import Client, Comparison, Run, Server, Settings, Trial
+from harness.drivers import request_log as L
+from harness.machine.cpus import plan_cpus
+from harness.machine.environment import read_environment
+from harness.measure.build_trial import client_figures
+from harness.measure.request_rows import Rows
+from harness.studies.compare.comparison import build_cells, build_comparisons
+from harness.studies.compare.summary import finding
 
 REJECTED = L.REJECTED + L.DETAIL * 503
 UNSENT = L.UNSENT + L.DETAIL * L.UNSENT_PORTS

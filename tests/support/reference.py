@@ -7,9 +7,9 @@ from pathlib import Path
 import msgspec
 import pandas as pd
 
-from harness.record import Run
-from harness.report.restrict import only
+from harness.core.record import Run
 from harness.store import REQUESTS_FILE, RUN_FILE, TIMELINE_FILE, load_run
+from harness.studies.compare.restrict import only
 
 REFERENCE = Path(__file__).parents[2] / "results" / "reference"
 LEVEL = 2000.0

@@ -1,1 +1,0 @@
-"""Figures from recorded runs: intervals, comparisons, verdicts. Nothing here measures."""

@@ -1,0 +1,644 @@
+"""The record of a run: `run.json` as typed, immutable records.
+
+Others rely on the names here (the contract); the JSON Schema beside this file is generated from
+it. Missing is None, never 0. Units stand in names: `_us` microseconds, `_bytes` bytes, `_s`
+seconds, `per_s` for each second of the measured window.
+"""
+
+from __future__ import annotations
+
+import math
+from inspect import cleandoc
+from typing import Any, Literal
+
+import msgspec
+
+SCHEMA_VERSION = 2
+
+Outcome = Literal[
+    "ok", "timeout", "refused", "reset", "rejected", "http_error", "bad_response", "unsent"
+]
+OUTCOMES: tuple[Outcome, ...] = (
+    "ok",
+    "timeout",
+    "refused",
+    "reset",
+    "rejected",
+    "http_error",
+    "bad_response",
+    "unsent",
+)
+TrialClass = Literal["sound", "server-saturated", "generator-limited"]
+Died = Literal["server", "generator", "sampler"]
+Verdict = Literal["better", "worse", "more", "fewer", "cannot-tell", "not-comparable"]
+Driver = Literal["open-loop", "closed-loop", "locust"]
+Arrivals = Literal["poisson", "constant"]
+UserClass = Literal["fast", "socket"]
+
+
+# The quantiles of a trial's times, by their names in the record, and the share that each is of.
+QUANTILE_SHARES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p999": 0.999}
+
+
+class Quantiles(msgspec.Struct, frozen=True, kw_only=True):
+    """Of one kind of time, in microseconds, over all requests that were sent or refused, or that a
+    client of a closed loop was never allowed to send.
+
+    A request that failed is slower than any that was answered, so a quantile may lie beyond every
+    answer: it is None then, as are mean and maximum where anything failed, and their names are in
+    the client's `beyond`. All are None where nothing was sent.
+    """
+
+    mean: float | None
+    p50: float | None
+    p90: float | None
+    p95: float | None
+    p99: float | None
+    p999: float | None
+    max: float | None
+
+
+class Lag(msgspec.Struct, frozen=True, kw_only=True):
+    """The generator's own lateness, in microseconds, over what it sent."""
+
+    p50: float | None
+    p99: float | None
+    max: float | None
+
+
+class Outcomes(msgspec.Struct, frozen=True, kw_only=True):
+    """How many of the scheduled requests ended in each outcome."""
+
+    ok: int
+    timeout: int
+    refused: int
+    reset: int
+    rejected: int
+    http_error: int
+    bad_response: int
+    unsent: int
+
+    def total(self) -> int:
+        """All of them: equals `scheduled`."""
+        return sum(getattr(self, name) for name in OUTCOMES)
+
+
+class Client(msgspec.Struct, frozen=True, kw_only=True):
+    """What the generator saw. `response_us` counts from the intended time, `service_us` from the
+    actual send, `connect_us` from the send to the connection's being established.
+
+    `beyond`: which figures of `response_us` and `service_us` (the same ones) lie among the failures
+    (`p99`, ...); `connect_beyond`: which of `connect_us` do, a connection that never came about
+    being slower than any that did. `response_us_by_outcome` has the quantiles of each outcome by
+    itself; those of `ok` are the survivors'. `survivors`: figures of `response_us` and
+    `service_us` that a lab before schema 2 took of the answered requests alone although others
+    failed; they are shown and never compared. `in_flight_mean`: by the generator's own account of
+    what was in flight, beside its rows (Locust: by these); `little_gap_us`: how much more that
+    account has than they, for each request, or None without one.
+    """
+
+    scheduled: int
+    outcomes: Outcomes
+    success_rate: float | None
+    achieved_rps: float
+    lag_us: Lag
+    response_us: Quantiles
+    service_us: Quantiles
+    connect_us: Quantiles
+    beyond: list[str] = []
+    connect_beyond: list[str] = []
+    survivors: list[str] = []
+    response_us_by_outcome: dict[str, Quantiles] = {}
+    unsent_causes: dict[str, int] = {}
+    in_flight_mean: float | None = None
+    little_gap_us: float | None = None
+    in_flight_max: int | None = None
+    generator_cpu_share: float | None = None
+
+
+class Kernel(msgspec.Struct, frozen=True, kw_only=True):
+    """Deltas over the trial from /proc/net/netstat and /proc/net/snmp (whole machine)."""
+
+    listen_overflows: int | None
+    listen_drops: int | None
+    retransmits: int | None
+    time_wait_peak: int | None
+
+
+class ContextSwitches(msgspec.Struct, frozen=True, kw_only=True):
+    """Of the whole server process, ended threads included (getrusage RUSAGE_SELF): over the
+    window, and a second under load."""
+
+    voluntary: int | None
+    involuntary: int | None
+    per_s: float | None
+    per_request: float | None
+
+
+class CpuPerRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """CPU microseconds for each request answered: all, inside handlers, and the rest."""
+
+    total: float | None
+    handler: float | None
+    overhead: float | None
+
+
+class Memory(msgspec.Struct, frozen=True, kw_only=True):
+    """Of the server process. `stack_reserved_bytes` is address space: peak threads x stack size."""
+
+    rss_peak_bytes: int | None
+    rss_mean_bytes: float | None
+    vms_peak_bytes: int | None
+    stack_reserved_bytes: int | None
+
+
+class Stage(msgspec.Struct, frozen=True, kw_only=True):
+    """One step of the request path, in microseconds, over the requests answered 202."""
+
+    mean: float | None
+    p50: float | None
+    p99: float | None
+
+
+class Stages(msgspec.Struct, frozen=True, kw_only=True):
+    """The steps, in order."""
+
+    dispatch: Stage
+    read: Stage
+    parse: Stage
+    rate_limit: Stage
+    decode: Stage
+    validate: Stage
+    write: Stage
+    close: Stage
+
+
+class Requests(msgspec.Struct, frozen=True, kw_only=True):
+    """The server's own count over the measured window, taken once it had come to rest. `held_s`:
+    the times from accept to each request's end, added up, by the server's clock."""
+
+    accepted: int
+    answered: int
+    answered_by_status: dict[str, int] = {}
+    timed_out: int = 0
+    reset: int = 0
+    abandoned: int = 0
+    in_progress: int = 0
+    in_progress_at_start: int = 0
+    held_s: float | None = None
+
+
+class Sampling(msgspec.Struct, frozen=True, kw_only=True):
+    """What watching cost the server: its housekeeping thread's share of the process."""
+
+    cpu_us: int | None
+    cpu_share: float | None
+    context_switches: int | None
+    samples: int
+
+
+class Server(msgspec.Struct, frozen=True, kw_only=True):
+    """What the server said of itself over the measured window, which lasts until it has come to
+    rest: `window_s` seconds. What is for each second is taken under load alone."""
+
+    threads_created: int | None
+    threads_created_per_s: float | None
+    threads_active_mean: float | None
+    threads_peak: int | None
+    threads_seen_by_os_peak: int | None
+    queue_depth_mean: float | None
+    queue_depth_max: int | None
+    context_switches: ContextSwitches
+    cpu_us_per_request: CpuPerRequest
+    efficiency: float | None
+    memory: Memory
+    stages_us: Stages | None
+    requests: Requests
+    sampling: Sampling | None = None
+    pid: int | None = None
+    fresh_process: bool = True
+    window_s: float | None = None
+
+
+class Trial(msgspec.Struct, frozen=True, kw_only=True):
+    """One measured run: one backend, one level, one fresh server process.
+
+    `order` is the trial's place within its round (0 first); `slot` tells apart the two sides of
+    an A/A run, where both have the same backend. `workload` and `workers` are this trial's own,
+    where they are other than the settings have it. `died`: whose process ended the trial by dying
+    or by not ending in time; `generator` is Locust too, and only the server's end is the server's.
+    """
+
+    backend: str
+    rps: float
+    round: int
+    order: int
+    slot: int
+    class_: TrialClass = msgspec.field(name="class")
+    valid: bool
+    invalid_reason: str | None
+    started: str
+    window_s: float
+    client: Client
+    kernel: Kernel
+    server: Server | None
+    warnings: list[str] = []
+    died: Died | None = None
+    workload: str | None = None
+    workers: int | None = None
+
+
+class CellMetric(msgspec.Struct, frozen=True, kw_only=True):
+    """The median of one metric over a cell's valid rounds, with a 95 % interval where there is
+    one (None: too few rounds to say). Of the success rate: the share of all their requests.
+
+    `beyond`: which of `median`, `ci_low` and `ci_high` are None because they lie among the
+    failures, slower than any answer.
+    """
+
+    median: float | None
+    ci_low: float | None
+    ci_high: float | None
+    beyond: list[str] = []
+
+
+_NO_FIGURE = CellMetric(median=None, ci_low=None, ci_high=None)
+
+
+class Cell(msgspec.Struct, frozen=True, kw_only=True):
+    """All trials of one backend at one level. `rounds` counts the valid ones."""
+
+    backend: str
+    slot: int
+    rps: float
+    rounds: int
+    metrics: dict[str, CellMetric]
+
+    def metric(self, path: str) -> CellMetric:
+        """One of them; without any figure where the record is older than the metric."""
+        return self.metrics.get(path, _NO_FIGURE)
+
+
+class Comparison(msgspec.Struct, frozen=True, kw_only=True):
+    """The typical within-round ratio contender / baseline of one metric, with its interval. Of the
+    success rate: the ratio of the two shares of all requests.
+
+    `slot`: the contender's place among the backends. A round that the contender did not answer has
+    an infinite ratio, one that the baseline did not answer the ratio 0: `beyond` names which of
+    `ratio`, `ci_low` and `ci_high` are None because they are infinite. `note`: how many rounds say
+    less than the others, and why. `ruled_out`: a relative difference above this, either way, is
+    outside the interval (0.12 is 12 %). `smallest_difference`: the smallest one that an interval of
+    this width could have told from none. Both None where there is no interval that could say so.
+    """
+
+    rps: float
+    baseline: str
+    contender: str
+    metric: str
+    ratio: float | None
+    ci_low: float | None
+    ci_high: float | None
+    verdict: Verdict
+    rounds: int
+    note: str | None = None
+    ruled_out: float | None = None
+    smallest_difference: float | None = None
+    slot: int = 1
+    beyond: list[str] = []
+
+
+class HeadlineControl(msgspec.Struct, frozen=True, kw_only=True):
+    """What a backend against itself came to in one headline metric. `judged` runs had an interval;
+    `false_alarms` of them told two equal sides apart. `ruled_out`: the median over the runs."""
+
+    metric: str
+    judged: int
+    false_alarms: int
+    ruled_out: float | None
+
+
+class Control(msgspec.Struct, frozen=True, kw_only=True):
+    """The A/A data that a run is to be read with: of the same machine, at the same settings.
+    `mismatch` says why there is none; then `runs` is 0."""
+
+    backend: str | None
+    rps: float | None
+    runs: int
+    headline: list[HeadlineControl]
+    mismatch: str | None = None
+
+
+class Condition(msgspec.Struct, frozen=True, kw_only=True):
+    """One part of an objective: a figure of a trial by its dotted path, and its limit (a share, or
+    microseconds)."""
+
+    metric: str
+    operator: Literal[">=", "<="]
+    limit: float
+
+
+Bound = Literal["interval", "at-least", "at-most", "unknown"]
+
+
+class CapacityEstimate(msgspec.Struct, frozen=True, kw_only=True):
+    """The highest rate that one backend sustains within the objective, in requests a second.
+
+    `bound` says what is known: an interval (95 %), only that it is at least `low_rps` (then
+    there is no `high_rps`) or at most `high_rps`, or nothing. `why` says why there is no interval.
+    `met` and `missed` count the valid trials, `invalid` those that say nothing of the server.
+    """
+
+    backend: str
+    slot: int
+    bound: Bound
+    rps: float | None
+    low_rps: float | None
+    high_rps: float | None
+    met: int
+    missed: int
+    invalid: int
+    generator_limit_rps: float | None
+    why: str | None = None
+
+
+class CapacityRatio(msgspec.Struct, frozen=True, kw_only=True):
+    """Contender's capacity / baseline's, with a 95 % interval, or a bound where one side is one."""
+
+    baseline: str
+    contender: str
+    bound: Bound
+    ratio: float | None
+    ci_low: float | None
+    ci_high: float | None
+    verdict: Verdict
+    why: str | None = None
+
+
+class Capacity(msgspec.Struct, frozen=True, kw_only=True):
+    """What `labrun capacity` found. `overload_seen`: the smallest overload (a share of the
+    capacity) that lengthens the queue enough to show within one trial; None without a time in the
+    objective."""
+
+    objective: str
+    conditions: list[Condition]
+    estimates: list[CapacityEstimate]
+    ratios: list[CapacityRatio]
+    overload_seen: float | None
+
+
+Vary = Literal["io", "cpu", "workers"]
+
+
+class CrossoverCell(msgspec.Struct, frozen=True, kw_only=True):
+    """One pair of trials: at this load and value (seconds of handler time, or workers), who was
+    better: a backend's name, `even`, or `cannot-tell` (a trial was invalid)."""
+
+    rps: float
+    value: float
+    round: int
+    better: str
+    success: list[float | None]
+    p99_us: list[float | None]
+
+
+class CrossoverPoint(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the places change at one load, in the unit of `Crossover.vary`; see `Bound`.
+    `predicted` is by Little's law."""
+
+    rps: float
+    bound: Bound
+    value: float | None
+    low: float | None
+    high: float | None
+    predicted: float
+    pairs: int
+    invalid: int
+    why: str | None = None
+
+
+class Crossover(msgspec.Struct, frozen=True, kw_only=True):
+    """What `labrun crossover` found: `baseline` is better above the line (with workers: below)."""
+
+    vary: Vary
+    baseline: str
+    contender: str
+    rule: str
+    prediction: str
+    cells: list[CrossoverCell]
+    line: list[CrossoverPoint]
+
+
+class ThreadCost(msgspec.Struct, frozen=True, kw_only=True):
+    """One cost, in microseconds: the median over batches of threads, its 95 % interval (None: too
+    few batches), and the range of the batches."""
+
+    median: float
+    ci_low: float | None
+    ci_high: float | None
+    least: float
+    most: float
+    batches: int
+
+
+class ThreadCosts(msgspec.Struct, frozen=True, kw_only=True):
+    """What one thread costs that does nothing, in microseconds.
+
+    Wall time: `create_us` until the call returns, `start_us` from the call to the new thread's
+    first instruction, `end_us` from its last one until the kernel no longer knows it;
+    `fresh_start_us` is a start on a stack that was never used before, while many threads are alive
+    (else it is the last one's). CPU time: `create_cpu_us` of the creator within the call,
+    `life_cpu_us` of the process for a whole life.
+    """
+
+    stack_size_bytes: int
+    lock_stacks: bool
+    cpus: list[int]
+    create_us: ThreadCost
+    start_us: ThreadCost
+    end_us: ThreadCost
+    create_cpu_us: ThreadCost
+    life_cpu_us: ThreadCost
+    fresh_start_us: ThreadCost
+    end_p99_us: ThreadCost | None = None  # None: measured by an earlier lab
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that was chosen. Runs that differ in one of these are not comparable."""
+
+    rps: list[float]
+    backends: list[str]
+    rounds: int
+    duration_s: float
+    warmup_s: float
+    clients: int
+    timeout_s: float
+    arrivals: Arrivals
+    workload: str
+    driver: Driver
+    workers: int
+    queue_size: int
+    stack_size_bytes: int
+    backlog: int
+    rate_limit_per_s: int
+    lock_stacks: bool
+    switch_interval_s: float | None
+    seed: int
+    max_threads: int | None = None
+    python: str | None = None
+    user_class: UserClass | None = None  # Locust's, and how many processes they are in beside
+    locust_workers: int | None = None  # the master; 0: one process for all
+    target: str | None = None  # HOST:PORT of a server on another machine, and of its control port
+    control: str | None = None
+    expect_workers: int | None = None  # Locust workers of other machines, where they find the
+    master: str | None = None  # lab, and how long it waits for them
+    worker_wait_s: float | None = None
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing about the machine, as `labrun doctor` judges it for the rate asked for.
+
+    `spoils`: a run would not be sound; `doubtful`: its figures may be noisier or off. `mend`: how.
+    """
+
+    check: str
+    level: Literal["good", "doubtful", "spoils"]
+    found: str
+    mend: str | None
+
+
+class Interpreter(msgspec.Struct, frozen=True, kw_only=True):
+    """The Python that ran the servers, when it was not the lab's own (`--python`)."""
+
+    version: str
+    build: str
+    free_threaded_build: bool
+    gil_enabled: bool
+    packages: dict[str, str]
+
+
+class Environment(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything about the machine that could explain a figure; None where it cannot be read."""
+
+    cpu_model: str | None
+    cpu_count: int
+    server_cpus: list[int] | None
+    generator_cpus: list[int] | None
+    governor: str | None
+    kernel: str
+    virtualisation: str | None
+    python_version: str
+    python_build: str
+    gil_enabled: bool
+    switch_interval_s: float
+    packages: dict[str, str]
+    somaxconn: int | None
+    tcp_tw_reuse: int | None
+    tcp_max_syn_backlog: int | None
+    port_range: list[int] | None
+    nofile_soft: int
+    nofile_hard: int
+    malloc_arena_max: str | None
+    timer_slack_ns: int | None
+    clock_source: str | None
+    memory_bytes: int
+    load_average_at_start: list[float]
+    git_commit: str | None
+    git_dirty: bool | None
+    server_python: Interpreter | None = None
+    findings: list[Finding] = []
+
+
+class Source(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the server's code of one slot came from, when not from the lab's own installation.
+
+    `commit` is the full hash; `dirty`: with changes that no commit holds; `packages`: what was
+    installed beside it because that tree needs other versions.
+    """
+
+    slot: int
+    label: str
+    commit: str | None
+    dirty: bool
+    packages: list[str] = []
+
+
+class Run(msgspec.Struct, frozen=True, kw_only=True):
+    """A set of cells, in one folder under `results/`. `refused`: the slot whose server would not
+    start, which ended the run."""
+
+    schema: int
+    id: str
+    created: str
+    complete: bool
+    command: str
+    environment: Environment
+    settings: Settings
+    trials: list[Trial]
+    cells: list[Cell]
+    comparisons: list[Comparison]
+    incomplete_reason: str | None = None
+    warnings: list[str] = []
+    finding: str | None = None
+    control: Control | None = None
+    capacity: Capacity | None = None
+    crossover: Crossover | None = None
+    sources: list[Source] = []
+    refused: int | None = None
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema (2020-12) that every `run.json` validates against."""
+    schema = _with_clean_descriptions(msgspec.json.schema(Run))
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": f"MetricStream lab run, schema {SCHEMA_VERSION}",
+        **schema,
+    }
+
+
+def _with_clean_descriptions(value: Any) -> Any:
+    """Each description without the indentation of its docstring, which Python 3.13 leaves out."""
+    if isinstance(value, list):
+        return [_with_clean_descriptions(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    return {
+        key: cleandoc(item)
+        if key == "description" and isinstance(item, str)
+        else _with_clean_descriptions(item)
+        for key, item in value.items()
+    }
+
+
+def metric_value(trial: Trial, path: str) -> float | None:
+    """The figure at a dotted path (`client.response_us.p50`) of a trial; None where missing."""
+    value: Any = trial
+    for name in path.split("."):
+        if value is None:
+            return None
+        value = getattr(value, name)
+    return None if value is None else float(value)
+
+
+def ordered_value(trial: Trial, path: str) -> float | None:
+    """The same for comparing: infinite where the figure lies among the failures, and None where it
+    is of the survivors alone (a trial of schema 1 in which something failed)."""
+    client, (part, _, name) = trial.client, path.rpartition(".")
+    if part in ("client.response_us", "client.service_us"):
+        if name in client.beyond:
+            return math.inf
+        if name in client.survivors:
+            return None
+    if part == "client.connect_us":
+        if name in client.connect_beyond:
+            return math.inf
+        if "connect" in client.survivors:
+            return None
+    return metric_value(trial, path)
+
+
+if __name__ == "__main__":
+    import json
+
+    # python -m harness.core.record > harness/run.schema.json
+    print(json.dumps(json_schema(), indent=1))

@@ -1,0 +1,108 @@
+"""Figures that may lie beyond every answer, in words: the same ones in table, report and chart."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from harness.core.record import CellMetric, Client, Comparison
+from harness.core.units import microseconds, ratio
+
+Format = Callable[[float | None], str]
+
+NOT_ANSWERED = "not answered"
+_TIMES = ("client.response_us.", "client.service_us.", "client.connect_us.")
+
+
+def response_words(client: Client, name: str) -> str:
+    """One response time of a trial (`p50`, ...): `196 µs`, `not answered`, or `-`."""
+    if name in client.beyond:
+        return NOT_ANSWERED
+    return microseconds(getattr(client.response_us, name))
+
+
+def figure_words(figure: CellMetric | None, write: Format) -> str:
+    """`196 µs`; `not answered` where the median round has no answer there; `-` for none."""
+    if figure is None:
+        return "-"
+    return NOT_ANSWERED if "median" in figure.beyond else write(figure.median)
+
+
+def figure_interval(figure: CellMetric, write: Format) -> str:
+    """`195 µs to 230 µs`, or `at least 195 µs`; nothing where there is no interval."""
+    if figure.ci_low is None or figure.ci_low == figure.ci_high:
+        return ""
+    if "ci_high" in figure.beyond:
+        return f"at least {write(figure.ci_low)}"
+    return f"{write(figure.ci_low)} to {write(figure.ci_high)}"
+
+
+def ratio_figure(found: Comparison) -> str | None:
+    """`0.79`; a bound where the typical round has no ratio (`at least 1.30`, `at most 0.80`); and
+    `not answered` or `answered` where the contender or the baseline has no answer at all there;
+    `from 0` of a count that the baseline has none of. None where there is nothing to say."""
+    if "ratio" in found.beyond:
+        if found.ci_low is not None and found.ci_low > 0:
+            return f"at least {ratio(found.ci_low)}"
+        if not is_time(found.metric):
+            return "from 0"
+        return NOT_ANSWERED if _never(found) or found.ci_low is None else "infinite"
+    if found.ratio is None:
+        return "no typical ratio" if found.rounds else None
+    if found.ratio == 0 and is_time(found.metric):
+        if found.ci_high:
+            return f"at most {ratio(found.ci_high)}"
+        return "answered"
+    return ratio(found.ratio)
+
+
+def ratio_interval(found: Comparison) -> str:
+    """`0.75 to 0.84`; `at least 1.30` or `at most 0.80` where an end is infinite in logs, and
+    `anything` where both are; nothing where there is no interval, or `ratio_figure` says it."""
+    if not has_interval(found) or "ci_low" in found.beyond:
+        return ""
+    low, high = found.ci_low, found.ci_high
+    assert low is not None
+    open_low = low == 0 and (is_time(found.metric) or found.ratio != 0)
+    if "ci_high" in found.beyond:
+        if open_low:
+            return "anything"
+        return "" if "ratio" in found.beyond else f"at least {ratio(low)}"
+    assert high is not None
+    if open_low:
+        return "" if found.ratio == 0 else f"at most {ratio(high)}"
+    return f"{ratio(low)} to {ratio(high)}"
+
+
+def effect_words(found: Comparison, what: str) -> str:
+    """What the contender takes of the baseline, for a sentence: `0.79× the median response time
+    (0.75 to 0.84)`, `at least 1.30× the p99`."""
+    figure, interval = ratio_figure(found), ratio_interval(found)
+    if figure in (NOT_ANSWERED, "answered", "infinite", "from 0", "no typical ratio", None):
+        return f"{what}: {figure or 'no ratio'}"
+    return f"{figure}× {what}" + (f" ({interval})" if interval else "")
+
+
+def one_side_answers(found: Comparison) -> str | None:
+    """Who has an answer at this place of the distribution where the other one has none; None where
+    both or neither have."""
+    if "ratio" in found.beyond and _never(found) and is_time(found.metric):
+        return found.baseline
+    if found.ratio == 0 and found.ci_high == 0 and is_time(found.metric):
+        return found.contender
+    return None
+
+
+def has_interval(found: Comparison) -> bool:
+    """Whether both ends are known, infinite ones included."""
+    return all(
+        getattr(found, end) is not None or end in found.beyond for end in ("ci_low", "ci_high")
+    )
+
+
+def is_time(metric: str) -> bool:
+    """Whether it is a time until an answer, which is never 0 and may never come."""
+    return metric.startswith(_TIMES)
+
+
+def _never(found: Comparison) -> bool:
+    return "ci_low" in found.beyond

@@ -1,0 +1,136 @@
+"""The plan of a run: which trial comes when. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import msgspec
+
+from harness.core.record import Run, Settings, Trial
+from harness.stats.intervals import LEAST_ROUNDS
+from harness.studies.compare.comparison import build_cells, build_comparisons, comparable
+from harness.studies.compare.summary import finding
+from harness.targets.server_code import ServerSource
+
+MOST_REPEATS = 2
+
+# What a trial takes besides warm-up and measured window: two processes to start, a server to
+# drain, figures to add up. Only the time left on the screen depends on it.
+OVERHEAD_S = 1.2
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedTrial:
+    """One trial to be run. Seeds are equal for all backends of a round, so that they get the
+    same schedule (common random numbers). `workload` and `workers`: where they are other than the
+    settings have it. `source`: where the server's code is other than the lab's own."""
+
+    backend: str
+    slot: int
+    rps: float
+    round: int
+    order: int
+    seed: int
+    warmup_seed: int
+    workload: str | None = None
+    workers: int | None = None
+    source: ServerSource | None = None
+
+
+class Planner(Protocol):
+    """Who says which trial comes next, given those that ended, and what they come to."""
+
+    def next_trial(self, trials: Sequence[Trial]) -> PlannedTrial | None:
+        """The next trial; None when the run is over."""
+
+    def total(self, trials: Sequence[Trial]) -> int:
+        """About how many trials the run has in all, as far as can be told now."""
+
+    def conclude(self, run: Run) -> Run:
+        """The run with what follows from its trials, however many there are."""
+
+
+class ComparePlanner:
+    """Every backend once a round at every level, and the repeats that an interval needs."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._planned = plan_trials(settings)
+
+    def next_trial(self, trials: Sequence[Trial]) -> PlannedTrial | None:
+        if len(trials) == len(self._planned):
+            self._planned += plan_repeats(self._settings, trials)
+        return self._planned[len(trials)] if len(trials) < len(self._planned) else None
+
+    def total(self, trials: Sequence[Trial]) -> int:
+        return len(self._planned)
+
+    def conclude(self, run: Run) -> Run:
+        run = msgspec.structs.replace(
+            run,
+            cells=build_cells(self._settings, run.trials),
+            comparisons=build_comparisons(self._settings, run.trials),
+        )
+        told = (finding(rps, run.comparisons, run.cells, run.trials) for rps in run.settings.rps)
+        return msgspec.structs.replace(run, finding=" ".join(told))
+
+
+def plan_trials(settings: Settings) -> list[PlannedTrial]:
+    """All trials in the order in which they are run.
+
+    Rounds are outermost, so that a run that is cut short has seen every level. Within a round
+    the backends come one after the other, their order reversed from round to round (AB, BA, ...).
+    """
+    return [
+        planned
+        for round_number in range(1, settings.rounds + 1)
+        for level in range(len(settings.rps))
+        for planned in _plan_round(settings, level, round_number)
+    ]
+
+
+def plan_repeats(settings: Settings, trials: Sequence[Trial]) -> list[PlannedTrial]:
+    """One more round for each level that asked for enough rounds for an interval but, the
+    generator having been late in some, has too few left. None when nothing is to be repeated.
+
+    Whether to repeat depends on the generator alone, never on what was measured of a server, and
+    what is repeated stays in the record. A level that fails in most rounds is beyond the
+    generator, and no repeat would help.
+    """
+    planned = []
+    for level, rps in enumerate(settings.rps):
+        rounds: dict[int, bool] = {}
+        for trial in trials:
+            if trial.rps == rps:
+                rounds[trial.round] = rounds.get(trial.round, True) and comparable(trial)
+        valid, last = sum(rounds.values()), max(rounds, default=0)
+        short = settings.rounds >= LEAST_ROUNDS > valid > len(rounds) / 2
+        if short and last < settings.rounds + MOST_REPEATS:
+            planned += _plan_round(settings, level, last + 1)
+    return planned
+
+
+def _plan_round(settings: Settings, level: int, round_number: int) -> list[PlannedTrial]:
+    slots = list(enumerate(settings.backends))
+    # Levels start in different orders, so that neither backend is always first.
+    order = slots if (round_number + level) % 2 else slots[::-1]
+    rps = settings.rps[level]
+    seed = trial_seed(settings.seed, rps, round_number)
+    return [
+        PlannedTrial(backend, slot, rps, round_number, place, seed, seed + 1)
+        for place, (slot, backend) in enumerate(order)
+    ]
+
+
+def trial_seed(seed: int, rps: float, round_number: int) -> int:
+    """A seed of its own for each level and round; even, so that the next is free for warm-up."""
+    return ((seed * 1_000_003 + int(rps * 1000)) * 1_009 + round_number) * 2
+
+
+def expected_s(settings: Settings) -> float:
+    """About how long the trials of a plan take, in seconds."""
+    trials = len(settings.rps) * len(settings.backends) * settings.rounds
+    return math.ceil(trials * (settings.warmup_s + settings.duration_s + OVERHEAD_S))

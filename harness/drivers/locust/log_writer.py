@@ -1,0 +1,56 @@
+"""The lab's ledger of a Locust run, written as the rows of its processes come in."""
+
+from __future__ import annotations
+
+from array import array
+
+from harness.drivers import request_log as L
+from harness.drivers.locust.order import ROW, Stopped, next_due_ns
+
+
+class Book:
+    """The lab's ledger, written as rows come in. `interval_ns`: between two requests of a user."""
+
+    def __init__(self, fd: int, interval_ns: int) -> None:
+        ledger = L.Ledger.attach(fd)
+        self._header, self._rows = ledger.header, ledger.rows
+        self._columns = [ledger.column(c) for c in (L.CLIENT, L.INTENDED, L.SENT, L.CONNECTED,
+                                                    L.ENDED, L.CODE, L.ALLOWED)]  # fmt: skip
+        self._interval_ns = interval_ns
+        self._due_ns: dict[int, int] = {}
+        self.written = 0
+
+    def open(self, start_ns: int) -> None:
+        """The window has begun."""
+        self._header[L.START_NS] = start_ns
+
+    def add(self, rows: bytes, first_client: int) -> None:
+        """Rows of a `Window` whose users come after `first_client` others."""
+        values = array("q", rows)
+        for place in range(0, len(values), ROW):
+            user, intended_ns, sent_ns, connected_ns, ended_ns, code = values[place : place + ROW]
+            client = first_client + user
+            self._write(client, intended_ns, sent_ns, connected_ns, ended_ns, code)
+            self._due_ns[client] = next_due_ns(intended_ns, ended_ns, self._interval_ns)
+
+    def add_lost(self, clients: range, users: int, duration_s: float) -> int:
+        """What these clients of `users` were still to send, as far as is known; how many."""
+        before, code = self.written, L.UNSENT + L.DETAIL * L.UNSENT_WORKER_LOST
+        for client in clients:
+            first_ns = client * (self._interval_ns // users)
+            for due_ns in range(self._due_ns.get(client, first_ns), int(duration_s * 1e9),
+                                self._interval_ns):  # fmt: skip
+                self._write(client, due_ns, L.NOT_YET, L.NOT_YET, L.NOT_YET, code)
+        return self.written - before
+
+    def _write(self, client: int, intended_ns: int, *rest: int) -> None:
+        at = self.written
+        if at == self._rows:
+            raise Stopped("there were more requests than the users could have sent")
+        # A closed loop: what is due while its user waits is due when it is free.
+        for column, value in zip(
+            self._columns, (client, intended_ns, *rest, intended_ns), strict=True
+        ):
+            column[at] = value
+        self.written = at + 1
+        self._header[L.CURSOR] = self.written

@@ -1,0 +1,249 @@
+"""Several Locust processes: a master that keeps the lab's ledger, and workers that have the users.
+
+Each worker keeps the account of its own users and sends it in batches, by Locust's own messages.
+The workers are processes of the master's, or come from other machines (`labrun locust-worker`);
+times within a window count from each worker's own start of it, so no clock is compared with
+another's.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from time import monotonic_ns
+from typing import Any
+
+import gevent
+import msgspec
+from locust import runners
+from locust.env import Environment
+from locust.exception import RPCError
+from locust.runners import STATE_MISSING, MasterRunner
+
+from harness.drivers.locust.local_users import (
+    ARRIVE_S,
+    CLASSES,
+    STRAGGLE_S,
+    TICK_S,
+    cpu_ns,
+    limit,
+    wait_for,
+    warm_up,
+)
+from harness.drivers.locust.log_writer import Book
+from harness.drivers.locust.order import ROW_BYTES, LocustOrder, Stopped, interval_ns
+from harness.drivers.locust.parent_channel import Lab
+from harness.drivers.open_loop.worker import Summary
+
+# A worker that is missing stays so: Locust would hand its users to the others after a minute.
+runners.HEARTBEAT_DEAD_INTERNAL = -(10**9)
+# Seconds of silence until then. Locust's 3 can pass on a machine that is merely busy.
+runners.HEARTBEAT_LIVENESS = 8
+
+
+class Crew:
+    """The workers of a master, and what they said."""
+
+    def __init__(self, order: LocustOrder, runner: MasterRunner, book: Book) -> None:
+        self._order, self._runner, self._book = order, runner, book
+        self.held: set[int] = set()
+        self.first: dict[int, int] = {}
+        self.done: dict[int, tuple[int, int, int]] = {}  # recorded, CPU and time in ns
+        self.arrived: dict[int, int] = {}
+        for name in ("held", "rows", "done"):
+            runner.register_message(f"lab_{name}", getattr(self, f"_{name}"))
+
+    def start(self) -> None:
+        """Until all are there. Raises `Stopped`."""
+        raise NotImplementedError
+
+    def lost(self) -> list[int]:
+        """Those that ended without their account."""
+        raise NotImplementedError
+
+    def stop(self) -> None:
+        """End all of them."""
+        raise NotImplementedError
+
+    def settled(self) -> bool:
+        """Whether nothing more is to come."""
+        return len(self.done) + len(self.lost()) == self._order.workers
+
+    def obituary(self) -> str:
+        """What to say of those that were lost."""
+        told = [
+            f"worker {n} of {self._order.workers} died (its account ends after "
+            f"{self.arrived.get(n, 0):,} requests)"
+            for n in self.lost()
+        ]
+        return "; ".join(told)
+
+    def verdict(self, arrived: int) -> str | None:
+        """What is missing from the account, in a sentence. `arrived`: rows."""
+        if self.lost():
+            lost = self.obituary()
+            return f"{lost}; {self.write_off():,} requests that were still to come are unsent"
+        recorded = sum(count for count, _, _ in self.done.values())
+        if recorded != arrived:
+            return f"workers recorded {recorded:,} requests and {arrived:,} arrived"
+        return None
+
+    def write_off(self) -> int:
+        """Put down what those that were lost were still to send; how many requests."""
+        order = self._order
+        return sum(
+            self._book.add_lost(
+                range(self.before(n), self.before(n) + self.first[n]), order.users, order.duration_s
+            )
+            for n in self.lost()
+        )
+
+    def _held(self, environment: Environment, msg: Any, **_: Any) -> None:
+        self.held.add(msg.data["number"])
+        self.first[msg.data["number"]] = msg.data["users"]
+
+    def _rows(self, environment: Environment, msg: Any, **_: Any) -> None:
+        number, rows = msg.data["number"], msg.data["rows"]
+        self._book.add(rows, self.before(number))
+        self.arrived[number] = self.arrived.get(number, 0) + len(rows) // ROW_BYTES
+
+    def _done(self, environment: Environment, msg: Any, **_: Any) -> None:
+        said = msg.data
+        self.done[said["number"]] = (said["recorded"], said["cpu_ns"], said["took_ns"])
+
+    def before(self, number: int) -> int:
+        """How many users are in the workers before this one."""
+        return sum(users for other, users in self.first.items() if other < number)
+
+
+class LocalCrew(Crew):
+    """Processes of this one's."""
+
+    def __init__(self, order: LocustOrder, runner: MasterRunner, book: Book) -> None:
+        super().__init__(order, runner, book)
+        self._processes: dict[int, subprocess.Popen[bytes]] = {}
+
+    def start(self) -> None:
+        """Start them; they find their master by its port."""
+        for number in range(1, self._order.workers + 1):
+            part = msgspec.structs.replace(
+                self._order, number=number, master_port=self._runner.server.port, measured_fd=-1
+            )
+            command = [sys.executable, "-P", "-m", "harness.drivers.locust.run", "--worker"]
+            process = subprocess.Popen(command, stdin=subprocess.PIPE)
+            assert process.stdin is not None
+            process.stdin.write(msgspec.json.encode(part) + b"\n")
+            process.stdin.flush()  # it stays open: a worker ends with its master
+            self._processes[number] = process
+        count = self._order.workers
+        wait_for(lambda: len(self._runner.clients.ready) == count or self.lost(), ARRIVE_S,
+                 f"the arrival of {count} workers")  # fmt: skip
+        if self.lost():
+            raise Stopped(self.obituary())
+
+    def lost(self) -> list[int]:
+        """Those that ended without their account."""
+        return [
+            n for n, p in self._processes.items() if p.poll() is not None and n not in self.done
+        ]
+
+    def stop(self) -> None:
+        """End all of them."""
+        for process in self._processes.values():
+            process.kill()
+            process.wait()
+
+
+class DistantCrew(Crew):
+    """Workers of other machines, numbered as they came."""
+
+    def __init__(self, order: LocustOrder, runner: MasterRunner, book: Book) -> None:
+        super().__init__(order, runner, book)
+        self._names: dict[int, str] = {}
+        self._ready: set[int] = set()
+        runner.register_message("lab_ready", self._on_ready)
+
+    def start(self) -> None:
+        """Wait for them, and tell each what to do."""
+        order, clients = self._order, self._runner.clients
+        where = f"{order.master_host}:{order.master_port}"
+        try:
+            wait_for(lambda: len(clients.ready) >= order.workers, order.wait_s, "")
+        except Stopped:
+            raise Stopped(
+                f"{len(clients.ready)} of {order.workers} workers came to {where} within "
+                f"{order.wait_s:g} s; run labrun locust-worker --master HOST:{order.master_port} "
+                "where the others are to be, HOST being this machine"
+            ) from None
+        for number, client in enumerate(clients.ready[: order.workers], 1):
+            self._names[number] = client.id
+            part = msgspec.structs.replace(order, number=number, cpus=[], measured_fd=-1)
+            self._runner.send_message("lab_order", msgspec.to_builtins(part), client.id)
+        wait_for(lambda: len(self._ready) == order.workers or self.lost(), ARRIVE_S,
+                 "that all workers understood their order")  # fmt: skip
+        if self.lost():
+            raise Stopped(self.obituary())
+        if len(clients.ready) > order.workers:
+            # Locust gives users to whoever is there; without an order they would be in no account.
+            raise Stopped(
+                f"{len(clients.ready)} workers came to {where} and {order.workers} were expected; "
+                "end those that are too many, or raise --expect-workers"
+            )
+
+    def lost(self) -> list[int]:
+        """Those that have not been heard of for seconds, or left, without their account."""
+        clients = self._runner.clients
+        return [
+            number
+            for number, name in self._names.items()
+            if number not in self.done
+            and (name not in clients or clients[name].state == STATE_MISSING)
+        ]
+
+    def stop(self) -> None:
+        """Tell them that the trial is over."""
+        for client in self._runner.clients.all:
+            self._runner.send_message("lab_end", None, client.id)
+        gevent.sleep(TICK_S)  # for the messages to leave
+
+    def _on_ready(self, environment: Environment, msg: Any, **_: Any) -> None:
+        self._ready.add(msg.data["number"])
+
+
+def run_crew(order: LocustOrder, lab: Lab) -> None:
+    """The master of `order.workers` processes; `lab`: whom to tell."""
+    host = f"http://{order.host}:{order.port}"  # which it tells the workers
+    environment = Environment(user_classes=[CLASSES[order.user_class]], host=host)
+    try:
+        runner = environment.create_master_runner(order.master_host, order.master_port)
+    except RPCError as error:
+        where = f"{order.master_host}:{order.master_port}"
+        raise Stopped(f"workers cannot be waited for at {where}: {error}") from error
+    book = Book(order.measured_fd, interval_ns(order))
+    crew = (DistantCrew if order.expected else LocalCrew)(order, runner, book)
+    try:
+        crew.start()
+        warm_up(runner, order)
+        runner.send_message("lab_hold")
+        wait_for(lambda: len(crew.held) == order.workers or crew.lost(),
+                 order.timeout_s + ARRIVE_S, "the end of the warm-up")  # fmt: skip
+        if crew.lost():
+            raise Stopped(crew.obituary())
+        lab.say_warm()
+        book.open(monotonic_ns())
+        for client in runner.clients.all:
+            runner.send_message("lab_go", {"first": crew.first, "users": order.users}, client.id)
+        began_ns, used_ns = monotonic_ns(), cpu_ns()
+        wait_for(crew.settled, limit(order) + STRAGGLE_S, "the end of the window")
+        took_ns, own_ns = monotonic_ns() - began_ns, cpu_ns() - used_ns
+        recorded = [crew.done[n][0] for n in sorted(crew.done)]
+        failure = crew.verdict(book.written)
+        used = [own_ns, *(cpu for _, cpu, _ in crew.done.values())]
+        # One process can fill a CPU, and so can all of them together where they share one.
+        shared_ns = 0 if order.expected else sum(used) // len(os.sched_getaffinity(0))
+        busiest_ns = max(*used, shared_ns)
+        lab.say(Summary(took_ns, busiest_ns, 0, recorded=recorded, failure=failure))
+    finally:
+        crew.stop()
+        runner.quit()

@@ -1,0 +1,81 @@
+"""Locust as the generator of a trial: `python -m harness.drivers.locust.run`, started by the lab.
+
+It speaks as `harness.drivers.open_loop.worker` does (an order on standard input; `warm`; a line to go; a
+summary), but with Locust's users. One process runs them all, or is the master of several that do:
+each of those keeps the account of its own users and sends it in batches, and this one alone writes
+the ledger. gevent makes the whole process cooperative, so it is never the lab's own, the open-loop
+generator's or a server's.
+"""
+
+from __future__ import annotations
+
+from gevent import monkey
+
+monkey.patch_all()
+
+# What follows must find the patched modules.
+import os  # noqa: E402
+import resource  # noqa: E402
+import sys  # noqa: E402
+from time import monotonic_ns  # noqa: E402
+
+import msgspec  # noqa: E402
+
+from harness.drivers.locust.local_users import (
+    ARRIVE_S,
+    Part,
+    limit,
+    make_environment,
+    wait_for,
+    warm_up,
+)
+from harness.drivers.locust.log_writer import Book  # noqa: E402
+from harness.drivers.locust.master import run_crew  # noqa: E402
+from harness.drivers.locust.order import LocustOrder, Stopped, WorkerOrder, interval_ns
+from harness.drivers.locust.parent_channel import Lab  # noqa: E402
+from harness.drivers.locust.worker import be_distant_worker, be_worker  # noqa: E402
+from harness.drivers.open_loop.worker import Summary, take_priority  # noqa: E402
+
+
+def run_here(order: LocustOrder, lab: Lab) -> None:
+    """All users in this process."""
+    environment = make_environment(order)
+    runner = environment.create_local_runner()
+    part, book = Part(environment, runner), Book(order.measured_fd, interval_ns(order))
+    warm_up(runner, order)
+    part.window.hold()
+    wait_for(part.held, order.timeout_s + ARRIVE_S, "the end of the warm-up")
+    lab.say_warm()
+    book.open(monotonic_ns())
+    part.window.open(order.duration_s, order.users, 0)
+    used_ns, took_ns = part.run_window(lambda rows: book.add(rows, 0), limit(order))
+    lab.say(Summary(took_ns, used_ns, 0, recorded=[part.window.recorded]))
+    runner.quit()
+
+
+def main() -> int:
+    """Exit status 0; 1 with a sentence on standard error when the run could not be made."""
+    lab = Lab()
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    if "--distant" in sys.argv:
+        be_distant_worker(msgspec.json.decode(lab.line(), type=WorkerOrder))
+    order = msgspec.json.decode(lab.line(), type=LocustOrder)
+    if order.cpus:
+        os.sched_setaffinity(0, order.cpus)
+        take_priority()
+    try:
+        if "--worker" in sys.argv:
+            be_worker(order)
+        elif order.workers:
+            run_crew(order, lab)
+        else:
+            run_here(order, lab)
+    except Stopped as stopped:
+        print(stopped, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,1 +1,0 @@
-"""The experiment: which trials, in which order, and how one is run."""

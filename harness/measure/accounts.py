@@ -1,0 +1,185 @@
+"""Do the accounts of a trial agree? Pure.
+
+There are four. The rows: a line a request, stamped as it goes. The engine's integral: how many
+requests are in flight, added up over time while they fly, by readings of the clock of its own. The
+server's counts and its own integral, from accept to each request's end, by its own clock. And the
+kernel's ledger of what it dropped. By Little's law (1961, L = lambda W) the integral of what is in
+flight is the sum of the times in flight, whatever the arrivals, for a window that begins and ends
+with nobody in flight; that is an identity of two sums, so it tells of accounts that lost, doubled
+or shifted something, and nothing of a swap between two requests.
+
+What each of them sees (a test injects each fault):
+
+fault                                        rows   integral   server's integral   server's counts
+an end stamp missed in 1 of 20               yes    yes (1)    no                  no
+an end stamped again 5 ms later, 1 in 20     no     yes        no (2)              no
+a request twice in what is in flight         no     yes        no                  no
+one row too many, or too few                 no     no         no                  yes
+end stamps 100 us late                       no     yes        no (2)              no
+end stamps 100 us early, or sends late       (3)    yes        (4)                 no
+end stamps of two requests swapped           (3)    no         no                  no
+the generator's clock too slow, everywhere   no     no         (4)                 no
+
+(1) By a twentieth of what a request takes, which is above its tolerance from 0.1 ms on. (2) A
+server's integral is a lower bound: the way there and the backlog are not in it. (3) Where times
+come out of order. (4) Where the shift is more than the way and the backlog take, and nobody gave
+up: of such requests the server may hold on to more than the client did.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from harness.core.record import Client, Kernel, Server
+from harness.drivers import request_log as L
+from harness.measure.request_rows import Rows
+
+# How far the rows may be from the engine's integral, in microseconds a request. Both read the same
+# clock for the same moments, one right after the other: some 0.1 us lies between, which falls out.
+TIME_TOLERANCE_US = 5.0
+# How far a lower bound may lie above what it bounds: the clocks of two machines run that alike.
+CLOCK_TOLERANCE = 1e-3
+_APART = "the accounts do not reconcile"
+_WHY = "do not trust this trial's latencies before you know why"
+
+
+def in_flight_mean(rows: Rows, window_s: float) -> float | None:
+    """Mean number of requests in flight over the window. By the engine's own integral; where there
+    is none (Locust), by the times in the rows, so that it is one with them and checks nothing."""
+    flown = _flown(rows)
+    if not flown.any():
+        return None
+    held_ns = _time_in_flight_ns(rows) if rows.in_flight_ns is None else rows.in_flight_ns
+    return held_ns / 1e9 / window_s
+
+
+def little_gap_us(rows: Rows) -> float | None:
+    """How much more the engine's integral has than the rows, in microseconds a request. None where
+    there is no such integral, or a row without its end since the generator was killed."""
+    flown = _flown(rows)
+    open_rows = (rows.outcome == 0) & (rows.sent >= 0)
+    if rows.in_flight_ns is None or not flown.any() or open_rows.any():
+        return None
+    return (rows.in_flight_ns - _time_in_flight_ns(rows)) / 1e3 / int(flown.sum())
+
+
+def account_warnings(
+    rows: Rows, client: Client, kernel: Kernel, server: Server | None, whole: bool = True
+) -> list[str]:
+    """Where the accounts disagree, a sentence for each place. `whole`: the generator's account has
+    everything that it sent."""
+    found = [_contradictions(rows), _little(rows)]
+    if server is not None:
+        found += [
+            _server_longer(rows, client, server, whole),
+            _connections(client, kernel, server, whole),
+            *_answers(rows, client, server, whole),
+        ]
+    return [sentence for sentence in found if sentence is not None]
+
+
+def _flown(rows: Rows) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    return (rows.sent >= 0) & (rows.ended >= 0)
+
+
+def _time_in_flight_ns(rows: Rows) -> int:
+    return int((rows.ended - rows.sent)[_flown(rows)].sum())
+
+
+def _contradictions(rows: Rows) -> str | None:
+    """Rows that cannot be: of a generator that was killed some are open, which is none."""
+    done = (rows.outcome > 0) & (rows.outcome != L.UNSENT)
+    unsent = rows.outcome == L.UNSENT
+    missing = done & ((rows.sent < 0) | (rows.ended < 0))
+    too_much = unsent & ((rows.sent >= 0) | (rows.ended >= 0))
+    connected = np.where(rows.connected < 0, rows.sent, rows.connected)
+    times = (rows.intended, rows.allowed, rows.sent, connected, rows.ended)
+    disorder = done & ~missing & (np.diff(np.stack(times), axis=0) < 0).any(axis=0)
+    count = int((missing | too_much | disorder).sum())
+    if not count:
+        return None
+    return (
+        f"{_number(count, 'row')} of the generator's account cannot be right (a time is missing or "
+        f"out of order); {_WHY}"
+    )
+
+
+def _little(rows: Rows) -> str | None:
+    gap_us = little_gap_us(rows)
+    if gap_us is None or abs(gap_us) <= TIME_TOLERANCE_US:
+        return None
+    total_ns = _time_in_flight_ns(rows)
+    share = "" if total_ns <= 0 else f" by {abs((rows.in_flight_ns or 0) / total_ns - 1):.1%}"
+    than = "more" if gap_us > 0 else "less"
+    return (
+        f"Little's law is off{share}: the requests in flight, added up while they flew, come to "
+        f"{abs(gap_us):,.0f} µs a request {than} than the times in their rows; {_WHY}"
+    )
+
+
+def _server_longer(rows: Rows, client: Client, server: Server, whole: bool) -> str | None:
+    """A server holds a request for less time than the client does, unless the client gives up."""
+    requests = server.requests
+    if requests.held_s is None or not whole or client.outcomes.timeout:
+        return None
+    if requests.in_progress_at_start or not _flown(rows).any():
+        return None
+    flown_s = _time_in_flight_ns(rows) / 1e9
+    if requests.held_s <= flown_s * (1 + CLOCK_TOLERANCE):
+        return None
+    return (
+        f"the server held its requests for {requests.held_s:.3f} s in all by its own clock, and by "
+        f"the generator's they were in flight for {flown_s:.3f} s, which cannot be less; {_WHY}"
+    )
+
+
+def _connections(client: Client, kernel: Kernel, server: Server, whole: bool) -> str | None:
+    """What the server accepted, between what the generator has an answer to and what it began."""
+    outcomes, accepted = client.outcomes, server.requests.accepted
+    most = client.scheduled - outcomes.unsent - outcomes.refused
+    least = most - outcomes.timeout - outcomes.reset
+    if accepted < least or (whole and accepted > most):
+        made = f"{most:,}" if least == most else f"{least:,} to {most:,}"
+        return (
+            f"{_APART}: the server accepted {_number(accepted, 'connection')}, and by the "
+            f"generator's account {made} were made; nothing explains it"
+        )
+    never = most - accepted
+    if never <= 0:
+        return None
+    said = f"the server accepted {accepted:,} of the {most:,} connections that were begun"
+    if kernel.listen_overflows is None:
+        return f"{said}; what became of the other {never:,} only the kernel of its machine knows"
+    dropped = max(kernel.listen_overflows, kernel.listen_drops or 0)
+    seen = f"the kernel counted {_number(dropped, 'drop')} at a full backlog"
+    if dropped >= never:
+        return f"{said}; of the other {never:,} {seen}, which explains them"
+    return f"{said}; {seen}, which leaves {never - dropped:,} of the other {never:,} unexplained"
+
+
+def _answers(rows: Rows, client: Client, server: Server, whole: bool) -> list[str]:
+    """What the server sent, status by status, against what the generator got. More may have been
+    sent than came: to whoever had given up."""
+    answered = np.isin(rows.outcome, (L.OK, L.REJECTED, L.HTTP_ERROR))
+    statuses, counts = np.unique(rows.detail[answered], return_counts=True)
+    got = {str(status): int(n) for status, n in zip(statuses, counts, strict=True)}
+    sent = server.requests.answered_by_status
+    told = [
+        f"{_APART}: the generator has {_number(n, 'answer')} of status {status} and the server "
+        f"sent {sent.get(status, 0):,}; nothing explains it"
+        for status, n in got.items()
+        if n > sent.get(status, 0)
+    ]
+    outcomes = client.outcomes
+    lost = outcomes.timeout + outcomes.reset + outcomes.bad_response
+    more = sum(sent.values()) - sum(got.values())
+    if whole and not told and more > lost + server.requests.in_progress_at_start:
+        told.append(
+            f"{_APART}: the server sent {_number(more, 'answer')} more than the generator got, "
+            f"and {lost:,} of its requests ended without one; nothing explains it"
+        )
+    return told
+
+
+def _number(count: int, thing: str) -> str:
+    return f"{count:,} {thing}" if count == 1 else f"{count:,} {thing}s"

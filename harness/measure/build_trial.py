@@ -1,0 +1,294 @@
+"""From what was measured in one trial to its record. Pure: no I/O."""
+
+from __future__ import annotations
+
+import math
+
+import msgspec
+import numpy as np
+
+from harness.core.record import (
+    QUANTILE_SHARES,
+    Client,
+    Died,
+    Driver,
+    Kernel,
+    Lag,
+    Outcomes,
+    Quantiles,
+    Trial,
+    TrialClass,
+)
+from harness.designs.trials import PlannedTrial
+from harness.drivers import request_log as L
+from harness.drivers.open_loop.worker import Summary
+from harness.measure.accounts import account_warnings, in_flight_mean, little_gap_us
+from harness.measure.causes import NEVER_ALLOWED, failure_causes
+from harness.measure.request_rows import Floats, Rows
+from harness.measure.server_metrics import ServerWindow, server_figures
+
+# A generator that is this late at p99, or did not get this share off at all, was the limit.
+LAG_LIMIT_US = 1000.0
+UNSENT_LIMIT = 0.001
+# Locust itself warns above this: its users then wait for one another, and call that latency.
+LOCUST_CPU_LIMIT = 0.9
+# Its timers count whole milliseconds; later than this, something else had its CPU.
+LOCUST_LAG_LIMIT_US = 10_000.0
+STALE = (
+    "the server's process was not started for this trial, so its memory and threads are those of "
+    "all that it has served"
+)
+# Below this share of ok the server did not keep up with the offered load.
+SATURATED_BELOW = 0.99
+
+
+def quantiles(times_us: Floats, failed: int = 0) -> Quantiles:
+    """Mean, quantiles (the value that at least that share does not exceed) and maximum of the times
+    of those that came to an end, among whom `failed` more took longer than any: what lies among
+    those is None, and so are mean and maximum if there are any."""
+    ordered = np.sort(times_us)
+    size = len(ordered) + failed
+    found: dict[str, float | None] = {}
+    for name, share in QUANTILE_SHARES.items():
+        rank = max(1, math.ceil(share * size - 1e-9))
+        found[name] = float(ordered[rank - 1]) if rank <= len(ordered) else None
+    whole = len(ordered) > 0 and failed == 0
+    return Quantiles(
+        mean=float(ordered.mean()) if whole else None,
+        max=float(ordered[-1]) if whole else None,
+        **found,
+    )
+
+
+def beyond(figures: Quantiles, failed: int) -> list[str]:
+    """The names of the figures that lie among the failures."""
+    named = msgspec.structs.asdict(figures)
+    return [name for name, value in named.items() if value is None] if failed else []
+
+
+def client_figures(rows: Rows, duration_s: float, summary: Summary | None) -> Client:
+    """What the generator saw."""
+    outcome = rows.outcome
+    counts = np.bincount(outcome, minlength=len(L.OUTCOME_NAMES))
+    # A row that is still open was in flight when the generator was stopped.
+    unsent = int(counts[L.UNSENT] + counts[0])
+    ok, sent = outcome == L.OK, rows.sent >= 0
+    response_us = (rows.ended - rows.intended) / 1e3
+    service_us = (rows.ended - rows.sent) / 1e3
+    lag_us = (rows.sent - rows.allowed)[sent] / 1e3
+    connected = sent & (rows.connected >= 0)
+    # Everybody who was sent or refused counts, and whoever failed is slower than any answer. So is
+    # who was never allowed to send, since earlier answers did not come.
+    never_allowed = int((rows.code == L.UNSENT + L.DETAIL * L.UNSENT_NEVER_ALLOWED).sum())
+    failed = len(outcome) - unsent + never_allowed - int(counts[L.OK])
+    unconnected = int(sent.sum() - connected.sum())
+    response = quantiles(response_us[ok], failed)
+    connect = quantiles((rows.connected - rows.sent)[connected] / 1e3, unconnected)
+    scheduled = len(outcome)
+    by_outcome = {
+        L.OUTCOME_NAMES[code]: quantiles(response_us[outcome == code])
+        for code in range(L.OK, L.UNSENT)
+        if counts[code]
+    }
+    causes = np.bincount(rows.detail[outcome == L.UNSENT], minlength=len(L.UNSENT_CAUSES))
+    lag = np.quantile(lag_us, (0.5, 0.99), method="inverted_cdf") if len(lag_us) else None
+    return Client(
+        scheduled=scheduled,
+        outcomes=Outcomes(
+            **{
+                name: int(counts[code]) for code, name in enumerate(L.OUTCOME_NAMES) if 0 < code < 8
+            },
+            unsent=unsent,
+        ),
+        success_rate=int(counts[L.OK]) / scheduled if scheduled else None,
+        achieved_rps=achieved_rps(rows, duration_s),
+        lag_us=Lag(
+            p50=None if lag is None else float(lag[0]),
+            p99=None if lag is None else float(lag[1]),
+            max=float(lag_us.max()) if len(lag_us) else None,
+        ),
+        response_us=response,
+        service_us=quantiles(service_us[ok], failed),
+        connect_us=connect,
+        beyond=beyond(response, failed),
+        connect_beyond=beyond(connect, unconnected),
+        response_us_by_outcome=by_outcome,
+        unsent_causes={
+            name: int(count) for name, count in zip(L.UNSENT_CAUSES, causes, strict=True) if count
+        },
+        in_flight_mean=in_flight_mean(rows, window_length_s(rows, duration_s)),
+        little_gap_us=little_gap_us(rows),
+        in_flight_max=rows.in_flight_max,
+        generator_cpu_share=None if summary is None else summary.cpu_ns / summary.window_ns,
+    )
+
+
+def window_length_s(rows: Rows, duration_s: float) -> float:
+    """From the window's start to its planned end, or to the last request's end if that is later."""
+    last_end_ns = int(rows.ended.max()) if len(rows.ended) else 0
+    return max(duration_s, last_end_ns / 1e9)
+
+
+def achieved_rps(rows: Rows, duration_s: float) -> float:
+    """Good answers a second, over a window as long as the planned one.
+
+    It begins when the fastest of them was there, so that of a server that keeps up all are counted,
+    however long it takes; and it does not wait for the slowest. Otherwise one timeout in 5,000
+    requests turns 1,000 a second into 833 (vegeta divides by the time to the last end, whatever it
+    was). What comes after it is in no rate: a server in overload answers on when the load is over,
+    and to divide all of that by the planned duration would make it faster than it is (wrk2 does not
+    count what comes after its end either).
+    """
+    ok = rows.outcome == L.OK
+    if not ok.any():
+        return 0.0
+    fastest_ns = int((rows.ended - rows.intended)[ok].min())
+    return int((rows.ended[ok] <= fastest_ns + round(duration_s * 1e9)).sum()) / duration_s
+
+
+def classify(client: Client) -> tuple[TrialClass, str | None]:
+    """The class of a trial, and in words why it is not sound.
+
+    Clients of a closed loop that were never allowed to send waited for answers until the window was
+    long over. That is the server's limit and no fault of the generator's: the trial stands, and
+    what they did not send is missing from its success rate, as it was from their users.
+    """
+    causes = {name: n for name, n in client.unsent_causes.items() if name != NEVER_ALLOWED}
+    never_allowed = client.unsent_causes.get(NEVER_ALLOWED, 0)
+    unsent = client.outcomes.unsent - never_allowed
+    unsent_share = unsent / client.scheduled if client.scheduled else 0.0
+    if unsent_share > UNSENT_LIMIT:
+        why = ", ".join(f"{name}: {count}" for name, count in causes.items())
+        return "generator-limited", (
+            f"the generator did not send {unsent_share:.1%} of the requests ({why or 'stopped'})"
+        )
+    if client.lag_us.p99 is not None and client.lag_us.p99 > LAG_LIMIT_US:
+        return "generator-limited", (
+            f"the generator was {client.lag_us.p99 / 1e3:.1f} ms late at p99 "
+            f"(limit {LAG_LIMIT_US / 1e3:g} ms)"
+        )
+    if never_allowed:
+        return "server-saturated", None
+    if client.success_rate is not None and client.success_rate < SATURATED_BELOW:
+        return "server-saturated", None
+    return "sound", None
+
+
+def classify_locust(
+    client: Client, asked: float, summary: Summary | None
+) -> tuple[TrialClass, str | None]:
+    """The same for Locust, whose users send less when they wait for answers: whether the server or
+    Locust itself was slow is told by how much of its CPU it used, and by its lag.
+
+    `asked`: how many requests the rate comes to."""
+    if summary is not None and summary.failure is not None:
+        return "generator-limited", summary.failure
+    used = client.generator_cpu_share
+    if used is not None and used > LOCUST_CPU_LIMIT:
+        return "generator-limited", (
+            f"Locust used {used:.0%} of a CPU (limit {LOCUST_CPU_LIMIT:.0%}), so it timed itself"
+        )
+    late_us = client.lag_us.p99
+    if late_us is not None and late_us > LOCUST_LAG_LIMIT_US:
+        return "generator-limited", (
+            f"Locust was {late_us / 1e3:.1f} ms late at p99 (limit {LOCUST_LAG_LIMIT_US / 1e3:g} "
+            "ms), so it timed itself"
+        )
+    if client.scheduled < SATURATED_BELOW * asked:
+        return "server-saturated", None
+    if client.success_rate is not None and client.success_rate < SATURATED_BELOW:
+        return "server-saturated", None
+    return "sound", None
+
+
+def build_trial(
+    planned: PlannedTrial,
+    started: str,
+    duration_s: float,
+    rows: Rows,
+    summary: Summary | None,
+    kernel: Kernel,
+    window: ServerWindow | None,
+    failure: str | None,
+    driver: Driver = "open-loop",
+    fresh: bool = True,
+    died: Died | None = None,
+) -> Trial:
+    """The record of a trial. `failure` says what ended it early, if anything did, and `died` whose
+    process that was; `fresh`: whether the server's process was started for this trial."""
+    client = client_figures(rows, duration_s, summary)
+    window_s = window_length_s(rows, duration_s)
+    if driver == "locust":
+        kind, reason = classify_locust(client, planned.rps * duration_s, summary)
+    else:
+        kind, reason = classify(client)
+    server = None if window is None else server_figures(window)
+    if server is not None:
+        server = msgspec.structs.replace(server, fresh_process=fresh)
+    if failure is not None:
+        # A silent server is the server's fault; a dead generator or sampler is not.
+        kind = "server-saturated" if died in ("server", None) else "generator-limited"
+        reason = failure
+    return Trial(
+        backend=planned.backend,
+        rps=planned.rps,
+        round=planned.round,
+        order=planned.order,
+        slot=planned.slot,
+        class_=kind,
+        valid=reason is None,
+        invalid_reason=reason,
+        started=started,
+        window_s=window_s,
+        client=client,
+        kernel=kernel,
+        server=server,
+        warnings=[
+            *account_warnings(
+                rows, client, kernel, server, summary is None or summary.failure is None
+            ),
+            *window_warnings(window),
+            *failure_causes(rows, client, kernel),
+            *(() if fresh else (STALE,)),
+            *(locust_warnings(client, planned.rps * duration_s) if driver == "locust" else ()),
+        ],
+        died=died,
+        workload=planned.workload,
+        workers=planned.workers,
+    )
+
+
+def locust_warnings(client: Client, asked: float) -> list[str]:
+    """What a closed loop of users did to its own figures."""
+    told = []
+    if client.scheduled < SATURATED_BELOW * asked:
+        told.append(
+            f"Locust's users sent {client.scheduled:,} of {asked:,.0f} requests: whoever waits for "
+            "an answer sends nothing, so what the rest would have waited is not in the figures"
+        )
+    if client.lag_us.p99 is not None and client.lag_us.p99 > LAG_LIMIT_US:
+        told.append(
+            f"Locust was {client.lag_us.p99 / 1e3:.1f} ms late at p99, and counts that as response"
+        )
+    return told
+
+
+def window_warnings(window: ServerWindow | None) -> list[str]:
+    """What is missing from the server's own account, or is too much in it."""
+    if window is None:
+        return []
+    told = []
+    for report, when in ((window.opened, "the window was opened"), (window.rested, "it was asked "
+                         "for its final count")):  # fmt: skip
+        if report.counters.in_progress > 0:
+            told.append(
+                f"{report.counters.in_progress:,} requests were still in progress in the server "
+                f"when {when}"
+            )
+    dropped, kept = window.rested.stage_rows_dropped, window.rested.stage_rows
+    if dropped:
+        told.append(
+            f"stage times cover the newest {kept:,} of {kept + dropped:,} requests that were "
+            "answered 202: the server keeps no more of them"
+        )
+    return told

@@ -1,0 +1,171 @@
+"""The raw rows of one trial: one for each scheduled request, one for each step of 100 ms."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from harness.designs.trials import PlannedTrial
+from harness.drivers import request_log as L
+from harness.targets.sampler import Observation
+
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """The ledger's columns, copied: int64 nanoseconds from the window's start, -1 where never.
+
+    `in_flight_ns`: the number in flight integrated over time, by an account of the generator's own
+    beside the rows; None where it keeps none (Locust).
+    """
+
+    start_ns: int
+    intended: Ints
+    client: Ints
+    allowed: Ints
+    sent: Ints
+    connected: Ints
+    ended: Ints
+    code: Ints
+    in_flight_max: int
+    in_flight_ns: int | None = None
+
+    def first(self, count: int) -> Rows:
+        """The first rows alone, as if there were no others."""
+        kept = {
+            name: getattr(self, name)[:count]
+            for name in ("intended", "client", "allowed", "sent", "connected", "ended", "code")
+        }
+        return replace(self, in_flight_max=most_in_flight(kept["sent"], kept["ended"]), **kept)
+
+    @property
+    def outcome(self) -> Ints:
+        """0 open, else the outcome's number in the ledger."""
+        return self.code % L.DETAIL
+
+    @property
+    def detail(self) -> Ints:
+        """HTTP status, or the cause of an unsent request."""
+        return self.code // L.DETAIL
+
+
+def most_in_flight(sent: Ints, ended: Ints) -> int:
+    """The most requests that were on their way at the same time; times in nanoseconds."""
+    flown = (sent >= 0) & (ended >= 0)
+    if not flown.any():
+        return 0
+    moments = np.sort(sent[flown])
+    begun = np.arange(1, len(moments) + 1)
+    return int((begun - np.searchsorted(np.sort(ended[flown]), moments, side="right")).max())
+
+
+def copy_rows(ledger: L.Ledger) -> Rows:
+    """The ledger as it stands now."""
+
+    def column(index: int) -> Ints:
+        return np.frombuffer(ledger.column(index), dtype=np.int64).copy()
+
+    return Rows(
+        start_ns=ledger.header[L.START_NS],
+        intended=column(L.INTENDED),
+        client=column(L.CLIENT),
+        allowed=column(L.ALLOWED),
+        sent=column(L.SENT),
+        connected=column(L.CONNECTED),
+        ended=column(L.ENDED),
+        code=column(L.CODE),
+        in_flight_max=ledger.header[L.IN_FLIGHT_MAX],
+        in_flight_ns=ledger.header[L.IN_FLIGHT_NS] or None,
+    )
+
+
+def requests_frame(planned: PlannedTrial, rows: Rows) -> pd.DataFrame:
+    """One row a scheduled request; times in microseconds from the intended time or the send."""
+    sent, ended, connected = rows.sent >= 0, rows.ended >= 0, rows.connected >= 0
+    outcome = np.where(rows.outcome == 0, L.UNSENT, rows.outcome)
+    names = pd.Categorical.from_codes(outcome - 1, categories=pd.Index(L.OUTCOME_NAMES[1:]))
+    size = len(outcome)
+    return pd.DataFrame(
+        {
+            "backend": pd.Categorical.from_codes(
+                np.zeros(size, np.int8), categories=pd.Index([planned.backend])
+            ),
+            "slot": np.full(size, planned.slot, np.int8),
+            "level": np.full(size, planned.rps),
+            "round": np.full(size, planned.round, np.int32),
+            "client": rows.client.astype(np.int32),
+            "intended_us": rows.intended / 1e3,
+            "lag_us": np.where(sent, (rows.sent - rows.allowed) / 1e3, np.nan),
+            "connect_us": np.where(connected, (rows.connected - rows.sent) / 1e3, np.nan),
+            "response_us": np.where(ended, (rows.ended - rows.intended) / 1e3, np.nan),
+            "outcome": names,
+            "status": np.where(outcome == L.UNSENT, 0, rows.detail).astype(np.int16),
+        }
+    )
+
+
+def timeline_frame(
+    planned: PlannedTrial, start_ns: int, observations: Sequence[Observation]
+) -> pd.DataFrame:
+    """One row each 100 ms step: what happened between one look at the server and the next."""
+    steps = [
+        _step(planned, start_ns, before, after)
+        for before, after in pairwise(observations)
+        if after.server.monotonic_ns > start_ns
+    ]
+    frame = pd.DataFrame(steps, columns=list(_STEP_TYPES))
+    return frame.astype(_STEP_TYPES)
+
+
+_STEP_TYPES = {
+    "backend": "category",
+    "slot": "int8",
+    "level": "float64",
+    "round": "int32",
+    "t_ms": "int64",
+    "threads_created": "int64",
+    "threads_active": "int64",
+    "threads_step_peak": "int64",
+    "threads_seen_by_os": "Int64",
+    "queue_depth": "Int64",
+    "queue_step_max": "Int64",
+    "accepted": "int64",
+    "cpu_us": "int64",
+    "context_switches": "int64",
+    "rss_bytes": "Int64",
+    "vms_bytes": "Int64",
+}
+
+
+def _step(
+    planned: PlannedTrial, start_ns: int, before: Observation, after: Observation
+) -> dict[str, str | float | int | None]:
+    old, new = before.server, after.server
+    return {
+        "backend": planned.backend,
+        "slot": planned.slot,
+        "level": planned.rps,
+        "round": planned.round,
+        "t_ms": round((new.monotonic_ns - start_ns) / 1e8) * 100,
+        "threads_created": new.threads_created - old.threads_created,
+        "threads_active": new.threads_active,
+        "threads_step_peak": new.threads_step_peak,
+        "threads_seen_by_os": after.threads_seen_by_os,
+        "queue_depth": new.queue_depth,
+        "queue_step_max": new.queue_step_max,
+        "accepted": new.accepted - old.accepted,
+        "cpu_us": new.cpu_us - old.cpu_us,
+        "context_switches": new.voluntary_switches
+        + new.involuntary_switches
+        - old.voluntary_switches
+        - old.involuntary_switches,
+        "rss_bytes": after.rss_bytes,
+        "vms_bytes": after.vms_bytes,
+    }

@@ -1,0 +1,211 @@
+"""A run: every planned trial, saved as it comes, and what follows from them."""
+
+from __future__ import annotations
+
+import os
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Protocol
+
+import msgspec
+import pandas as pd
+
+from harness.core.errors import LabError, ServerRefused
+from harness.core.record import SCHEMA_VERSION, Environment, Interpreter, Run, Settings, Trial
+from harness.designs.trials import ComparePlanner, PlannedTrial, Planner
+from harness.machine.cpus import CpuPlan, plan_cpus
+from harness.machine.doctor import examine, warning
+from harness.machine.environment import read_environment
+from harness.machine.neighbours import Neighbourhood, announced
+from harness.machine.probe import probe
+from harness.measure.trial import Progress, run_trial
+from harness.store import RunFolder
+from harness.studies.compare.aa_control import find_control, read_controls
+from harness.targets.interpreter import examine_python, servers_under
+from harness.targets.remote import examine_target
+from harness.targets.server_code import ServerSource
+
+_LEAST_DESCRIPTORS = 512
+HIGHEST_LEVEL_RPS = 10_000.0  # of the document's
+
+
+class Watcher(Protocol):
+    """Who is told how a run gets on (a live view, a log, nobody)."""
+
+    def trial_begins(self, planned: PlannedTrial, number: int, total: int) -> None: ...
+
+    def progress(self, progress: Progress) -> None: ...
+
+    def trial_ended(self, trial: Trial) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """The record of a run and its raw rows. `interrupted`: by Ctrl-C."""
+
+    run: Run
+    requests: pd.DataFrame
+    timeline: pd.DataFrame
+    folder: RunFolder
+    interrupted: bool
+
+
+def run_experiment(
+    settings: Settings,
+    folder: RunFolder,
+    command: str,
+    watcher: Watcher,
+    planner: Planner | None = None,
+) -> RunResult:
+    """Run the trials that `planner` asks for, one by one (without one: a comparison); what was
+    measured is saved even when it ends early.
+
+    Raises `LabError` when not even one trial could be run.
+    """
+    planner = ComparePlanner(settings) if planner is None else planner
+    with announced(command):
+        if settings.python is None:
+            return _run(settings, folder, command, watcher, planner)
+        interpreter = examine_python(settings.python)
+        with servers_under(settings.python, interpreter) as source:
+            return _run(settings, folder, command, watcher, planner, source, interpreter)
+
+
+def _run(
+    settings: Settings,
+    folder: RunFolder,
+    command: str,
+    watcher: Watcher,
+    planner: Planner,
+    source: ServerSource | None = None,
+    interpreter: Interpreter | None = None,
+) -> RunResult:
+    """The run; `source`: whose servers, where the planner does not say."""
+    cpus = plan_cpus()
+    if settings.target is not None:
+        examine_target(settings)
+    environment = examined(read_environment(cpus), settings, cpus, interpreter)
+    created = datetime.now(UTC).isoformat(timespec="seconds")
+    descriptors = raise_descriptor_limit()
+    trials: list[Trial] = []
+    beside = Neighbourhood()
+    reason, interrupted, refused = None, False, None
+
+    def record() -> Run:
+        return Run(
+            schema=SCHEMA_VERSION,
+            id=folder.id,
+            created=created,
+            complete=False,
+            command=command,
+            environment=environment,
+            settings=settings,
+            trials=list(trials),
+            cells=[],
+            comparisons=[],
+            incomplete_reason=reason or "the run is not over",
+            refused=refused,
+            warnings=[
+                *(warning(f) for f in environment.findings if f.level != "good"),
+                *elsewhere(settings),
+                *beside.warnings(),
+            ],
+        )
+
+    try:
+        while reason is None and (planned := planner.next_trial(trials)) is not None:
+            if planned.source is None:
+                planned = replace(planned, source=source)
+            number, total = len(trials) + 1, planner.total(trials)
+            watcher.trial_begins(planned, number, total)
+            beside.look()
+            with out_of_the_way(cpus):
+                result = run_trial(planned, settings, cpus, descriptors, watcher.progress)
+            trials.append(result.trial)
+            folder.add_trial(result.requests, result.timeline)
+            folder.save(record())
+            watcher.trial_ended(result.trial)
+            if result.failure is not None:
+                reason = f"trial {number} of {total} failed: {result.failure}"
+    except KeyboardInterrupt:
+        interrupted = True
+        reason = f"interrupted in trial {len(trials) + 1} of {planner.total(trials)}"
+    except LabError as error:
+        if not trials:
+            raise
+        reason = str(error)
+        refused = planned.slot if isinstance(error, ServerRefused) and planned else None
+    beside.look()
+    run = msgspec.structs.replace(record(), complete=reason is None, incomplete_reason=reason)
+    run = planner.conclude(run)
+    if run.comparisons:
+        control = find_control(run, read_controls(folder.path.parent))
+        run = msgspec.structs.replace(run, control=control)
+    requests, timeline = folder.finish()
+    folder.save(run)
+    return RunResult(run, requests, timeline, folder, interrupted)
+
+
+def elsewhere(settings: Settings) -> list[str]:
+    """What to say of a run whose servers were on another machine."""
+    if settings.target is None:
+        return []
+    return [
+        f"The server was at {settings.target}: the environment is of the machine that drove it, "
+        "and what only the server's machine knows is missing"
+    ]
+
+
+@contextmanager
+def out_of_the_way(cpus: CpuPlan) -> Iterator[None]:
+    """Keep this process off the generator's CPU while a trial runs.
+
+    Its children set their own CPUs.
+    """
+    if not cpus.pinned:
+        yield
+        return
+    everywhere = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cpus.observers)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, everywhere)
+
+
+def raise_descriptor_limit() -> int:
+    """Raise the soft RLIMIT_NOFILE to the hard one; how many descriptors there are.
+
+    Raises `LabError` when there are too few for any load worth measuring.
+    """
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard < _LEAST_DESCRIPTORS:
+        raise LabError(
+            f"only {hard} file descriptors are allowed and a run needs at least "
+            f"{_LEAST_DESCRIPTORS}; raise the hard limit (ulimit -Hn 4096, or LimitNOFILE)"
+        )
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard
+
+
+def examined(
+    environment: Environment,
+    settings: Settings,
+    cpus: CpuPlan,
+    interpreter: Interpreter | None = None,
+) -> Environment:
+    """The environment with what `labrun doctor` would say of it at the highest rate asked for."""
+    if settings.target is not None:
+        environment = msgspec.structs.replace(environment, server_cpus=None)
+    found = examine(
+        environment,
+        probe(cpus),
+        cpus,
+        max(settings.rps, default=HIGHEST_LEVEL_RPS),
+        settings.clients,
+        settings.timeout_s,
+    )
+    return msgspec.structs.replace(environment, findings=found, server_python=interpreter)

@@ -1,1 +1,0 @@
-"""Observation: what the server, the kernel and the machine say during a trial."""

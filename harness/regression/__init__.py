@@ -1,1 +1,0 @@
-"""Did it get worse? Thresholds, what may be compared, verdicts, history. Nothing here measures."""

@@ -1,0 +1,186 @@
+"""The settings of a run, from what a person typed. Light: it is checked before anything heavy
+is imported, so that a slip of the finger is told at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import cast
+
+from harness.core.errors import LabError
+from harness.core.record import Arrivals, Driver, Settings, UserClass
+from harness.session import checks as check
+
+MASTER = "0.0.0.0:5557"  # Locust's own port
+WORKER_WAIT_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class CompareOptions:
+    """The options of `labrun compare`, as typed; the defaults are the command line's."""
+
+    rps: str = "2000"
+    backends: str = "thread-per-request,thread-pool"
+    rounds: int = 5
+    duration_s: float = 5.0
+    warmup_s: float = 1.0
+    clients: int = 100
+    timeout_s: float = 1.0
+    arrivals: str = "poisson"
+    workload: str = "ingest"
+    driver: str = "open-loop"
+    workers: int = 16
+    queue_size: int = 10_000
+    stack_size: str = "2MiB"
+    backlog: int = 4096
+    lock_stacks: bool = False
+    switch_interval_s: float | None = None
+    seed: int = 1
+    out: str = "results"
+    name: str = "compare"
+    json: str | None = None
+    plot: bool = False
+    bare: bool = False
+    max_threads: int | None = None
+    python: str | None = None
+    users: int | None = None
+    user_class: str | None = None
+    locust_workers: int | None = None
+    target: str | None = None
+    control: str | None = None
+    expect_workers: int | None = None
+    master: str | None = None
+    worker_wait_s: float | None = None
+
+
+def make_settings(options: CompareOptions) -> Settings:
+    """The settings that the options ask for. Raises `LabError` for what cannot be."""
+    rates = check.parse_rates(options.rps)
+    for name, value in (("--python", options.python), ("--master", options.master)):
+        check.text(name, value)
+    check.between("--rounds", options.rounds, 1, 1000)
+    check.between("--duration", options.duration_s, 0.5, 3600)
+    check.between("--warmup", options.warmup_s, 0, 600)
+    check.between("--clients", options.clients, 1, 10_000)
+    check.between("--timeout", options.timeout_s, 0.01, 60)
+    check.between("--workers", options.workers, 1, 10_000)
+    check.between("--queue-size", options.queue_size, 1, 10_000_000)
+    check.between("--backlog", options.backlog, 1, 65_535)
+    check.between("--seed", options.seed, 0, 2**31)
+    if options.max_threads is not None:
+        check.between("--max-threads", options.max_threads, 1, 1_000_000)
+    if options.switch_interval_s is not None:
+        check.between("--switch-interval", options.switch_interval_s, 1e-6, 10)
+    check.one_of("--arrivals", options.arrivals, Arrivals)
+    check.one_of("--driver", options.driver, Driver)
+    clients, by_locust = _users(options), options.driver == "locust"
+    _check_target(options)
+    check.check_length(rates, options.duration_s)
+    workload = check.parsed("--workload", options.workload, check.parse_workload)
+    stack_size = check.parsed("--stack-size", options.stack_size, check.parse_stack_size)
+    return Settings(
+        rps=rates,
+        backends=check.parse_backends(options.backends),
+        rounds=options.rounds,
+        duration_s=options.duration_s,
+        warmup_s=options.warmup_s,
+        clients=clients,
+        timeout_s=options.timeout_s,
+        # A user of Locust's sends at equal gaps, when it may.
+        arrivals="constant" if by_locust else cast(Arrivals, options.arrivals),
+        workload=str(workload),
+        driver=cast(Driver, options.driver),
+        workers=options.workers,
+        queue_size=options.queue_size,
+        stack_size_bytes=stack_size,
+        backlog=options.backlog,
+        rate_limit_per_s=rate_limit(rates, clients),
+        lock_stacks=options.lock_stacks,
+        switch_interval_s=options.switch_interval_s,
+        seed=options.seed,
+        max_threads=options.max_threads,
+        python=options.python,
+        user_class=cast(UserClass, options.user_class or "socket") if by_locust else None,
+        locust_workers=(options.locust_workers or 0) if by_locust else None,
+        target=options.target,
+        control=options.control,
+        expect_workers=options.expect_workers,
+        master=(options.master or MASTER) if options.expect_workers else None,
+        worker_wait_s=(options.worker_wait_s or WORKER_WAIT_S) if options.expect_workers else None,
+    )
+
+
+def _check_target(options: CompareOptions) -> None:
+    """Raise `LabError` for what cannot be had of a server on another machine."""
+    if (options.target is None) != (options.control is None):
+        raise LabError(
+            "--target and --control go together: where the server is, and where its control port"
+        )
+    for name, address in (("--target", options.target), ("--control", options.control)):
+        if address is not None:
+            check.host_and_port(name, address)
+    if options.target is not None and options.python is not None:
+        raise LabError("--python is for servers on this machine; leave out --target or --python")
+
+
+def _users(options: CompareOptions) -> int:
+    """How many clients there are; Locust's are users. Raises `LabError`."""
+    given = [
+        name
+        for name, value in (
+            ("--users", options.users),
+            ("--user-class", options.user_class),
+            ("--locust-workers", options.locust_workers),
+            ("--expect-workers", options.expect_workers),
+        )
+        if value is not None
+    ]
+    if options.driver != "locust":
+        if given:
+            raise LabError(
+                f"{' and '.join(given)}: only Locust has these; add --driver locust or leave it out"
+            )
+        return options.clients
+    check.need_locust()
+    if options.user_class is not None:
+        check.one_of("--user-class", options.user_class, UserClass)
+    if options.locust_workers is not None:
+        check.between("--locust-workers", options.locust_workers, 0, 64)
+    _check_expected(options)
+    users = options.clients if options.users is None else options.users
+    check.between("--users", users, 1, 10_000)
+    for name, many in (
+        ("--locust-workers", options.locust_workers),
+        ("--expect-workers", options.expect_workers),
+    ):
+        if many is not None and users < many:
+            raise LabError(
+                f"{name} {many}: {users} users cannot be spread over that many; take fewer workers "
+                "or more --users"
+            )
+    return users
+
+
+def _check_expected(options: CompareOptions) -> None:
+    """Raise `LabError` for workers of other machines that cannot be waited for."""
+    if options.expect_workers is None:
+        if options.master is not None or options.worker_wait_s is not None:
+            raise LabError("--master and --worker-wait are for --expect-workers; add it")
+        return
+    check.between("--expect-workers", options.expect_workers, 1, 1000)
+    check.host_and_port("--master", options.master or MASTER)
+    check.between("--worker-wait", options.worker_wait_s or WORKER_WAIT_S, 1, 3600)
+    if options.locust_workers:
+        raise LabError(
+            "--expect-workers waits for workers that others start and --locust-workers starts them "
+            "here; take one of the two"
+        )
+    if options.target is None:
+        raise LabError(
+            "--expect-workers needs a server that other machines can reach: --target and --control"
+        )
+
+
+def rate_limit(rates: list[float], clients: int) -> int:
+    """The server's limit for each client: its default, or five times what a client will send, so
+    that the limiter does its work at every level and says no at none."""
+    return max(1000, int(5 * max(rates) / clients))

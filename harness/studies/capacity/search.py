@@ -1,0 +1,71 @@
+"""The trials of a capacity search, one by one: the backends take turns until time is up."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from harness.core.record import Condition, Run, Settings, Trial
+from harness.designs.budget import Budget
+from harness.designs.trials import PlannedTrial, trial_seed
+from harness.studies.capacity.estimate import CapacitySearch, build_capacity, result_of
+from harness.studies.compare.comparison import build_cells
+from harness.studies.search_sentences import capacity_finding
+
+
+class CapacityPlanner:
+    """Each backend's search in turn, so that a slow drift of the machine meets all alike; the
+    order within a round alternates. A search that is content leaves its time to the others."""
+
+    def __init__(
+        self, settings: Settings, objective: str, conditions: Sequence[Condition], budget: Budget
+    ) -> None:
+        self._settings = settings
+        self._objective, self._conditions = objective, list(conditions)
+        self.budget = budget
+        self.searches = [CapacitySearch() for _ in settings.backends]
+        self._seen = 0
+        self._round = 0
+        self._turns: list[int] = []
+
+    def next_trial(self, trials: Sequence[Trial]) -> PlannedTrial | None:
+        for trial in trials[self._seen :]:
+            self.searches[trial.slot].add(trial.rps, result_of(self._conditions, trial))
+        self._seen = len(trials)
+        wanted = {slot: search.next_rate() for slot, search in enumerate(self.searches)}
+        if all(rate is None for rate in wanted.values()) or not self.budget.begin_step():
+            return None
+        while True:
+            if not self._turns:
+                self._round += 1
+                slots = list(wanted)
+                self._turns = slots if self._round % 2 else slots[::-1]
+            slot = self._turns.pop(0)
+            rate = wanted[slot]
+            if rate is not None:
+                return self._planned(slot, rate)
+
+    def _planned(self, slot: int, rate: float) -> PlannedTrial:
+        place = len(self._settings.backends) - len(self._turns) - 1
+        seed = trial_seed(self._settings.seed, rate, self._round)
+        backend = self._settings.backends[slot]
+        return PlannedTrial(backend, slot, rate, self._round, place, seed, seed + 1)
+
+    def total(self, trials: Sequence[Trial]) -> int:
+        return max(len(trials) + 1, len(trials) + self.budget.steps_left())
+
+    def conclude(self, run: Run) -> Run:
+        rates = sorted({trial.rps for trial in run.trials})
+        rounds = max((trial.round for trial in run.trials), default=0)
+        settings = msgspec.structs.replace(self._settings, rps=rates, rounds=rounds)
+        tried = {(trial.slot, trial.rps) for trial in run.trials}
+        cells = build_cells(settings, run.trials)
+        found = build_capacity(settings, run.trials, self._objective, self._conditions)
+        return msgspec.structs.replace(
+            run,
+            settings=settings,
+            cells=[cell for cell in cells if (cell.slot, cell.rps) in tried],
+            capacity=found,
+            finding=capacity_finding(found),
+        )

@@ -1,0 +1,53 @@
+"""In which language a cost was measured, and which the document's figure is for. Pure.
+
+An absolute cost is one of a program in a language: that the lab's servers take 15 µs for what the
+document gives 1 µs says little of the document's own server. So each judgement on such a claim says
+so, and so does the count of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from harness.core.record import Run
+from harness.studies.claims.ledger import the_ledger
+from harness.studies.claims.records import Judgement
+
+
+def measured_in(run: Run, by_server: bool = True) -> str:
+    """`CPython 3.11 with the GIL`: what ran the servers, or else the lab itself."""
+    environment = run.environment
+    other = environment.server_python if by_server else None
+    version = environment.python_version if other is None else other.version
+    gil = environment.gil_enabled if other is None else other.gil_enabled
+    kind, _, number = version.rpartition(" ")
+    short = ".".join(number.split(".")[:2])
+    return f"{kind or 'CPython'} {short} {'with' if gil else 'without'} the GIL"
+
+
+def language_note(run: Run, by_server: bool) -> str:
+    """What is said with each figure that its language sets."""
+    return (
+        f"Measured in {measured_in(run, by_server)}; the document's figure is for "
+        f"{the_ledger().language}."
+    )
+
+
+def language_of_steps(run: Run) -> str:
+    """What is said where steps stand beside the document's, in a sentence."""
+    language = the_ledger().language
+    return f"Measured in {measured_in(run)}; the document's figures are for {language}."
+
+
+def language_summary(run: Run, judgements: Sequence[Judgement]) -> str | None:
+    """How many of the claims that do not hold are such costs, in a sentence; None: none."""
+    failing = [j for j in judgements if j.verdict == "does not hold"]
+    costs = sum(j.language is not None for j in failing)
+    if not costs:
+        return None
+    language = the_ledger().language
+    return (
+        f"Of the {len(failing)} that do not hold {costs} are absolute costs (times, CPU, memory, "
+        f"rates), measured in {measured_in(run)}; the document's figures are for {language}, and "
+        f"what {language} takes was not measured."
+    )

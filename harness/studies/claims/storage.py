@@ -1,0 +1,55 @@
+"""The judgement of a run in its folder: `claims.json`, written and read back."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+
+from harness.core.record import Run
+from harness.store import load_beside_run, write_json
+from harness.studies.claims.consistency import checks
+from harness.studies.claims.judge import judge_about
+from harness.studies.claims.records import CLAIMS_SCHEMA, Beside, Explored, Judged
+from harness.studies.claims.scenario import departures, remarks
+
+CLAIMS_FILE, EXPLORED_FILE = "claims.json", "explore.json"
+
+
+def judged(run: Run, beside: Beside) -> Judged:
+    """The record of judging a run."""
+    return Judged(
+        schema=CLAIMS_SCHEMA,
+        run=run.id,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        departures=departures(run),
+        beside=beside,
+        judgements=judge_about(run, beside),
+        checks=checks(),
+        remarks=remarks(run),
+    )
+
+
+def load_beside(folder: Path) -> Beside | None:
+    """What was measured beside the trials when the run in `folder` was last judged; None where it
+    never was. Raises `LabError` when `claims.json` is there and cannot be read."""
+    found = load_beside_run(
+        folder / CLAIMS_FILE, Judged, CLAIMS_SCHEMA, "delete it and judge the run again"
+    )
+    return None if found is None else found.beside
+
+
+def as_json(record: Judged | Explored) -> bytes:
+    """As it is written: indented, one line end."""
+    return msgspec.json.format(msgspec.json.encode(record), indent=1) + b"\n"
+
+
+def save_judged(folder: Path, record: Judged) -> None:
+    """`claims.json`, into the run's folder. Raises `LabError` when it cannot be written."""
+    write_json(folder / CLAIMS_FILE, as_json(record))
+
+
+def save_explored(folder: Path, record: Explored) -> None:
+    """`explore.json`. Raises `LabError` when it cannot be written."""
+    write_json(folder / EXPLORED_FILE, as_json(record))

@@ -1,0 +1,169 @@
+"""The tables of a report that come from cells and comparisons."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Sequence
+
+from harness.core import record
+from harness.core.record import CellMetric, Comparison, Run, ordered_value
+from harness.core.units import microseconds, number, percent, rate, share, size
+from harness.core.wording import (
+    figure_interval,
+    figure_words,
+    has_interval,
+    ratio_figure,
+    ratio_interval,
+    response_words,
+)
+from harness.studies.compare.summary import slot_names
+from harness.views.model import Cell, Column, Mark, Table
+
+Format = Callable[[float | None], str]
+
+# what a row is called, path in the record, how its figures are written
+ROWS: tuple[tuple[str, str, Format], ...] = (
+    ("Success", "client.success_rate", share),
+    ("Response time, median", "client.response_us.p50", microseconds),
+    ("Response time, p90", "client.response_us.p90", microseconds),
+    ("Response time, p99", "client.response_us.p99", microseconds),
+    ("Response time, p99.9", "client.response_us.p999", microseconds),
+    ("CPU per request", "server.cpu_us_per_request.total", microseconds),
+    ("of it in the handler", "server.cpu_us_per_request.handler", microseconds),
+    ("of it overhead", "server.cpu_us_per_request.overhead", microseconds),
+    ("Efficiency", "server.efficiency", share),
+    ("Dispatch, median", "server.stages_us.dispatch.p50", microseconds),
+    ("Context switches a second", "server.context_switches.per_s", number),
+    ("Context switches a request", "server.context_switches.per_request", number),
+    ("Threads active, mean", "server.threads_active_mean", number),
+    ("Threads at the peak", "server.threads_peak", number),
+    ("Threads created a second", "server.threads_created_per_s", number),
+    ("Queue depth, mean", "server.queue_depth_mean", number),
+    ("Queue depth at the peak", "server.queue_depth_max", number),
+    ("Resident memory, peak", "server.memory.rss_peak_bytes", size),
+    ("Stack reservation", "server.memory.stack_reserved_bytes", size),
+    ("Generator's lag, p99", "client.lag_us.p99", microseconds),
+)
+_MARKS: dict[record.Verdict, Mark] = {
+    "better": "better",
+    "worse": "worse",
+    "more": "none",
+    "fewer": "none",
+    "cannot-tell": "cannot-tell",
+    "not-comparable": "none",
+}
+_WORDS = {
+    "better": "better",
+    "worse": "worse",
+    "more": "more",
+    "fewer": "fewer",
+    "cannot-tell": "cannot tell",
+}
+
+
+def labels(run: Run) -> list[str]:
+    """The backends by name; the sides of an A/A run by number too."""
+    return slot_names(run.settings.backends)
+
+
+def level_table(run: Run, rps: float) -> Table:
+    """One level: a row for each figure, a column for each backend, a ratio for each contender."""
+    names = labels(run)
+    columns = [Column("Figure", numeric=False), *(Column(name) for name in names)]
+    for name in names[1:]:
+        columns.append(Column("Ratio" if len(names) == 2 else f"Ratio of {name}"))
+    cells = {c.slot: c for c in run.cells if c.rps == rps}
+    rows = []
+    for title, path, write in ROWS:
+        figures = [c.metrics.get(path) for _, c in sorted(cells.items())]
+        if all(figure_words(figure, write) == "-" for figure in figures):
+            continue
+        compared = [c for c in run.comparisons if c.rps == rps and c.metric == path]
+        rows.append(
+            (
+                Cell(title),
+                *(_median(figure, write) for figure in figures),
+                *(ratio(c) for c in compared),
+            )
+        )
+    return Table(f"All figures at {rate(rps)}", tuple(columns), tuple(rows))
+
+
+def _median(figure: CellMetric | None, write: Format) -> Cell:
+    words = figure_words(figure, write)
+    if figure is None or words == "-":
+        return Cell("-")
+    return Cell(words, figure.median, figure_interval(figure, write))
+
+
+def ratio(comparison: Comparison) -> Cell:
+    """The ratio, its interval and the verdict in words."""
+    figure = ratio_figure(comparison)
+    if figure is None:
+        return Cell("-", small=comparison.note or "no ratio")
+    text = f"{figure}×" if figure[-1].isdigit() else figure
+    if not has_interval(comparison):
+        return Cell(text, comparison.ratio, "too few rounds for an interval")
+    told = [ratio_interval(comparison), _WORDS.get(comparison.verdict, "")]
+    small = ", ".join(part for part in told if part)
+    if comparison.verdict == "cannot-tell" and comparison.ruled_out is not None:
+        small += f"; more than {percent(comparison.ruled_out)} is ruled out"
+    return Cell(text, comparison.ratio, small, _MARKS[comparison.verdict])
+
+
+def by_level(run: Run, caption: str, figures: Sequence[tuple[str, str, Format]]) -> Table:
+    """A row for each level and backend, a column for each figure (title, path, format)."""
+    columns = (
+        Column("RPS"),
+        Column("Backend", numeric=False),
+        *(Column(title) for title, _, _ in figures),
+    )
+    names = labels(run)
+    rows = [
+        (
+            Cell(rate(cell.rps).removesuffix(" RPS"), cell.rps),
+            Cell(names[cell.slot]),
+            *(_median(cell.metrics.get(path), write) for _, path, write in figures),
+        )
+        for cell in run.cells
+    ]
+    return Table(caption, columns, tuple(rows))
+
+
+def from_trials(run: Run, slot: int, rps: float, path: str) -> float | None:
+    """The median over a cell's valid trials of a figure that cells do not have; infinite where it
+    lies among the failures."""
+    found = [
+        value
+        for t in run.trials
+        if t.slot == slot and t.rps == rps and t.valid
+        if (value := ordered_value(t, path)) is not None
+    ]
+    return statistics.median(found) if found else None
+
+
+def trials_table(run: Run) -> Table:
+    """Every trial, invalid ones too."""
+    names = labels(run)
+    columns = (
+        Column("RPS"), Column("Round"), Column("Backend", numeric=False),
+        Column("Class", numeric=False), Column("Success"), Column("Median"), Column("p99"),
+    )  # fmt: skip
+    rows = []
+    for t in run.trials:
+        client = t.client
+        times = [
+            Cell(response_words(client, name), getattr(client.response_us, name))
+            for name in ("p50", "p99")
+        ]
+        rows.append(
+            (
+                Cell(rate(t.rps).removesuffix(" RPS"), t.rps),
+                Cell(str(t.round), t.round),
+                Cell(names[t.slot]),
+                Cell(t.class_, small=t.invalid_reason or ""),
+                Cell(share(client.success_rate), client.success_rate),
+                *times,
+            )
+        )
+    return Table("Every trial, as it was run", columns, tuple(rows))

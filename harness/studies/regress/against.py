@@ -1,0 +1,81 @@
+"""Old and new code in one run: every backend of both trees, alternately, on equal schedules."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import msgspec
+
+from harness.core.record import Run, Settings, Trial
+from harness.designs.trials import ComparePlanner, PlannedTrial
+from harness.studies.compare.comparison import build_cells
+from harness.targets.git_ref import checked_out, is_dirty, repository_root, resolve_commit
+from harness.targets.server_code import ServerSource, prepare
+
+
+class SourcePlanner(ComparePlanner):
+    """A comparison whose servers come from given folders, one for each slot."""
+
+    def __init__(self, settings: Settings, sources: Sequence[ServerSource]) -> None:
+        if len(sources) != len(settings.backends):
+            raise ValueError(f"{len(settings.backends)} slots, {len(sources)} sources")
+        super().__init__(settings)
+        self._sources = list(sources)
+
+    def next_trial(self, trials: Sequence[Trial]) -> PlannedTrial | None:
+        planned = super().next_trial(trials)
+        if planned is None:
+            return None
+        return replace(planned, source=self._sources[planned.slot])
+
+    def conclude(self, run: Run) -> Run:
+        recorded = [source.record(slot) for slot, source in enumerate(self._sources)]
+        if len({source.label for source in self._sources}) == 1:
+            run = super().conclude(run)  # one tree: a comparison of its backends
+        else:
+            # Slot 0 is the baseline of its own backend alone: no comparisons against it.
+            run = msgspec.structs.replace(run, cells=build_cells(run.settings, run.trials))
+        return msgspec.structs.replace(run, sources=recorded)
+
+
+def paired_settings(settings: Settings) -> Settings:
+    """Each backend twice in a row: the even slots are the baseline's, the odd the candidate's."""
+    twice = [backend for backend in settings.backends for _ in range(2)]
+    return msgspec.structs.replace(settings, backends=twice)
+
+
+def against_planner(
+    settings: Settings, baseline: ServerSource, candidate: ServerSource
+) -> SourcePlanner:
+    """A planner for `paired_settings`: old and new next to each other in every round."""
+    return SourcePlanner(settings, [baseline, candidate] * (len(settings.backends) // 2))
+
+
+@contextmanager
+def source_of_ref(ref: str, root: Path | None = None) -> Iterator[ServerSource]:
+    """The servers of a commit, ready to run. Raises `LabError`: no such commit, no server there."""
+    root = repository_root() if root is None else root
+    commit = resolve_commit(root, ref)
+    label = commit[:10] if commit.startswith(ref) else f"{ref} ({commit[:10]})"
+    with checked_out(root, commit) as tree:
+        yield prepare(ServerSource(label, tree, commit), tree.parent)
+
+
+def worktree_source(root: Path | None = None) -> ServerSource:
+    """The servers of the working tree as it is, uncommitted changes included; not yet tried."""
+    root = repository_root() if root is None else root
+    commit, dirty = resolve_commit(root, "HEAD"), is_dirty(root)
+    label = f"working tree ({commit[:10]}{' and changes' if dirty else ''})"
+    advice = "see what python -m servers thread-pool says there"
+    return ServerSource(label, root, commit, dirty, advice=advice)
+
+
+@contextmanager
+def prepared(source: ServerSource) -> Iterator[ServerSource]:
+    """The source, ready to run. Raises `ServerRefused`: its server cannot be driven."""
+    with TemporaryDirectory(prefix="labrun-") as scratch:
+        yield prepare(source, Path(scratch))

@@ -1,0 +1,221 @@
+"""A server on another machine, which the lab can ask and, where it is allowed, have replaced."""
+
+from __future__ import annotations
+
+import socket
+import sys
+import time
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+from harness.core.errors import LabError
+from harness.core.record import Settings
+from harness.designs.trials import PlannedTrial
+from harness.targets.control_client import ControlClient, ControlLost, RestartNotAllowed
+from harness.targets.processes import ProcessDied, ServerReady
+from servers.report import Report
+from servers.restart import Restart
+
+_CONNECT_S = 5.0
+_RESTART_S = 30.0
+_LOOK_S = 0.1
+# What a report says of a server's settings, by the names that the lab's settings have too.
+_SETTINGS = (
+    "workers",
+    "queue_size",
+    "stack_size_bytes",
+    "backlog",
+    "rate_limit_per_s",
+    "workload",
+    "lock_stacks",
+    "max_threads",
+    "switch_interval_s",
+)
+_OPTIONS = {"stack_size_bytes": "--stack-size", "rate_limit_per_s": "--rate-limit",
+            "switch_interval_s": "--switch-interval"}  # fmt: skip
+_SWITCH_INTERVAL_STEP_S = 1e-6  # what Python rounds it to
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A host as an IPv4 address, so that no request waits for a name, and a port."""
+
+    host: str
+    port: int
+
+    @classmethod
+    def parse(cls, option: str, text: str) -> Address:
+        """Of HOST:PORT. Raises `LabError` for a host that is not known."""
+        name, _, port = text.rpartition(":")
+        try:
+            found = socket.getaddrinfo(name, int(port), socket.AF_INET, socket.SOCK_STREAM)
+        except (OSError, UnicodeError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise LabError(
+                f"{option} {text}: {reason}; give a host with an IPv4 address"
+            ) from error
+        return cls(str(found[0][4][0]), int(port))
+
+
+def _ask(control: Address) -> ControlClient:
+    return ControlClient(control.host, control.port, _CONNECT_S, elsewhere=True)
+
+
+def target_of(settings: Settings) -> tuple[Address, Address]:
+    """Where the server and its control port are. Raises `LabError`."""
+    assert settings.target is not None
+    assert settings.control is not None
+    return Address.parse("--target", settings.target), Address.parse("--control", settings.control)
+
+
+def examine_target(settings: Settings) -> None:
+    """Whether the run can be made there. Raises `LabError` with one sentence."""
+    target, control = target_of(settings)
+    try:
+        with _ask(control) as client:
+            report = client.report()
+            fresh = client.may_restart()
+    except ControlLost as error:
+        raise LabError(f"--control {settings.control}: {error}") from error
+    try:
+        socket.create_connection((target.host, target.port), _CONNECT_S).close()
+    except OSError as error:
+        raise LabError(
+            f"--target {settings.target} does not answer: {error.strerror or error}; is the server "
+            "up, and may this machine reach it?"
+        ) from error
+    if not fresh:
+        for backend in settings.backends:
+            _must_be(report, backend, settings)
+            _must_have(report, _asked_for(settings), settings.target, fresh=False)
+
+
+def _must_be(report: Report, backend: str, settings: Settings) -> None:
+    """Raise `LabError` unless the server that runs is of the backend that was asked for."""
+    if report.backend != backend:
+        raise LabError(
+            f"the server at {settings.target} runs {report.backend} and lets nobody replace it by "
+            f"{backend}; take --backends {report.backend}, or start it with --allow-restart"
+        )
+
+
+def _asked_for(settings: Settings, planned: PlannedTrial | None = None) -> dict[str, object]:
+    """What a server of this run, or of this trial, is to have."""
+    asked: dict[str, object] = {name: getattr(settings, name) for name in _SETTINGS}
+    asked["switch_interval_s"] = _switch_interval_s(settings)
+    for name in ("workers", "workload"):
+        own = getattr(planned, name, None)
+        if own is not None:
+            asked[name] = own
+    return asked
+
+
+def _switch_interval_s(settings: Settings) -> float:
+    """Python's own, unless the run asks for another: not what the other machine happens to have."""
+    if settings.switch_interval_s is None:
+        return sys.getswitchinterval()
+    return settings.switch_interval_s
+
+
+def _must_have(report: Report, asked: dict[str, object], target: str | None, fresh: bool) -> None:
+    """Raise `LabError` where a server has another setting than the record would say."""
+    for name, wanted in asked.items():
+        there = report.settings.get(name)
+        if _same(wanted, there):
+            continue
+        option = _OPTIONS.get(name, "--" + name.replace("_", "-"))
+        raise LabError(
+            f"the server at {target} has {option} {_plain(there)} and the run asks for "
+            f"{_plain(wanted)}; ask for what it has, or start it "
+            + ("without that" if fresh else "with --allow-restart")
+        )
+
+
+def _same(wanted: object, there: object) -> bool:
+    if isinstance(wanted, float) and isinstance(there, float):
+        return abs(wanted - there) <= _SWITCH_INTERVAL_STEP_S
+    return (wanted or None) == (there or None)
+
+
+def _plain(value: object) -> str:
+    if value is None:
+        return "none"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+class RemoteServer:
+    """Stands where a `ServerProcess` does. `fresh`: whether a new process came for this trial."""
+
+    def __init__(self, planned: PlannedTrial, settings: Settings, arguments: list[str]) -> None:
+        target, control = target_of(settings)
+        self._control = control
+        order = arguments[1:]
+        if settings.switch_interval_s is None:  # else it is among them
+            order = [*order, f"--switch-interval={_switch_interval_s(settings)}"]
+        try:
+            with _ask(control) as client:
+                before = client.report()
+                self.fresh = _replace(client, Restart(planned.backend, order))
+            report = self._successor(before.pid) if self.fresh else before
+        except ControlLost as error:
+            raise LabError(str(error)) from error
+        if report.backend != planned.backend:
+            raise LabError(
+                f"the server at {settings.target} did not start as {planned.backend} (it runs "
+                f"{report.backend}); its log says why"
+            )
+        _must_have(report, _asked_for(settings, planned), settings.target, self.fresh)
+        self.ready = ServerReady(
+            report.backend, report.pid, target.host, target.port, control.port, control.host
+        )
+
+    def _successor(self, pid: int) -> Report:
+        """The report of the process that comes after `pid`. Raises `ControlLost`."""
+        until_s = time.monotonic() + _RESTART_S
+        while True:
+            try:
+                with _ask(self._control) as client:
+                    report = client.report()
+                    if report.pid != pid:
+                        return report
+            except ControlLost:
+                if time.monotonic() > until_s:
+                    raise
+            if time.monotonic() > until_s:
+                raise ControlLost(f"the server did not start afresh within {_RESTART_S:g} s")
+            time.sleep(_LOOK_S)  # what a process on another machine does cannot be awaited
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """It is not ours to end."""
+
+    def alive(self, grace_s: float = 0.0) -> bool:
+        """As far as is known: its end shows in what it does not answer."""
+        return True
+
+    def died(self) -> ProcessDied:
+        """For whoever asks all the same."""
+        return ProcessDied("the server on the other machine is gone", "server")
+
+    def drain(self) -> int:
+        """Nothing: it is left running, at rest."""
+        return 0
+
+
+def _replace(client: ControlClient, order: Restart) -> bool:
+    """Have a fresh server started; False where that is not allowed. Raises `LabError`."""
+    try:
+        client.restart(order)
+    except RestartNotAllowed:
+        return False
+    except ValueError as error:
+        raise LabError(f"the server cannot start as asked: {error}") from error
+    return True
