@@ -45,6 +45,7 @@ from harness.studies.compare.aa_control import (
     headline_controls,
     read_controls,
 )
+from harness.studies.compare.planner import ComparePlanner
 
 FALSE_ALARMS_ALLOWED = 1 / 20
 
@@ -66,7 +67,7 @@ def measure_run(settings: Settings) -> ControlRun:
     """
     with tempfile.TemporaryDirectory(prefix="lab-aa-") as folder:
         into = RunFolder.create(Path(folder), "aa")
-        result = run_experiment(settings, into, "benchmark", Silent())
+        result = run_experiment(settings, into, "benchmark", Silent(), ComparePlanner(settings))
     if result.interrupted:
         raise KeyboardInterrupt
     if not result.run.complete:

@@ -16,7 +16,8 @@ from numpy.random import default_rng
 
 from benchmarks.common import met, print_table
 from harness.core.record import CellMetric, Comparison, Run
-from harness.store import RunFolder, load_run
+from harness.reading.runs import load_run
+from harness.store import RunFolder
 from harness.studies.compare.restrict import only
 from harness.views.style import nearest_level
 

@@ -17,12 +17,15 @@ import subprocess
 import sys
 from pathlib import Path
 
-from harness.cli.anatomy import draw_anatomy, measure_apart, save_anatomy
-from harness.cli.claims import measure_beside
+from harness.cli.anatomy import draw_anatomy
 from harness.core.errors import LabError
-from harness.report.source import CAPACITY, CLOSED_LOOP, saved_anatomy
-from harness.store import REQUESTS_FILE, TIMELINE_FILE, load_run
+from harness.reading.runs import load_run
+from harness.report.source import CAPACITY, CLOSED_LOOP
+from harness.store import REQUESTS_FILE, TIMELINE_FILE
 from harness.studies.anatomy.account import ANATOMY_FILE, dissect
+from harness.studies.anatomy.apart import measure_apart
+from harness.studies.anatomy.storage import save_anatomy, saved_anatomy
+from harness.studies.claims.beside import measure_beside
 from harness.studies.claims.storage import CLAIMS_FILE, judged, save_judged
 from harness.thin import keep_rows
 from harness.views.style import nearest_level

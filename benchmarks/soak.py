@@ -24,12 +24,14 @@ import psutil
 from benchmarks.faults import FaultyClients
 from harness.core.errors import LabError
 from harness.drivers import request_log as L
+from harness.drivers.open_loop.process import GeneratorProcess
 from harness.drivers.open_loop.worker import Order
 from harness.drivers.schedule import make_schedule
+from harness.machine.child_process import ProcessDied
 from harness.machine.cpus import plan_cpus
 from harness.measure.trial import BODY, source_address
 from harness.targets.control_client import ControlClient
-from harness.targets.processes import GeneratorProcess, ProcessDied, ServerProcess
+from harness.targets.processes import ServerProcess
 from servers.rate_limit import MAX_CLIENTS
 from servers.report import Counters
 

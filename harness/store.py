@@ -13,13 +13,11 @@ import pandas as pd
 from pyarrow import parquet
 
 from harness.core.errors import LabError
-from harness.core.foreign import below_zero, read_json, short
-from harness.core.record import SCHEMA_VERSION, Run
-from harness.reading.plausible import contradiction, of_known_metrics
-from harness.reading.upgrade import OLD_SCHEMAS, upgraded
+from harness.core.foreign import read_json, short
+from harness.core.record import Run
 
 RUN_FILE, REQUESTS_FILE, TIMELINE_FILE = "run.json", "requests.parquet", "timeline.parquet"
-_PARTS = ".parts"
+PARTS = ".parts"
 Record = TypeVar("Record")
 
 
@@ -35,7 +33,7 @@ class RunFolder:
         """A new folder `<UTC time>-<name>` below `out`. Raises `LabError` if it cannot be had."""
         path = new_folder(out, name, now)
         try:
-            (path / _PARTS).mkdir()
+            (path / PARTS).mkdir()
         except OSError as error:
             raise cannot_write(out, error) from error
         return cls(path)
@@ -49,7 +47,7 @@ class RunFolder:
         """Keep the raw rows of one trial. Raises `LabError` when the disk is full."""
         self._parts += 1
         for kind, frame in (("requests", requests), ("timeline", timeline)):
-            self._write_frame(self.path / _PARTS / f"{kind}-{self._parts:04}.parquet", frame)
+            self._write_frame(self.path / PARTS / f"{kind}-{self._parts:04}.parquet", frame)
 
     def save(self, run: Run) -> None:
         """Write `run.json`, replacing what was there."""
@@ -60,19 +58,19 @@ class RunFolder:
         """Merge the rows of all trials into the two parquet files; the frames."""
         frames = []
         for kind, name in (("requests", REQUESTS_FILE), ("timeline", TIMELINE_FILE)):
-            parts = sorted((self.path / _PARTS).glob(f"{kind}-*.parquet"))
+            parts = sorted((self.path / PARTS).glob(f"{kind}-*.parquet"))
             frame = _concatenate([read_rows(part) for part in parts])
             self._write_frame(self.path / name, frame)
             frames.append(frame)
-        for part in (self.path / _PARTS).iterdir():
+        for part in (self.path / PARTS).iterdir():
             part.unlink()
-        (self.path / _PARTS).rmdir()
+        (self.path / PARTS).rmdir()
         return frames[0], frames[1]
 
     def discard_if_empty(self) -> None:
         """Take the folder away again when nothing was measured."""
         if self._parts == 0 and not (self.path / RUN_FILE).exists():
-            (self.path / _PARTS).rmdir()
+            (self.path / PARTS).rmdir()
             self.path.rmdir()
 
     def _write_frame(self, path: Path, frame: pd.DataFrame) -> None:
@@ -180,54 +178,3 @@ def load_beside_run(file: Path, kind: type[Record], schema: int, again: str) -> 
 
 class _Versioned(msgspec.Struct):
     schema: int
-
-
-def load_run(path: Path) -> Run:
-    """The record in a run's folder, or in a `run.json`; that of an earlier schema by the rules of
-    this one (see `harness.reading.upgrade`). A run that was cut short has one too, with `complete`
-    false. Raises `LabError` with what is wrong and what to do."""
-    file = path / RUN_FILE if path.is_dir() else path
-    try:
-        found = read_json(file)
-    except OSError as error:
-        raise LabError(_unreadable(path, file, error)) from error
-    except LabError as error:
-        raise LabError(f"{file} is no whole run.json: {error}; make the run again") from error
-    if not isinstance(found, dict) or "schema" not in found:
-        raise LabError(f"{file} is no whole run.json: another program's file, or a damaged one")
-    if found["schema"] not in (*OLD_SCHEMAS, SCHEMA_VERSION):
-        raise LabError(
-            f"{file} has schema {found['schema']!r:.40}; this lab reads up to {SCHEMA_VERSION}: "
-            "read it with the version that made it, or make the run again"
-        )
-    try:
-        return upgraded(_plausible(found))
-    except LabError as error:
-        raise LabError(f"{file} is no whole run.json: {error}; make the run again") from error
-
-
-def _plausible(found: dict[str, object]) -> Run:
-    """The run that the data are. Raises `LabError` with what cannot be true of one."""
-    try:
-        run = msgspec.convert(found, Run)
-    except msgspec.ValidationError as error:
-        raise LabError(short(error)) from error
-    negative = below_zero(found)
-    wrong = contradiction(run) if negative is None else f"its {negative} is below 0"
-    if wrong is not None:
-        raise LabError(wrong)
-    return of_known_metrics(run)
-
-
-def _unreadable(path: Path, file: Path, error: OSError) -> str:
-    """Why there is no run to read, in one sentence."""
-    if not path.exists():
-        return f"cannot read {path}: there is no such folder; name one below results/"
-    if path.is_dir() and isinstance(error, FileNotFoundError):
-        if (path / _PARTS).is_dir():
-            return (
-                f"cannot read {file}: the run is incomplete, it ended before its first trial was "
-                "saved; make it again"
-            )
-        return f"cannot read {file}: {path} is no run's folder; name one below results/"
-    return f"cannot read {file}: {error.strerror}; is it a run's folder?"

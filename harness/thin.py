@@ -35,8 +35,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from harness.core.record import Run
+from harness.reading.runs import load_run
 from harness.stats.weighted import WEIGHT
-from harness.store import REQUESTS_FILE, load_run
+from harness.store import REQUESTS_FILE
 from harness.studies.compare.waterfall import (
     BANDS,
     PARTS,

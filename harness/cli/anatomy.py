@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -18,22 +17,18 @@ from harness.cli.output import Console, complain, write_json
 from harness.core.errors import LabError
 from harness.core.record import Run, Settings
 from harness.core.units import microseconds, rate
-from harness.machine.cpus import plan_cpus
-from harness.machine.queue_cost import measure_enqueue_us, measure_return_us
-from harness.machine.thread_cost import measure_thread_costs
 from harness.session.checks import parse_rates
 from harness.store import cannot_write
-from harness.store import write_json as write_file
 from harness.studies.anatomy.account import (
-    ANATOMY_FILE,
     Anatomy,
     Apart,
     Life,
     anatomy_finding,
     dissect,
-    spread,
 )
 from harness.studies.anatomy.account import notes as anatomy_notes
+from harness.studies.anatomy.apart import measure_apart
+from harness.studies.anatomy.storage import as_json, save_anatomy
 from harness.studies.claims.language import language_of_steps
 from harness.views.style import nearest_level
 
@@ -67,7 +62,7 @@ def anatomy_command(options: AnatomyOptions, settings: Settings) -> int:
 
 def _existing(options: AnatomyOptions, name: str, json_path: Path | None) -> int:
     """A run that was made before: what stands in its folder, and nothing new is measured."""
-    from harness.report.source import saved_anatomy
+    from harness.studies.anatomy.storage import saved_anatomy
 
     run, folder = existing_run(name)
     rps = _level(run, options.rps)
@@ -89,32 +84,11 @@ def _level(run: Run, wanted: str | None) -> float:
     return rps
 
 
-def measure_apart(settings: Settings, tell: Callable[[str], None]) -> Apart:
-    """What no trial can stamp: the end of a thread, the way to the queue and back."""
-    missing: dict[str, str] = {}
-    cpus = plan_cpus().server
-    costs = None
-    tell("measuring the cost of a thread")
-    try:
-        costs = measure_thread_costs(settings.stack_size_bytes, settings.lock_stacks, cpus)
-    except LabError as error:
-        missing["thread_costs"] = str(error)
-    tell("measuring the queue")
-    enqueue = spread(measure_enqueue_us(cpus, settings.workers))
-    returning = spread(*measure_return_us(cpus))
-    return Apart(thread_costs=costs, enqueue=enqueue, returning=returning, missing=missing)
-
-
-def save_anatomy(folder: Path, anatomy: Anatomy) -> None:
-    """`anatomy.json`, into the run's folder. Raises `LabError` when it cannot be written."""
-    write_file(folder / ANATOMY_FILE, _as_json(anatomy))
-
-
 def draw_anatomy(run: Run, anatomy: Anatomy, folder: Path) -> None:
     """The chart and the report, into the run's folder; what cannot be drawn is told."""
     from harness.report import write_report
     from harness.report.source import load_source
-    from harness.studies.anatomy import chart as chart
+    from harness.studies.anatomy import chart
     from harness.views import style
 
     def save_chart() -> None:
@@ -128,20 +102,16 @@ def draw_anatomy(run: Run, anatomy: Anatomy, folder: Path) -> None:
         draw([("the chart anatomy", save_chart), ("the report", save_report)])
 
 
-def _as_json(anatomy: Anatomy) -> bytes:
-    return msgspec.json.format(msgspec.json.encode(anatomy), indent=1) + b"\n"
-
-
 def _show(
     options: AnatomyOptions, json_path: Path | None, anatomy: Anatomy, run: Run, folder: Path
 ) -> None:
     if options.json == "-":
-        write_json(_as_json(anatomy))
+        write_json(as_json(anatomy))
     else:
         print_anatomy(Console(), anatomy, run, folder)
     if json_path is not None:
         try:
-            json_path.write_bytes(_as_json(anatomy))
+            json_path.write_bytes(as_json(anatomy))
         except OSError as error:
             raise cannot_write(json_path, error) from error
 

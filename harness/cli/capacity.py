@@ -15,12 +15,12 @@ from harness.cli.search_live import watch_search
 from harness.cli.table import notes
 from harness.core.record import Capacity, CapacityEstimate, CapacityRatio, Condition, Run, Settings
 from harness.core.units import duration
+from harness.core.wording import slot_names
 from harness.designs.budget import Budget
 from harness.designs.trials import OVERHEAD_S
 from harness.session.settings import CompareOptions
 from harness.studies.capacity.estimate import CapacitySearch
 from harness.studies.capacity.search import CapacityPlanner
-from harness.studies.compare.summary import slot_names
 from harness.studies.search_sentences import estimate_words, ratio_words, three_digits
 
 # What is kept of the time for merging the rows and drawing.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 from harness.cli.claims_options import ClaimsOptions
@@ -13,19 +12,12 @@ from harness.cli.measured import measure, status_of
 from harness.cli.output import Console, complain, write_json
 from harness.core.errors import LabError
 from harness.core.record import Run, Settings
-from harness.machine.cpu_moves import CannotCount
-from harness.machine.cpus import plan_cpus
-from harness.machine.queue_cost import measure_enqueue_us
-from harness.machine.thread_cost import measure_thread_costs
-from harness.store import cannot_write, load_run
-from harness.studies.claims.cpu_migrations import count_moves
-from harness.studies.claims.estimators import figure_of
-from harness.studies.claims.records import Beside, Explored, Judged, Migrations
+from harness.reading.runs import load_run
+from harness.store import cannot_write
+from harness.studies.claims.beside import measure_beside
+from harness.studies.claims.records import Beside, Explored, Judged
 from harness.studies.claims.scenario import check_about
 from harness.studies.claims.storage import as_json, judged, load_beside, save_judged
-
-_MOVES_RPS = 1000.0
-Tell = Callable[[str], None]
 
 
 def claims_command(options: ClaimsOptions, settings: Settings) -> int:
@@ -66,38 +58,6 @@ def make_run(settings: Settings, out: str, name: str, messages: Console) -> tupl
     """Run the experiment; the run, its folder, and whether Ctrl-C ended it."""
     result = measure(settings, out, name, make_watcher(messages, settings))
     return result.run, result.folder.path, result.interrupted
-
-
-def measure_threads(settings: Settings) -> Beside:
-    """The cost of a thread under the settings' stacks."""
-    try:
-        costs = measure_thread_costs(
-            settings.stack_size_bytes, settings.lock_stacks, plan_cpus().server
-        )
-    except LabError as error:
-        return Beside(missing={"thread_costs": str(error)})
-    return Beside(thread_costs=costs)
-
-
-def measure_beside(settings: Settings, tell: Tell) -> Beside:
-    """What a run does not hold: costs of threads and of enqueuing, moves between CPUs."""
-    tell("measuring the cost of a thread")
-    beside = measure_threads(settings)
-    missing = dict(beside.missing)
-    cpus = plan_cpus().server
-    tell("measuring the cost of enqueuing")
-    enqueue_us = figure_of(measure_enqueue_us(cpus, settings.workers))
-    migrations: list[Migrations] = []
-    try:
-        migrations = count_moves(settings, _MOVES_RPS, settings.rounds, tell)
-    except (CannotCount, LabError) as error:
-        missing["migrations"] = str(error)
-    return Beside(
-        thread_costs=beside.thread_costs,
-        enqueue_us=enqueue_us,
-        migrations=migrations,
-        missing=missing,
-    )
 
 
 def json_target(name: str | None) -> Path | None:

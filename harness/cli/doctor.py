@@ -19,6 +19,7 @@ from harness.machine.neighbours import announced, neighbours
 from harness.measure.run import examined, out_of_the_way, raise_descriptor_limit
 from harness.measure.trial import run_trial
 from harness.session.checks import between
+from harness.targets.arm import Arm
 
 _STYLES = {"good": "green", "doubtful": "yellow", "spoils": "bold red"}
 
@@ -78,7 +79,7 @@ def others() -> Finding:
 def tried(settings: Settings, cpus: CpuPlan) -> list[Finding]:
     """What one short trial says: whether the generator keeps up, and what the kernel dropped."""
     rps = settings.rps[0]
-    planned = PlannedTrial("thread-pool", 0, rps, 1, 1, settings.seed, settings.seed + 1)
+    planned = PlannedTrial(Arm("thread-pool", 0), rps, 1, 1, settings.seed, settings.seed + 1)
     try:
         descriptors = raise_descriptor_limit()
         with out_of_the_way(cpus):

@@ -10,20 +10,21 @@ from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
 
-from harness.cli.claims import existing_run, json_target, make_run, measure_threads, write_out
+from harness.cli.claims import existing_run, json_target, make_run, write_out
 from harness.cli.claims_options import ClaimsOptions
 from harness.cli.claims_table import print_explored
 from harness.cli.output import Console
 from harness.core.errors import LabError
 from harness.core.record import Run, Settings
+from harness.core.trials import comparable
 from harness.designs.trials import expected_s
 from harness.store import new_folder
+from harness.studies.claims.beside import measure_threads
 from harness.studies.claims.explore import Condition, conditions, nearest
 from harness.studies.claims.judge import judge_run
 from harness.studies.claims.records import CLAIMS_SCHEMA, Beside, Explored, ExploredCondition
 from harness.studies.claims.scenario import check_about
 from harness.studies.claims.storage import judged, load_beside, save_explored, save_judged
-from harness.studies.compare.comparison import comparable
 
 # What each condition takes besides its trials: timing threads alone, longest on locked stacks.
 _BESIDE_S = 45.0

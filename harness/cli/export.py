@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from harness.core.errors import LabError
-from harness.store import load_run
+from harness.reading.runs import load_run
 from harness.studies.regress.exports import FORMATS, run_text
 
 

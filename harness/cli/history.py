@@ -9,7 +9,8 @@ from pathlib import Path
 from harness.cli.output import Console, complain
 from harness.core.errors import LabError
 from harness.core.record import Run
-from harness.store import RUN_FILE, cannot_write, load_run, write_whole
+from harness.reading.runs import load_run
+from harness.store import RUN_FILE, cannot_write, write_whole
 from harness.studies.history.series import History, build_history, tell_steps
 from harness.views.attempt import Failure, attempt
 
@@ -60,7 +61,7 @@ def read_runs(folder: Path) -> tuple[list[tuple[Path, Run]], list[str]]:
 def draw_history(history: History, folder: Path) -> list[Path]:
     """A PNG and an SVG a level and `history.html`; their paths. What cannot be drawn is told.
     Raises `LabError` when the folder cannot be written."""
-    from harness.studies.history import chart as chart
+    from harness.studies.history import chart
     from harness.studies.history.page import page
     from harness.views import style
 

@@ -6,12 +6,14 @@ from dataclasses import dataclass
 
 from harness.cli.output import complain
 from harness.core.errors import LabError
-from harness.designs.trials import PlannedTrial
 from harness.drivers.locust.order import WebOrder
+from harness.drivers.locust.process import LocustPage
+from harness.machine.child_process import ProcessDied
 from harness.machine.cpus import CpuPlan, plan_cpus
 from harness.measure.run import raise_descriptor_limit
 from harness.session.settings import CompareOptions, make_settings
-from harness.targets.processes import LocustPage, ProcessDied, ServerProcess
+from harness.targets.arm import Arm
+from harness.targets.processes import ServerProcess
 from harness.targets.start import server_arguments
 
 
@@ -43,8 +45,7 @@ def locust_command(options: LocustOptions) -> int:
     if len(settings.backends) != 1:
         raise LabError(f"{options.backend}: the page is of one server; name one backend")
     (backend,) = settings.backends
-    planned = PlannedTrial(backend, 0, settings.rps[0], 1, 0, settings.seed, settings.seed)
-    arguments = server_arguments(planned, settings, _shared(plan_cpus()))
+    arguments = server_arguments(Arm(backend, 0), settings, _shared(plan_cpus()))
     with ServerProcess(arguments) as server:
         ready = server.ready
         order = WebOrder(ready.host, ready.port, "127.0.0.1", ready.control_port,

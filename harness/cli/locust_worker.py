@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from harness.core.errors import LabError
 from harness.drivers.locust.order import MASTER_LOST, NO_MASTER, TRIAL_OVER, WorkerOrder
+from harness.drivers.locust.process import DistantWorker
 from harness.session import checks as check
-from harness.targets.processes import DistantWorker
 
 _PORT = 5557
 

@@ -6,12 +6,11 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from harness.cli.output import command_line, complain
-from harness.core.errors import LabError
 from harness.core.record import Run, Settings
 from harness.designs.trials import Planner
 from harness.machine.neighbours import neighbours
-from harness.measure.run import RunResult, Watcher, run_experiment
-from harness.store import RunFolder
+from harness.measure.run import RunResult, Watcher
+from harness.session.run import record_run
 from harness.studies.compare.incomparable import nothing_said
 
 
@@ -22,19 +21,14 @@ def measure(
     watching: AbstractContextManager[Watcher],
     planner: Planner | None = None,
 ) -> RunResult:
-    """Run what the planner asks for, into a new folder below `out`. Raises `LabError`."""
-    folder = RunFolder.create(Path(out), name)
+    """Run what the planner asks for (None: a comparison), into a new folder below `out`. Raises
+    `LabError`."""
     for other in neighbours():
         complain(
             f"another run measures on this machine: {other}; each takes CPU from the other, so "
             "stop one of the two"
         )
-    try:
-        with watching as watcher:
-            return run_experiment(settings, folder, command_line(), watcher, planner)
-    except (LabError, KeyboardInterrupt):
-        folder.discard_if_empty()
-        raise
+    return record_run(settings, Path(out), name, command_line(), watching, planner)
 
 
 def status_of(run: Run, interrupted: bool, compared: bool = True) -> int:

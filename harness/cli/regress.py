@@ -22,8 +22,9 @@ from harness.designs.trials import Planner
 from harness.machine.cpus import plan_cpus
 from harness.machine.environment import read_environment
 from harness.measure.run import RunResult
+from harness.reading.runs import load_run
 from harness.session.settings import CompareOptions, make_settings
-from harness.store import RunFolder, load_run
+from harness.store import RunFolder
 from harness.studies.regress.against import (
     against_planner,
     paired_settings,
@@ -168,7 +169,7 @@ def _refused(
         incomplete_reason=reason,
         refused=slot,
     )
-    run = run if planner is None else planner.conclude(run)
+    run = run if planner is None else planner.conclude(run, folder.path.parent)
     requests, timeline = folder.finish()
     folder.save(run)
     return RunResult(run, requests, timeline, folder, False)

@@ -36,10 +36,10 @@ def watch_search(console: Console, budget: Budget, known: Known) -> Iterator[Wat
 def place(planned: PlannedTrial) -> str:
     """What is being measured: backend, rate, and what differs from the settings."""
     words = f"{planned.backend} at {rate(planned.rps)}"
-    if planned.workload is not None:
-        words += f", {planned.workload}"
-    if planned.workers is not None:
-        words += f", {planned.workers} workers"
+    if planned.arm.workload is not None:
+        words += f", {planned.arm.workload}"
+    if planned.arm.workers is not None:
+        words += f", {planned.arm.workers} workers"
     return words
 
 
@@ -54,7 +54,10 @@ class PlainSearch:
     def trial_begins(self, planned: PlannedTrial, number: int, total: int) -> None:
         own = "".join(
             f" {what}"
-            for what in (planned.workload, planned.workers and f"{planned.workers} workers")
+            for what in (
+                planned.arm.workload,
+                planned.arm.workers and f"{planned.arm.workers} workers",
+            )
             if what
         )
         left = f"at most {duration(self._budget.left_s)} left"

@@ -12,10 +12,15 @@ from rich.text import Text
 
 from harness.core.record import Cell, Comparison, Run, Trial
 from harness.core.units import microseconds, number, rate, share, size
-from harness.core.wording import figure_words, has_interval, ratio_figure, ratio_interval
+from harness.core.wording import (
+    figure_words,
+    has_interval,
+    ratio_figure,
+    ratio_interval,
+    slot_names,
+)
 from harness.drivers.sentence import driver_sentence
 from harness.studies.compare.aa_control import control_sentences
-from harness.studies.compare.summary import slot_names
 
 Format = Callable[[float | None], str]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from harness.core.record import CellMetric, Client, Comparison
 from harness.core.units import microseconds, ratio
@@ -106,3 +106,11 @@ def is_time(metric: str) -> bool:
 
 def _never(found: Comparison) -> bool:
     return "ci_low" in found.beyond
+
+
+def slot_names(backends: Sequence[str]) -> list[str]:
+    """The backends by name; those that occur twice by number too."""
+    return [
+        f"{name} #{slot + 1}" if backends.count(name) > 1 else name
+        for slot, name in enumerate(backends)
+    ]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from harness.lab import Experiment
+    from harness.session.experiment import Experiment
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,8 @@ from importlib import resources
 from pathlib import Path
 
 from harness.core.errors import LabError
-from harness.store import RUN_FILE, TIMELINE_FILE, load_run
+from harness.reading.runs import load_run
+from harness.store import RUN_FILE, TIMELINE_FILE
 from harness.studies.anatomy.account import ANATOMY_FILE
 from harness.studies.claims.storage import CLAIMS_FILE
 from harness.thin import keep_rows

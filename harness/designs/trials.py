@@ -5,15 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
-import msgspec
-
 from harness.core.record import Run, Settings, Trial
+from harness.core.trials import comparable
 from harness.stats.intervals import LEAST_ROUNDS
-from harness.studies.compare.comparison import build_cells, build_comparisons, comparable
-from harness.studies.compare.summary import finding
-from harness.targets.server_code import ServerSource
+from harness.targets.arm import Arm
 
 MOST_REPEATS = 2
 
@@ -25,19 +23,22 @@ OVERHEAD_S = 1.2
 @dataclass(frozen=True, slots=True)
 class PlannedTrial:
     """One trial to be run. Seeds are equal for all backends of a round, so that they get the
-    same schedule (common random numbers). `workload` and `workers`: where they are other than the
-    settings have it. `source`: where the server's code is other than the lab's own."""
+    same schedule (common random numbers)."""
 
-    backend: str
-    slot: int
+    arm: Arm
     rps: float
     round: int
     order: int
     seed: int
     warmup_seed: int
-    workload: str | None = None
-    workers: int | None = None
-    source: ServerSource | None = None
+
+    @property
+    def backend(self) -> str:
+        return self.arm.backend
+
+    @property
+    def slot(self) -> int:
+        return self.arm.slot
 
 
 class Planner(Protocol):
@@ -49,33 +50,9 @@ class Planner(Protocol):
     def total(self, trials: Sequence[Trial]) -> int:
         """About how many trials the run has in all, as far as can be told now."""
 
-    def conclude(self, run: Run) -> Run:
-        """The run with what follows from its trials, however many there are."""
-
-
-class ComparePlanner:
-    """Every backend once a round at every level, and the repeats that an interval needs."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self._planned = plan_trials(settings)
-
-    def next_trial(self, trials: Sequence[Trial]) -> PlannedTrial | None:
-        if len(trials) == len(self._planned):
-            self._planned += plan_repeats(self._settings, trials)
-        return self._planned[len(trials)] if len(trials) < len(self._planned) else None
-
-    def total(self, trials: Sequence[Trial]) -> int:
-        return len(self._planned)
-
-    def conclude(self, run: Run) -> Run:
-        run = msgspec.structs.replace(
-            run,
-            cells=build_cells(self._settings, run.trials),
-            comparisons=build_comparisons(self._settings, run.trials),
-        )
-        told = (finding(rps, run.comparisons, run.cells, run.trials) for rps in run.settings.rps)
-        return msgspec.structs.replace(run, finding=" ".join(told))
+    def conclude(self, run: Run, results: Path) -> Run:
+        """The run with what follows from its trials, however many there are; `results`: the folder
+        that has its folder, and what else is known there."""
 
 
 def plan_trials(settings: Settings) -> list[PlannedTrial]:
@@ -120,7 +97,7 @@ def _plan_round(settings: Settings, level: int, round_number: int) -> list[Plann
     rps = settings.rps[level]
     seed = trial_seed(settings.seed, rps, round_number)
     return [
-        PlannedTrial(backend, slot, rps, round_number, place, seed, seed + 1)
+        PlannedTrial(Arm(backend, slot), rps, round_number, place, seed, seed + 1)
         for place, (slot, backend) in enumerate(order)
     ]
 

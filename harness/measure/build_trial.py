@@ -253,8 +253,8 @@ def build_trial(
             *(locust_warnings(client, planned.rps * duration_s) if driver == "locust" else ()),
         ],
         died=died,
-        workload=planned.workload,
-        workers=planned.workers,
+        workload=planned.arm.workload,
+        workers=planned.arm.workers,
     )
 
 

@@ -15,7 +15,7 @@ import pandas as pd
 
 from harness.core.errors import LabError, ServerRefused
 from harness.core.record import SCHEMA_VERSION, Environment, Interpreter, Run, Settings, Trial
-from harness.designs.trials import ComparePlanner, PlannedTrial, Planner
+from harness.designs.trials import PlannedTrial, Planner
 from harness.machine.cpus import CpuPlan, plan_cpus
 from harness.machine.doctor import examine, warning
 from harness.machine.environment import read_environment
@@ -23,7 +23,6 @@ from harness.machine.neighbours import Neighbourhood, announced
 from harness.machine.probe import probe
 from harness.measure.trial import Progress, run_trial
 from harness.store import RunFolder
-from harness.studies.compare.aa_control import find_control, read_controls
 from harness.targets.interpreter import examine_python, servers_under
 from harness.targets.remote import examine_target
 from harness.targets.server_code import ServerSource
@@ -58,14 +57,13 @@ def run_experiment(
     folder: RunFolder,
     command: str,
     watcher: Watcher,
-    planner: Planner | None = None,
+    planner: Planner,
 ) -> RunResult:
-    """Run the trials that `planner` asks for, one by one (without one: a comparison); what was
-    measured is saved even when it ends early.
+    """Run the trials that `planner` asks for, one by one; what was measured is saved even when it
+    ends early.
 
     Raises `LabError` when not even one trial could be run.
     """
-    planner = ComparePlanner(settings) if planner is None else planner
     with announced(command):
         if settings.python is None:
             return _run(settings, folder, command, watcher, planner)
@@ -117,8 +115,8 @@ def _run(
 
     try:
         while reason is None and (planned := planner.next_trial(trials)) is not None:
-            if planned.source is None:
-                planned = replace(planned, source=source)
+            if planned.arm.source is None:
+                planned = replace(planned, arm=replace(planned.arm, source=source))
             number, total = len(trials) + 1, planner.total(trials)
             watcher.trial_begins(planned, number, total)
             beside.look()
@@ -140,10 +138,7 @@ def _run(
         refused = planned.slot if isinstance(error, ServerRefused) and planned else None
     beside.look()
     run = msgspec.structs.replace(record(), complete=reason is None, incomplete_reason=reason)
-    run = planner.conclude(run)
-    if run.comparisons:
-        control = find_control(run, read_controls(folder.path.parent))
-        run = msgspec.structs.replace(run, control=control)
+    run = planner.conclude(run, folder.path.parent)
     requests, timeline = folder.finish()
     folder.save(run)
     return RunResult(run, requests, timeline, folder, interrupted)

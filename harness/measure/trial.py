@@ -14,21 +14,18 @@ from harness.core.record import Died, Kernel, Settings, Trial
 from harness.designs.trials import PlannedTrial
 from harness.drivers import request_log as L
 from harness.drivers.locust.order import LocustOrder, most_requests
+from harness.drivers.locust.process import LocustProcess
+from harness.drivers.open_loop.process import GeneratorProcess
 from harness.drivers.open_loop.worker import Order, Summary
 from harness.drivers.schedule import make_schedule
+from harness.machine.child_process import ProcessDied
 from harness.machine.cpus import CpuPlan
 from harness.machine.kernel import deltas, read_kernel
 from harness.measure.build_trial import build_trial
 from harness.measure.request_rows import copy_rows, requests_frame, timeline_frame
 from harness.measure.server_metrics import ServerWindow
 from harness.targets.control_client import ControlClient, ControlLost
-from harness.targets.processes import (
-    GeneratorProcess,
-    LocustProcess,
-    ProcessDied,
-    SamplerProcess,
-    ServerProcess,
-)
+from harness.targets.processes import SamplerProcess, ServerProcess
 from harness.targets.remote import RemoteServer
 from harness.targets.sampler import Observation
 from harness.targets.start import start_server
@@ -176,7 +173,7 @@ def run_trial(
     if settings.warmup_s > 0 and not by_locust:
         warmup = new_ledger(settings, planned.rps, settings.warmup_s, planned.warmup_seed)
     elsewhere = settings.target is not None
-    with start_server(planned, settings, cpus) as server:
+    with start_server(planned.arm, settings, cpus) as server:
         ready = server.ready
         generator: GeneratorProcess
         if by_locust:

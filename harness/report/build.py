@@ -32,11 +32,11 @@ def build(source: Source) -> Report:
         sections=(
             _comparison(run, main),
             ladder_section(run),
-            anatomy_section(source),
+            anatomy_section(run, source.anatomy),
             threads.storm_section(source),
             latency.latency_section(source),
             latency.waterfall_section(source),
-            capacity_section(run, source.capacity),
+            capacity_section(source.capacity),
             *(() if judged is None else (judged,)),
             surroundings.trust_section(run),
             surroundings.environment_section(run),

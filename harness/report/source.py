@@ -15,16 +15,11 @@ from pandas.api.types import is_numeric_dtype
 
 from harness.core.errors import LabError
 from harness.core.record import Run
+from harness.reading.runs import load_run
 from harness.stats.weighted import WEIGHT, weights
-from harness.store import (
-    REQUESTS_FILE,
-    RUN_FILE,
-    TIMELINE_FILE,
-    load_beside_run,
-    load_run,
-    read_rows,
-)
-from harness.studies.anatomy.account import ANATOMY_FILE, ANATOMY_SCHEMA, Anatomy
+from harness.store import REQUESTS_FILE, RUN_FILE, TIMELINE_FILE, read_rows
+from harness.studies.anatomy.account import Anatomy
+from harness.studies.anatomy.storage import saved_anatomy
 from harness.studies.claims.records import Beside
 from harness.studies.claims.storage import load_beside
 from harness.studies.compare.aa_control import find_control, read_controls
@@ -92,16 +87,6 @@ def load_source(
         None if limit is None else _capacity(limit),
         load_beside(_folder(path)),
         saved_anatomy(_folder(path)),
-    )
-
-
-def saved_anatomy(folder: Path) -> Anatomy | None:
-    """What `labrun anatomy` left in a run's folder. Raises `LabError` when it cannot be read."""
-    return load_beside_run(
-        folder / ANATOMY_FILE,
-        Anatomy,
-        ANATOMY_SCHEMA,
-        "delete it, and make a new one with labrun anatomy",
     )
 
 

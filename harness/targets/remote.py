@@ -11,9 +11,10 @@ from typing import Self
 
 from harness.core.errors import LabError
 from harness.core.record import Settings
-from harness.designs.trials import PlannedTrial
+from harness.machine.child_process import ProcessDied
+from harness.targets.arm import Arm
 from harness.targets.control_client import ControlClient, ControlLost, RestartNotAllowed
-from harness.targets.processes import ProcessDied, ServerReady
+from harness.targets.processes import ServerReady
 from servers.report import Report
 from servers.restart import Restart
 
@@ -100,12 +101,12 @@ def _must_be(report: Report, backend: str, settings: Settings) -> None:
         )
 
 
-def _asked_for(settings: Settings, planned: PlannedTrial | None = None) -> dict[str, object]:
+def _asked_for(settings: Settings, arm: Arm | None = None) -> dict[str, object]:
     """What a server of this run, or of this trial, is to have."""
     asked: dict[str, object] = {name: getattr(settings, name) for name in _SETTINGS}
     asked["switch_interval_s"] = _switch_interval_s(settings)
     for name in ("workers", "workload"):
-        own = getattr(planned, name, None)
+        own = getattr(arm, name, None)
         if own is not None:
             asked[name] = own
     return asked
@@ -147,7 +148,7 @@ def _plain(value: object) -> str:
 class RemoteServer:
     """Stands where a `ServerProcess` does. `fresh`: whether a new process came for this trial."""
 
-    def __init__(self, planned: PlannedTrial, settings: Settings, arguments: list[str]) -> None:
+    def __init__(self, arm: Arm, settings: Settings, arguments: list[str]) -> None:
         target, control = target_of(settings)
         self._control = control
         order = arguments[1:]
@@ -156,16 +157,16 @@ class RemoteServer:
         try:
             with _ask(control) as client:
                 before = client.report()
-                self.fresh = _replace(client, Restart(planned.backend, order))
+                self.fresh = _replace(client, Restart(arm.backend, order))
             report = self._successor(before.pid) if self.fresh else before
         except ControlLost as error:
             raise LabError(str(error)) from error
-        if report.backend != planned.backend:
+        if report.backend != arm.backend:
             raise LabError(
-                f"the server at {settings.target} did not start as {planned.backend} (it runs "
+                f"the server at {settings.target} did not start as {arm.backend} (it runs "
                 f"{report.backend}); its log says why"
             )
-        _must_have(report, _asked_for(settings, planned), settings.target, self.fresh)
+        _must_have(report, _asked_for(settings, arm), settings.target, self.fresh)
         self.ready = ServerReady(
             report.backend, report.pid, target.host, target.port, control.port, control.host
         )

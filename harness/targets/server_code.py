@@ -22,8 +22,9 @@ from packaging.utils import canonicalize_name
 
 from harness.core.errors import LabError, ServerRefused
 from harness.core.record import Source
+from harness.machine.child_process import ProcessDied
 from harness.targets.control_client import ControlClient, ControlLost
-from harness.targets.processes import ProcessDied, ServerProcess
+from harness.targets.processes import ServerProcess
 from servers.options import parse_options
 
 _HELP_S = 30.0

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from harness.core.errors import ServerRefused
 from harness.core.record import Settings
-from harness.designs.trials import PlannedTrial
 from harness.machine.cpus import CpuPlan
+from harness.targets.arm import Arm
 from harness.targets.processes import ServerProcess
 from harness.targets.remote import RemoteServer
 
 
-def server_arguments(planned: PlannedTrial, settings: Settings, cpus: CpuPlan) -> list[str]:
+def server_arguments(arm: Arm, settings: Settings, cpus: CpuPlan) -> list[str]:
     """The command line of the server of a trial, without its address."""
-    workers = settings.workers if planned.workers is None else planned.workers
-    workload = settings.workload if planned.workload is None else planned.workload
+    workers = settings.workers if arm.workers is None else arm.workers
+    workload = settings.workload if arm.workload is None else arm.workload
     arguments = [
-        planned.backend,
+        arm.backend,
         f"--workers={workers}",
         f"--queue-size={settings.queue_size}",
         f"--stack-size={settings.stack_size_bytes}",
@@ -34,16 +34,14 @@ def server_arguments(planned: PlannedTrial, settings: Settings, cpus: CpuPlan) -
     return arguments
 
 
-def start_server(
-    planned: PlannedTrial, settings: Settings, cpus: CpuPlan
-) -> ServerProcess | RemoteServer:
+def start_server(arm: Arm, settings: Settings, cpus: CpuPlan) -> ServerProcess | RemoteServer:
     """A fresh server of a trial, of the lab's own code, of another tree's, or of another machine's.
 
     Raises `LabError` where there is none to be had: `ServerRefused` where it would not start.
     """
-    arguments, source = server_arguments(planned, settings, cpus), planned.source
+    arguments, source = server_arguments(arm, settings, cpus), arm.source
     if settings.target is not None:
-        return RemoteServer(planned, settings, arguments)
+        return RemoteServer(arm, settings, arguments)
     if source is None:
         return ServerProcess(arguments)
     accepted = source.accepted(arguments)

@@ -18,8 +18,13 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator
 
 from harness.core.record import Comparison, Run
-from harness.core.wording import has_interval, one_side_answers, ratio_figure, ratio_interval
-from harness.studies.compare.summary import slot_names
+from harness.core.wording import (
+    has_interval,
+    one_side_answers,
+    ratio_figure,
+    ratio_interval,
+    slot_names,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

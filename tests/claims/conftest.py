@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.store import load_run
+from harness.reading.runs import load_run
 from tests.support.labrun import Labrun, assert_measured, run_lab
 
 

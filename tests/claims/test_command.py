@@ -17,7 +17,7 @@ import pytest
 from claim_trials import POOL, both, make_run, make_trial
 
 from harness.core.record import Run
-from harness.store import load_run
+from harness.reading.runs import load_run
 from harness.studies.claims.ledger import the_ledger
 from harness.studies.claims.records import VERDICTS, Explored, Judged
 from tests.support.labrun import Labrun, assert_measured

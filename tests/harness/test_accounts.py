@@ -42,6 +42,7 @@ from harness.measure.request_rows import Rows
 from harness.measure.run import raise_descriptor_limit
 from harness.measure.server_metrics import ServerWindow, server_figures
 from harness.measure.trial import Progress, TrialResult, Watch, run_trial
+from harness.targets.arm import Arm
 from harness.targets.control_client import ControlClient
 from harness.targets.processes import SamplerProcess
 from harness.targets.sampler import Observation
@@ -61,7 +62,7 @@ SETTINGS: dict[str, Any] = {
 }  # fmt: skip
 OK = b'HTTP/1.1 202 Accepted\r\nContent-Length: 14\r\n\r\n{"accepted":1}'
 QUIET = Kernel(listen_overflows=0, listen_drops=0, retransmits=0, time_wait_peak=None)
-PLANNED = PlannedTrial("thread-pool", 0, 200.0, 1, 0, 1, 2)
+PLANNED = PlannedTrial(Arm("thread-pool", 0), 200.0, 1, 0, 1, 2)
 LOCUST = {"driver": "locust", "user_class": "socket", "locust_workers": 0}
 
 

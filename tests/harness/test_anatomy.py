@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from harness.store import load_run
+from harness.reading.runs import load_run
 from harness.studies.anatomy.account import (
     WORK,
     Anatomy,

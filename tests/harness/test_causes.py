@@ -32,13 +32,14 @@ from harness.measure.request_rows import Rows
 from harness.measure.run import raise_descriptor_limit
 from harness.measure.trial import Progress, run_trial
 from harness.studies.compare.comparison import build_comparisons
+from harness.targets.arm import Arm
 
 Serve = Callable[[socket.socket], None]
 Drive = Callable[..., Rows]
 ServeWith = Callable[[Serve], int]
 
 PATIENCE_S = 20.0  # where nothing is to time out, on a machine that may stand still
-PLANNED = PlannedTrial("thread-pool", 0, 200.0, 1, 0, 1, 2)
+PLANNED = PlannedTrial(Arm("thread-pool", 0), 200.0, 1, 0, 1, 2)
 QUIET = Kernel(listen_overflows=0, listen_drops=0, retransmits=0, time_wait_peak=None)
 
 

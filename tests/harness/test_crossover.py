@@ -68,7 +68,7 @@ def trial_of(
         "kernel": dict.fromkeys(
             ("listen_overflows", "listen_drops", "retransmits", "time_wait_peak"), 0
         ),
-        "server": None, "workload": planned.workload, "workers": planned.workers,
+        "server": None, "workload": planned.arm.workload, "workers": planned.arm.workers,
     }  # fmt: skip
     return msgspec.convert(record, Trial)
 

@@ -17,10 +17,11 @@ from harness.measure.request_rows import Rows, requests_frame, timeline_frame
 from harness.stats.weighted import WEIGHT
 from harness.store import REQUESTS_FILE, TIMELINE_FILE
 from harness.studies.compare.waterfall import SENT_AFTER
+from harness.targets.arm import Arm
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "data.md").read_text("utf-8")
-PLANNED = PlannedTrial("thread-pool", 0, 2000.0, 1, 0, 1, 2)
+PLANNED = PlannedTrial(Arm("thread-pool", 0), 2000.0, 1, 0, 1, 2)
 ONE = np.zeros(1, dtype=np.int64)
 RECORDED = sorted(
     [*(ROOT / "notebooks" / "recorded").glob("*"), ROOT / "results" / "reference"],

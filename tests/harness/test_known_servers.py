@@ -40,13 +40,13 @@ from scipy import optimize, stats
 
 from harness.core.record import Client
 from harness.drivers import request_log as L
+from harness.drivers.open_loop.process import GeneratorProcess
 from harness.drivers.open_loop.worker import Order
 from harness.drivers.schedule import Schedule, make_schedule
 from harness.machine.cpus import plan_cpus
 from harness.measure.build_trial import client_figures
 from harness.measure.request_rows import Rows, copy_rows
 from harness.measure.trial import source_address
-from harness.targets.processes import GeneratorProcess
 
 pytestmark = pytest.mark.alone
 

@@ -372,9 +372,15 @@ def test_a_port_of_the_page_that_is_taken_is_told(labrun: Labrun) -> None:
 
 @pytest.mark.parametrize(
     "module",
-    ["harness.drivers.open_loop.worker", "harness.measure.trial", "harness.cli.compare", "servers.__main__",
-     "harness.targets.sampler", "harness.cli.locust"],
-)  # fmt: skip
+    [
+        "harness.drivers.open_loop.worker",
+        "harness.measure.trial",
+        "harness.cli.compare",
+        "servers.__main__",
+        "harness.targets.sampler",
+        "harness.cli.locust",
+    ],
+)
 def test_neither_gevent_nor_locust_is_in_any_other_process(module: str) -> None:
     code = (
         f"import sys, {module}\n"

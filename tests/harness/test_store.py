@@ -11,7 +11,8 @@ import pandas as pd
 import pytest
 
 from harness.core.errors import LabError
-from harness.store import RunFolder, load_run
+from harness.reading.runs import load_run
+from harness.store import RunFolder
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 

@@ -13,8 +13,9 @@ from harness.drivers import request_log as L
 from harness.measure.accounts import in_flight_mean, little_gap_us
 from harness.measure.build_trial import classify, client_figures, quantiles, window_length_s
 from harness.measure.request_rows import Rows, requests_frame
+from harness.targets.arm import Arm
 
-PLANNED = PlannedTrial("thread-pool", 1, 100.0, 1, 0, 1, 2)
+PLANNED = PlannedTrial(Arm("thread-pool", 1), 100.0, 1, 0, 1, 2)
 CODES = [*range(L.OK, L.UNSENT + 1), 0]
 
 

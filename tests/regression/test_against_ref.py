@@ -14,7 +14,7 @@ from changed_runs import assert_one_sentence
 from checkouts import SHORT, git
 
 from harness.core.errors import LabError
-from harness.store import load_run
+from harness.reading.runs import load_run
 from harness.targets.server_code import ServerSource, differing, prepare
 from tests.support.labrun import Labrun
 

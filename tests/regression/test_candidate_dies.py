@@ -22,7 +22,7 @@ from junitparser import JUnitXml
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from harness.core.record import Run
-from harness.store import load_run
+from harness.reading.runs import load_run
 from harness.studies.regress.exports import FORMATS
 from harness.studies.regress.thresholds import DEFAULT_MAX_LOSS, parse_thresholds
 from harness.studies.regress.verdict import judge_interleaved, judge_runs

@@ -16,10 +16,10 @@ from rich.console import Console
 
 from harness.cli.table import print_run
 from harness.core.record import Control, HeadlineControl, Run
-from harness.lab import Experiment
 from harness.report.build import build
 from harness.report.charts import NAMES, figure
 from harness.report.source import Source
+from harness.session.experiment import Experiment
 from harness.studies.compare.aa_control import control_sentences
 from harness.studies.compare.summary import finding
 from harness.views import style

@@ -12,10 +12,10 @@ import pytest
 from serving import PATIENCE_S, Gate, StartServer, connect, exchange, metric_request, read_answer
 
 from harness.drivers import request_log as L
+from harness.drivers.open_loop.process import GeneratorProcess
 from harness.drivers.open_loop.worker import Order
 from harness.drivers.schedule import make_schedule
 from harness.machine.cpus import plan_cpus
-from harness.targets.processes import GeneratorProcess
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 CLIENTS = 50

@@ -10,9 +10,9 @@ from serving import RunningServer, StartServer
 
 from harness.core.errors import LabError
 from harness.core.record import Settings
-from harness.designs.trials import PlannedTrial
 from harness.machine.cpus import plan_cpus
 from harness.session.settings import CompareOptions, make_settings
+from harness.targets.arm import Arm
 from harness.targets.control_client import ControlClient
 from harness.targets.remote import RemoteServer, examine_target
 from harness.targets.start import server_arguments
@@ -31,8 +31,8 @@ def settings_for(server: RunningServer, switch_interval_s: float | None = None) 
 
 def started(settings: Settings, workers: int | None = None) -> RemoteServer:
     """The server of a trial of such a run."""
-    planned = PlannedTrial("thread-pool", 0, 200, 1, 0, 1, 2, workers=workers)
-    return RemoteServer(planned, settings, server_arguments(planned, settings, plan_cpus()))
+    arm = Arm("thread-pool", 0, workers=workers)
+    return RemoteServer(arm, settings, server_arguments(arm, settings, plan_cpus()))
 
 
 def interval_of(server: RunningServer) -> float:

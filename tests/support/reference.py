@@ -8,7 +8,8 @@ import msgspec
 import pandas as pd
 
 from harness.core.record import Run
-from harness.store import REQUESTS_FILE, RUN_FILE, TIMELINE_FILE, load_run
+from harness.reading.runs import load_run
+from harness.store import REQUESTS_FILE, RUN_FILE, TIMELINE_FILE
 from harness.studies.compare.restrict import only
 
 REFERENCE = Path(__file__).parents[2] / "results" / "reference"

@@ -1,10 +1,10 @@
 """Locust as the generator of a trial: `python -m harness.drivers.locust.run`, started by the lab.
 
-It speaks as `harness.drivers.open_loop.worker` does (an order on standard input; `warm`; a line to go; a
-summary), but with Locust's users. One process runs them all, or is the master of several that do:
-each of those keeps the account of its own users and sends it in batches, and this one alone writes
-the ledger. gevent makes the whole process cooperative, so it is never the lab's own, the open-loop
-generator's or a server's.
+It speaks as `harness.drivers.open_loop.worker` does (an order on standard input; `warm`; a line to
+go; a summary), but with Locust's users. One process runs them all, or is the master of several that
+do: each of those keeps the account of its own users and sends it in batches, and this one alone
+writes the request log. gevent makes the whole process cooperative, so it is never the lab's own,
+the open-loop generator's or a server's.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from time import monotonic_ns  # noqa: E402
 
 import msgspec  # noqa: E402
 
-from harness.drivers.locust.local_users import (
+from harness.drivers.locust.local_users import (  # noqa: E402
     ARRIVE_S,
     Part,
     limit,
@@ -31,7 +31,12 @@ from harness.drivers.locust.local_users import (
 )
 from harness.drivers.locust.log_writer import Book  # noqa: E402
 from harness.drivers.locust.master import run_crew  # noqa: E402
-from harness.drivers.locust.order import LocustOrder, Stopped, WorkerOrder, interval_ns
+from harness.drivers.locust.order import (  # noqa: E402
+    LocustOrder,
+    Stopped,
+    WorkerOrder,
+    interval_ns,
+)
 from harness.drivers.locust.parent_channel import Lab  # noqa: E402
 from harness.drivers.locust.worker import be_distant_worker, be_worker  # noqa: E402
 from harness.drivers.open_loop.worker import Summary, take_priority  # noqa: E402

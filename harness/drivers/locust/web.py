@@ -1,4 +1,4 @@
-"""Locust's web page on a server of ours: `python -m harness.drivers.locust.web`, started by the lab.
+"""Locust's web page on a server of ours: `python -m harness.drivers.locust.web`.
 
 One JSON line on standard input says where the server is (`WebOrder`); one on standard output says
 where the page is. Below Locust's own charts stand the server's, which only it can know: threads,
@@ -99,7 +99,11 @@ def add_charts(environment: Environment, watch: ServerWatch) -> None:
         return Response(msgspec.json.encode(told), mimetype="application/json")
 
     def script() -> Response:
-        text = resources.files("harness.drivers.locust").joinpath("locust_charts.js").read_text("utf-8")
+        text = (
+            resources.files("harness.drivers.locust")
+            .joinpath("locust_charts.js")
+            .read_text("utf-8")
+        )
         return Response(text, mimetype="text/javascript")
 
     def with_charts(response: Response) -> Response:

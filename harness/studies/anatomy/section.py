@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from functools import partial
 
+from harness.core.record import Run
 from harness.core.units import microseconds, rate, share
-from harness.report.source import Source
 from harness.studies.anatomy import chart as drawing
 from harness.studies.anatomy.account import Anatomy, Life, Step, dissect, notes
 from harness.studies.claims.language import language_of_steps
@@ -15,10 +15,9 @@ from harness.views.model import Cell, Column, Listing, Missing, Paragraph, Secti
 from harness.views.svg import chart
 
 
-def anatomy_section(source: Source) -> Section:
+def anatomy_section(run: Run, anatomy: Anatomy | None) -> Section:
     """The lives of `anatomy.json`, or what the stamps of the run alone can tell."""
-    run, title = source.run, "Anatomy of a request"
-    anatomy = source.anatomy
+    title = "Anatomy of a request"
     if anatomy is None:
         anatomy = dissect(run, style.nearest_level(run))
     if not any(life.typical_us for life in anatomy.lives):

@@ -33,9 +33,9 @@ from harness.core.record import (
     Trial,
     Verdict,
 )
+from harness.core.trials import comparable, standard
 from harness.stats.threshold import Answer, Belief, ratio_interval
 from harness.studies.capacity.slo import met, shortest_time_us
-from harness.studies.compare.comparison import comparable, standard
 
 LOWEST_RPS, HIGHEST_RPS = 20.0, 40_000.0
 START_RPS = 1000.0

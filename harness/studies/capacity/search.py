@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import msgspec
 
@@ -12,6 +13,7 @@ from harness.designs.trials import PlannedTrial, trial_seed
 from harness.studies.capacity.estimate import CapacitySearch, build_capacity, result_of
 from harness.studies.compare.comparison import build_cells
 from harness.studies.search_sentences import capacity_finding
+from harness.targets.arm import Arm
 
 
 class CapacityPlanner:
@@ -50,12 +52,12 @@ class CapacityPlanner:
         place = len(self._settings.backends) - len(self._turns) - 1
         seed = trial_seed(self._settings.seed, rate, self._round)
         backend = self._settings.backends[slot]
-        return PlannedTrial(backend, slot, rate, self._round, place, seed, seed + 1)
+        return PlannedTrial(Arm(backend, slot), rate, self._round, place, seed, seed + 1)
 
     def total(self, trials: Sequence[Trial]) -> int:
         return max(len(trials) + 1, len(trials) + self.budget.steps_left())
 
-    def conclude(self, run: Run) -> Run:
+    def conclude(self, run: Run, results: Path) -> Run:
         rates = sorted({trial.rps for trial in run.trials})
         rounds = max((trial.round for trial in run.trials), default=0)
         settings = msgspec.structs.replace(self._settings, rps=rates, rounds=rounds)

@@ -1,4 +1,4 @@
-"""What a search found: the capacity of each backend, or where the places change."""
+"""The capacity of each backend, beside a comparison."""
 
 from __future__ import annotations
 
@@ -9,14 +9,12 @@ from harness.core.units import number
 from harness.core.units import ratio as plain_ratio
 from harness.studies.capacity import chart as capacity_chart
 from harness.studies.compare.section import labels
-from harness.studies.crossover import chart as crossover_chart
 from harness.views.model import Block, Cell, Column, Missing, Paragraph, Section, Table
 from harness.views.svg import chart
 
 
-def capacity_section(run: Run, beside: Run | None) -> Section:
-    """What each backend can take, as this run or one beside it has found."""
-    found = run if run.capacity is not None else beside
+def capacity_section(found: Run | None) -> Section:
+    """What each backend can take, as a run of `labrun capacity` has found."""
     if found is None or found.capacity is None:
         words = "The highest rate that each backend can take was not measured in this run."
         return Section("capacity", "Capacity", (Missing(words, "labrun capacity"),))
@@ -26,8 +24,7 @@ def capacity_section(run: Run, beside: Run | None) -> Section:
         "Ranges are 95 % intervals; a bound says that the search reached no further."
     )
     blocks: list[Block] = [Paragraph(words)]
-    if found is not run:
-        blocks.append(Paragraph(f"Measured by: {found.command} ({found.id})."))
+    blocks.append(Paragraph(f"Measured by: {found.command} ({found.id})."))
     names = labels(found)
     rows = tuple(_estimate(names[e.slot], e) for e in capacity.estimates)
     columns = (Column("Backend", numeric=False), Column("Capacity, RPS"),
@@ -38,12 +35,6 @@ def capacity_section(run: Run, beside: Run | None) -> Section:
         heads = (Column("Contender", numeric=False), Column("Ratio to the baseline"))
         blocks.append(Table("Compared", heads, tuple(_ratio(r) for r in capacity.ratios)))
     return Section("capacity", "Capacity", tuple(blocks))
-
-
-def crossover_section(run: Run) -> Section:
-    """Where the places of two backends change."""
-    drawn = chart("crossover-chart", partial(crossover_chart.draw, run))
-    return Section("crossover", "Crossover", (drawn,))
 
 
 def _estimate(name: str, e: CapacityEstimate) -> tuple[Cell, ...]:

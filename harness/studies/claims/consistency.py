@@ -1,6 +1,6 @@
 """The document against itself: what follows from its own figures, without a measurement.
 
-Each check takes figures that the document states (`harness.studies.claims.document_figures`), derives another from
+Each check takes figures that the document states (`document_figures`), derives another from
 them, and asks whether it is the one that the document states in its place. Everything that
 follows must lie within what is stated, give or take 5 %, since the document rounds.
 

@@ -10,14 +10,17 @@ import os
 from collections.abc import Callable
 
 from harness.core.record import Settings
-from harness.designs.trials import PlannedTrial, trial_seed
+from harness.designs.trials import trial_seed
+from harness.drivers.open_loop.process import GeneratorProcess
+from harness.machine.child_process import ProcessDied
 from harness.machine.cpu_moves import CannotCount, MoveCounter
 from harness.machine.cpus import CpuPlan
 from harness.measure.run import raise_descriptor_limit
 from harness.measure.trial import make_order, new_ledger
 from harness.studies.claims.records import Migrations
+from harness.targets.arm import Arm
 from harness.targets.control_client import ControlClient, ControlLost
-from harness.targets.processes import GeneratorProcess, ProcessDied, ServerProcess
+from harness.targets.processes import ServerProcess
 from harness.targets.start import server_arguments
 
 _RESERVED_DESCRIPTORS = 200
@@ -43,9 +46,8 @@ def count_moves(
         for backend in backends if number % 2 else backends[::-1]:
             tell(f"counting moves between CPUs: {backend}, round {number} of {rounds}")
             seed = trial_seed(settings.seed, rps, number)
-            planned = PlannedTrial(backend, 0, rps, number, 0, seed, seed + 1)
             try:
-                moves, answered = _count(planned, settings, plan, descriptors)
+                moves, answered = _count(Arm(backend, 0), seed, rps, settings, plan, descriptors)
             except (ProcessDied, ControlLost) as error:
                 raise CannotCount(str(error)) from error
             counts.append(
@@ -58,11 +60,11 @@ def count_moves(
 
 
 def _count(
-    planned: PlannedTrial, settings: Settings, cpus: CpuPlan, descriptors: int
+    arm: Arm, seed: int, rps: float, settings: Settings, cpus: CpuPlan, descriptors: int
 ) -> tuple[int, int]:
     """Moves and requests answered over one measured window."""
-    ledger = new_ledger(settings, planned.rps, settings.duration_s, planned.seed)
-    with ServerProcess(server_arguments(planned, settings, cpus)) as server:
+    ledger = new_ledger(settings, rps, settings.duration_s, seed)
+    with ServerProcess(server_arguments(arm, settings, cpus)) as server:
         most = descriptors - _RESERVED_DESCRIPTORS
         order = make_order(server, settings, cpus, None, ledger, most)
         with (

@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.core.record import Capacity, Run, ThreadCost, ThreadCosts, Trial
+from harness.core.trials import comparable, standard
 from harness.measure.build_trial import SATURATED_BELOW
 from harness.stats.intervals import Estimate, location_estimate, ratio_estimate
 from harness.stats.shares import share_estimate, share_ratio_estimate
@@ -39,7 +40,7 @@ from harness.studies.claims.trial_figures import (
     worker_busy,
     worker_most_per_s,
 )
-from harness.studies.compare.comparison import comparable, infinite, standard, tally
+from harness.studies.compare.comparison import infinite, tally
 
 _MIB = 1024 * 1024
 _CREATIONS_A_SECOND = 2000

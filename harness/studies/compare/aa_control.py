@@ -18,7 +18,7 @@ from harness.core.foreign import read_json
 from harness.core.metrics import BY_PATH, HEADLINES
 from harness.core.record import Comparison, Control, Environment, HeadlineControl, Run, Settings
 from harness.core.units import percent
-from harness.studies.compare.summary import slot_names
+from harness.core.wording import slot_names
 
 CONTROL_SCHEMA = 1
 CONTROL_FILE = Path("control") / "control.json"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
 from harness.core.metrics import METRICS, SUCCESS, Metric
@@ -17,6 +17,7 @@ from harness.core.record import (
     metric_value,
     ordered_value,
 )
+from harness.core.trials import comparable, standard
 from harness.stats.intervals import (
     Estimate,
     location_estimate,
@@ -28,19 +29,6 @@ from harness.stats.intervals import (
 from harness.stats.shares import Tally, share_estimate, share_ratio_estimate
 
 Round: TypeAlias = tuple[Trial, Trial]  # the baseline's trial and the contender's
-
-
-def comparable(trial: Trial) -> bool:
-    """Whether a trial says something about its server: the generator was not the limit."""
-    return trial.valid and trial.class_ != "generator-limited"
-
-
-def standard(trials: Iterable[Trial]) -> list[Trial]:
-    """The trials that were run as the settings have it, with no workload or workers of their own.
-
-    Others measure something else, at whatever rate; cells and comparisons never mix them in.
-    """
-    return [t for t in trials if t.workload is None and t.workers is None]
 
 
 def build_cells(settings: Settings, trials: Sequence[Trial]) -> list[Cell]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from harness.core.record import Run
-from harness.studies.compare.comparison import comparable
+from harness.core.trials import comparable
 
 _REMEDY = "stop what else runs on this machine, lower the rate, or take more rounds"
 

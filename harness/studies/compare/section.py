@@ -15,8 +15,8 @@ from harness.core.wording import (
     ratio_figure,
     ratio_interval,
     response_words,
+    slot_names,
 )
-from harness.studies.compare.summary import slot_names
 from harness.views.model import Cell, Column, Mark, Table
 
 Format = Callable[[float | None], str]

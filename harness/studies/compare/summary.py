@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 
 from harness.core.metrics import HEADLINES, SUCCESS
 from harness.core.record import OUTCOMES, Cell, Comparison, Trial
+from harness.core.trials import comparable, standard
 from harness.core.units import percent, share
-from harness.core.wording import effect_words, has_interval, one_side_answers
-from harness.studies.compare.comparison import comparable, standard
+from harness.core.wording import effect_words, has_interval, one_side_answers, slot_names
 
 WORDS = (
     ("server.cpu_us_per_request.total", "the CPU per request"),
@@ -38,14 +38,6 @@ def finding(
         for slot in sorted({c.slot for c in level})
     ]
     return f"{head} {'; '.join([*told, success])}."
-
-
-def slot_names(backends: Sequence[str]) -> list[str]:
-    """The backends by name; those that occur twice by number too."""
-    return [
-        f"{name} #{slot + 1}" if backends.count(name) > 1 else name
-        for slot, name in enumerate(backends)
-    ]
 
 
 def _contender(level: Sequence[Comparison], names: Sequence[str]) -> str:

@@ -22,8 +22,8 @@ from harness.core.record import (
     Vary,
     ordered_value,
 )
+from harness.core.trials import comparable
 from harness.stats.threshold import Answer, Belief
-from harness.studies.compare.comparison import comparable
 from servers.options import parse_workload
 
 SUCCESS_MARGIN = 0.01  # share of requests

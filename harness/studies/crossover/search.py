@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import msgspec
 
@@ -17,6 +18,7 @@ from harness.studies.crossover.estimate import (
     value_of,
 )
 from harness.studies.search_sentences import crossover_finding
+from harness.targets.arm import Arm
 
 
 class CrossoverPlanner:
@@ -71,7 +73,9 @@ class CrossoverPlanner:
         else:
             workload = f"{self._vary}:{value * 1e3:.6g}ms"
         first, second = (
-            PlannedTrial(backend, slot, rps, self._round, place, seed, seed + 1, workload, workers)
+            PlannedTrial(
+                Arm(backend, slot, workload, workers), rps, self._round, place, seed, seed + 1
+            )
             for place, (slot, backend) in enumerate(
                 slots if (self._round + level) % 2 else slots[::-1]
             )
@@ -81,7 +85,7 @@ class CrossoverPlanner:
     def total(self, trials: Sequence[Trial]) -> int:
         return max(len(trials) + 1, len(trials) + 2 * self.budget.steps_left())
 
-    def conclude(self, run: Run) -> Run:
+    def conclude(self, run: Run, results: Path) -> Run:
         rounds = max((trial.round for trial in run.trials), default=0)
         settings = msgspec.structs.replace(self._settings, rounds=rounds)
         found = build_crossover(settings, run.trials, self._vary, self._lowest, self._highest)

@@ -11,8 +11,9 @@ from tempfile import TemporaryDirectory
 import msgspec
 
 from harness.core.record import Run, Settings, Trial
-from harness.designs.trials import ComparePlanner, PlannedTrial
+from harness.designs.trials import PlannedTrial
 from harness.studies.compare.comparison import build_cells
+from harness.studies.compare.planner import ComparePlanner
 from harness.targets.git_ref import checked_out, is_dirty, repository_root, resolve_commit
 from harness.targets.server_code import ServerSource, prepare
 
@@ -30,12 +31,13 @@ class SourcePlanner(ComparePlanner):
         planned = super().next_trial(trials)
         if planned is None:
             return None
-        return replace(planned, source=self._sources[planned.slot])
+        arm = replace(planned.arm, source=self._sources[planned.slot])
+        return replace(planned, arm=arm)
 
-    def conclude(self, run: Run) -> Run:
+    def conclude(self, run: Run, results: Path) -> Run:
         recorded = [source.record(slot) for slot, source in enumerate(self._sources)]
         if len({source.label for source in self._sources}) == 1:
-            run = super().conclude(run)  # one tree: a comparison of its backends
+            run = super().conclude(run, results)  # one tree: a comparison of its backends
         else:
             # Slot 0 is the baseline of its own backend alone: no comparisons against it.
             run = msgspec.structs.replace(run, cells=build_cells(run.settings, run.trials))

@@ -11,10 +11,11 @@ from typing import Literal
 
 from harness.core.metrics import SUCCESS
 from harness.core.record import Run, Trial, ordered_value
+from harness.core.trials import comparable
 from harness.stats.intervals import LEAST_ROUNDS, Estimate, location_estimate
 from harness.stats.paired import paired_ratio, unpaired_ratio
 from harness.stats.shares import Tally, quotient, share_estimate, share_ratio_estimate
-from harness.studies.compare.comparison import comparable, tally
+from harness.studies.compare.comparison import tally
 
 Basis = Literal["interleaved", "absolute", "ratio", "value"]
 

@@ -7,7 +7,7 @@ from matplotlib.ticker import PercentFormatter
 
 from harness.core.record import Run
 from harness.core.units import share
-from harness.studies.compare.summary import slot_names
+from harness.core.wording import slot_names
 from harness.views import style
 
 

@@ -1,0 +1,28 @@
+"""What no trial can stamp, measured by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from harness.core.errors import LabError
+from harness.core.record import Settings
+from harness.machine.cpus import plan_cpus
+from harness.machine.queue_cost import measure_enqueue_us, measure_return_us
+from harness.machine.thread_cost import measure_thread_costs
+from harness.studies.anatomy.account import Apart, spread
+
+
+def measure_apart(settings: Settings, tell: Callable[[str], None]) -> Apart:
+    """What no trial can stamp: the end of a thread, the way to the queue and back."""
+    missing: dict[str, str] = {}
+    cpus = plan_cpus().server
+    costs = None
+    tell("measuring the cost of a thread")
+    try:
+        costs = measure_thread_costs(settings.stack_size_bytes, settings.lock_stacks, cpus)
+    except LabError as error:
+        missing["thread_costs"] = str(error)
+    tell("measuring the queue")
+    enqueue = spread(measure_enqueue_us(cpus, settings.workers))
+    returning = spread(*measure_return_us(cpus))
+    return Apart(thread_costs=costs, enqueue=enqueue, returning=returning, missing=missing)

@@ -1,0 +1,50 @@
+"""What a run does not hold, measured beside its trials."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from harness.core.errors import LabError
+from harness.core.record import Settings
+from harness.machine.cpu_moves import CannotCount
+from harness.machine.cpus import plan_cpus
+from harness.machine.queue_cost import measure_enqueue_us
+from harness.machine.thread_cost import measure_thread_costs
+from harness.studies.claims.cpu_migrations import count_moves
+from harness.studies.claims.estimators import figure_of
+from harness.studies.claims.records import Beside, Migrations
+
+_MOVES_RPS = 1000.0
+Tell = Callable[[str], None]
+
+
+def measure_threads(settings: Settings) -> Beside:
+    """The cost of a thread under the settings' stacks."""
+    try:
+        costs = measure_thread_costs(
+            settings.stack_size_bytes, settings.lock_stacks, plan_cpus().server
+        )
+    except LabError as error:
+        return Beside(missing={"thread_costs": str(error)})
+    return Beside(thread_costs=costs)
+
+
+def measure_beside(settings: Settings, tell: Tell) -> Beside:
+    """What a run does not hold: costs of threads and of enqueuing, moves between CPUs."""
+    tell("measuring the cost of a thread")
+    beside = measure_threads(settings)
+    missing = dict(beside.missing)
+    cpus = plan_cpus().server
+    tell("measuring the cost of enqueuing")
+    enqueue_us = figure_of(measure_enqueue_us(cpus, settings.workers))
+    migrations: list[Migrations] = []
+    try:
+        migrations = count_moves(settings, _MOVES_RPS, settings.rounds, tell)
+    except (CannotCount, LabError) as error:
+        missing["migrations"] = str(error)
+    return Beside(
+        thread_costs=beside.thread_costs,
+        enqueue_us=enqueue_us,
+        migrations=migrations,
+        missing=missing,
+    )
