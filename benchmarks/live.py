@@ -17,12 +17,12 @@ from contextlib import contextmanager
 from rich.console import Console
 
 from benchmarks.common import lab_settings, measured, print_table
-from harness.cli.live import make_watcher
 from harness.core.record import Settings, Trial
 from harness.designs.trials import PlannedTrial, plan_trials
 from harness.machine.cpus import CpuPlan, plan_cpus
 from harness.measure.run import raise_descriptor_limit
 from harness.measure.trial import run_trial
+from harness.terminal.live import make_watcher
 
 RATES = (2000.0, 10_000.0)
 

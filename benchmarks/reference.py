@@ -17,7 +17,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-from harness.cli.anatomy import draw_anatomy
 from harness.core.errors import LabError
 from harness.reading.runs import load_run
 from harness.report.source import CAPACITY, CLOSED_LOOP
@@ -27,6 +26,7 @@ from harness.studies.anatomy.apart import measure_apart
 from harness.studies.anatomy.storage import save_anatomy, saved_anatomy
 from harness.studies.claims.beside import measure_beside
 from harness.studies.claims.storage import CLAIMS_FILE, judged, save_judged
+from harness.terminal.drawing import draw_anatomy
 from harness.thin import keep_rows
 from harness.views.style import nearest_level
 

@@ -22,13 +22,13 @@ from pathlib import Path
 import msgspec
 
 from benchmarks.common import lab_settings
-from harness.cli.live import make_watcher
 from harness.core.errors import LabError
 from harness.core.record import Run, Settings
 from harness.measure.run import run_experiment
 from harness.store import RunFolder, write_json
 from harness.studies.regress.against import SourcePlanner, source_of_ref
 from harness.targets.git_ref import git, repository_root
+from harness.terminal.live import make_watcher
 
 
 def main() -> int:

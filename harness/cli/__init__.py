@@ -9,18 +9,29 @@ from types import FrameType
 from typer.exceptions import TyperException
 
 # --help lists the commands in the order in which these are imported.
-from harness.cli import measuring as measuring
+# isort: off
+from harness.cli import (
+    compare as compare,
+    capacity as capacity,
+    anatomy as anatomy,
+    crossover as crossover,
+    report as report,
+    claims as claims,
+    regress as regress,
+    history as history,
+    export as export,
+    doctor as doctor,
+    serve as serve,
+    locust as locust,
+    locust_worker as locust_worker,
+    notebook as notebook,
+    backends as backends,
+)
 
-# isort: split
-from harness.cli import reading as reading
-
-# isort: split
-from harness.cli import hosting as hosting
-
-# isort: split
+# isort: on
 from harness.cli.app import app
-from harness.cli.output import complain, prepare_streams
 from harness.core.errors import LabError
+from harness.terminal.output import complain, prepare_streams
 
 
 def _terminate(signum: int, frame: FrameType | None) -> None:

@@ -1,161 +1,96 @@
-"""`labrun capacity`: the search, and what is shown of it."""
+"""`labrun capacity`: its options, and what it is called with."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from pathlib import Path
+from typing import Annotated
 
-import msgspec
-from rich.console import Console
-from rich.table import Table
+import typer
 
-from harness.cli.compare import run_command
-from harness.cli.search_live import watch_search
-from harness.cli.table import notes
-from harness.core.record import Capacity, CapacityEstimate, CapacityRatio, Condition, Run, Settings
-from harness.core.units import duration
-from harness.core.wording import slot_names
-from harness.designs.budget import Budget
-from harness.designs.trials import OVERHEAD_S
-from harness.session.settings import CompareOptions
-from harness.studies.capacity.estimate import CapacitySearch
-from harness.studies.capacity.search import CapacityPlanner
-from harness.studies.search_sentences import estimate_words, ratio_words, three_digits
+from harness.cli.app import command
+from harness.cli.options import (
+    Arrivals,
+    Backlog,
+    Budget,
+    Clients,
+    Json,
+    LockStacks,
+    MaxThreads,
+    Name,
+    Out,
+    PythonPath,
+    QueueSize,
+    Seed,
+    StackSize,
+    SwitchInterval,
+    Timeout,
+    Warmup,
+    Workers,
+    Workload,
+)
 
-# What is kept of the time for merging the rows and drawing.
-FINISHING_S = 15.0
 
+@command()
+def capacity(
+    slo: Annotated[
+        str, typer.Option(help="The objective: success, p50, p90, p95, p99, p999, max.")
+    ] = "success>=0.99,p99<=100ms",
+    backends: Annotated[
+        str, typer.Option(help="Whose capacity; ratios are to the first.")
+    ] = "thread-per-request,thread-pool",
+    budget: Budget = 220.0,
+    duration: Annotated[
+        float, typer.Option(help="Seconds measured in each trial; longer sees smaller overloads.")
+    ] = 3.0,
+    warmup: Warmup = 0.5,
+    clients: Clients = 100,
+    timeout: Timeout = 1.0,
+    arrivals: Arrivals = "poisson",
+    workload: Workload = "ingest",
+    workers: Workers = 16,
+    queue_size: QueueSize = 10_000,
+    stack_size: StackSize = "2MiB",
+    backlog: Backlog = 4096,
+    lock_stacks: LockStacks = False,
+    switch_interval: SwitchInterval = None,
+    max_threads: MaxThreads = None,
+    python: PythonPath = None,
+    seed: Seed = 1,
+    out: Out = "results",
+    name: Name = "capacity",
+    json: Json = None,
+) -> None:
+    """Find the highest rate that each backend sustains within an objective.
 
-def capacity_command(
-    options: CompareOptions,
-    settings: Settings,
-    objective: str,
-    conditions: list[Condition],
-    budget_s: float,
-) -> int:
-    """Search, show, save; the exit status."""
-    trial_s = settings.warmup_s + settings.duration_s + settings.timeout_s + OVERHEAD_S
-    budget = Budget(max(1.0, budget_s - FINISHING_S), trial_s)
-    planner = CapacityPlanner(settings, objective, conditions, budget)
+    example: labrun capacity --slo "success>=0.99,p99<=50ms" --workload io:40ms
+    """
+    from harness.session.searches import CAPACITY_RPS, capacity_options
+    from harness.session.settings import CompareOptions
 
-    def known() -> list[str]:
-        pairs = zip(settings.backends, planner.searches, strict=True)
-        return [f"{backend}: {_so_far(search)}" for backend, search in pairs]
-
-    def printing(console: Console, run: Run, folder: Path) -> None:
-        print_capacity(console, run, folder, budget_words(budget, budget_s, "trial"))
-
-    return run_command(
-        options, settings, lambda to: watch_search(to, budget, known), printing, planner
+    options = CompareOptions(
+        rps=CAPACITY_RPS,
+        backends=backends,
+        rounds=1,
+        duration_s=duration,
+        warmup_s=warmup,
+        clients=clients,
+        timeout_s=timeout,
+        arrivals=arrivals,
+        workload=workload,
+        driver="open-loop",
+        workers=workers,
+        queue_size=queue_size,
+        stack_size=stack_size,
+        backlog=backlog,
+        lock_stacks=lock_stacks,
+        switch_interval_s=switch_interval,
+        seed=seed,
+        out=out,
+        name=name,
+        json=json,
+        max_threads=max_threads,
+        python=python,
     )
+    settings, conditions = capacity_options(options, slo, budget)
+    from harness.commands.capacity import capacity_command
 
-
-def budget_words(budget: Budget, budget_s: float, step: str) -> list[str]:
-    """Why a search took less time than it was given; nothing where it was content."""
-    if budget.ended_after_s is None:
-        return []
-    return [
-        f"Time ended the search, {duration(budget.ended_after_s)} into --budget {budget_s:g}: "
-        f"{FINISHING_S:g} s of it are kept for merging the rows and drawing, and another {step} "
-        f"may take {duration(math.ceil(budget.next_step_s))}."
-    ]
-
-
-def _so_far(search: CapacitySearch) -> str:
-    found = search.found()
-    tried = f"{search.count('met')} met, {search.count('missed')} missed"
-    if found.bound == "interval" and found.low is not None and found.high is not None:
-        return f"{three_digits(found.low)} to {three_digits(found.high)} requests/s ({tried})"
-    if found.low is not None:
-        return f"at least {three_digits(found.low)} requests/s ({tried})"
-    if found.high is not None:
-        return f"at most {three_digits(found.high)} requests/s ({tried})"
-    return "nothing known yet"
-
-
-def print_capacity(console: Console, run: Run, folder: Path, ended: Sequence[str]) -> None:
-    """What each backend sustains, the ratios, what to beware of, and where the rest is."""
-    capacity = run.capacity
-    assert capacity is not None
-    console.print(_table(run, capacity))
-    console.print(
-        "Capacity is the rate at which half the trials meet the objective; to be on the safe "
-        "side, stay below the lower end of its 95 % interval.",
-        style="dim",
-        highlight=False,
-    )
-    console.print()
-    console.print(run.finding or "", highlight=False, style="bold")
-    console.print()
-    for line in (*_caveats(run, capacity), *ended, *search_notes(run)):
-        console.print(line, highlight=False)
-    console.print(f"Record, raw rows and charts: {folder}", highlight=False, soft_wrap=True)
-
-
-def search_notes(run: Run) -> list[str]:
-    """What a reader must know. A search goes beyond the edge on purpose, so that what happened to
-    single trials there is counted here and told in the record and the report."""
-    remarks = sum(len(trial.warnings) for trial in run.trials)
-    quiet = [msgspec.structs.replace(trial, warnings=[]) for trial in run.trials]
-    lines = notes(msgspec.structs.replace(run, trials=quiet))
-    if remarks:
-        lines.append(f"Remarks on single trials: {remarks}, in report.md.")
-    return lines
-
-
-def _table(run: Run, capacity: Capacity) -> Table:
-    table = Table(
-        title=f"Highest rate within {capacity.objective}, trials of {run.settings.duration_s:g} s, "
-        f"workload {run.settings.workload}",
-        title_justify="left",
-        title_style="bold",
-    )
-    table.add_column("backend", no_wrap=True)
-    table.add_column("requests/s (95 % CI)", no_wrap=True)
-    table.add_column("met/missed/\ninvalid", no_wrap=True)
-    ratios = [None, *capacity.ratios]
-    table.add_column("ratio", no_wrap=True)
-    names = slot_names(run.settings.backends)
-    for estimate, ratio in zip(capacity.estimates, ratios, strict=True):
-        table.add_row(
-            names[estimate.slot],
-            _rate(estimate),
-            f"{estimate.met}/{estimate.missed}/{estimate.invalid}",
-            "-" if ratio is None else _ratio(ratio),
-        )
-    return table
-
-
-def _ratio(ratio: CapacityRatio) -> str:
-    """`2.31 (2.10-2.55)`, or the bound."""
-    if ratio.bound == "unknown":
-        return "not known"
-    words = ratio_words(ratio).replace("at least", ">=").replace("at most", "<=")
-    return words.replace("×", "").replace(" to ", "-")
-
-
-def _rate(estimate: CapacityEstimate) -> str:
-    low, high = estimate.low_rps, estimate.high_rps
-    if estimate.rps is not None and low is not None and high is not None:
-        return f"{three_digits(estimate.rps)} ({three_digits(low)}-{three_digits(high)})"
-    if low is not None:
-        return f">= {three_digits(low)} (a bound)"
-    if high is not None:
-        return f"<= {three_digits(high)} (a bound)"
-    return "not known"
-
-
-def _caveats(run: Run, capacity: Capacity) -> list[str]:
-    lines = [
-        f"{e.backend} is a bound, not a capacity: {estimate_words(e)}."
-        for e in capacity.estimates
-        if e.bound in ("at-least", "at-most")
-    ]
-    if capacity.overload_seen is not None:
-        lines.append(
-            f"A trial of {run.settings.duration_s:g} s cannot see an overload below "
-            f"{capacity.overload_seen:.1%}: its queue stays within the objective. A longer "
-            "--duration can."
-        )
-    return lines
+    raise typer.Exit(capacity_command(options, settings, slo, conditions, budget))

@@ -1,89 +1,49 @@
-"""`labrun claims`: the document's claims, judged by a run that is there or that is made now."""
+"""`labrun claims`: its options, and what it is called with."""
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
+from typing import Annotated
 
-from harness.cli.claims_options import ClaimsOptions
-from harness.cli.claims_table import print_judged
-from harness.cli.live import make_watcher
-from harness.cli.measured import measure, status_of
-from harness.cli.output import Console, complain, write_json
-from harness.core.errors import LabError
-from harness.core.record import Run, Settings
-from harness.reading.runs import load_run
-from harness.store import cannot_write
-from harness.studies.claims.beside import measure_beside
-from harness.studies.claims.records import Beside, Explored, Judged
-from harness.studies.claims.scenario import check_about
-from harness.studies.claims.storage import as_json, judged, load_beside, save_judged
+import typer
+
+from harness.cli.app import command
+from harness.cli.options import Name, Out
 
 
-def claims_command(options: ClaimsOptions, settings: Settings) -> int:
-    """Judge, show, and save beside a run that was made for it; the exit status. A run that was
-    there is only read."""
-    json_path = json_target(options.json)
-    if options.run is not None:
-        run, folder = existing_run(options.run)
-        check_about(run)
-        record = judged(run, load_beside(folder) or Beside())
-        _show(options, json_path, record, run, None)
-        return 0
-    messages = Console(stderr=True)
-    made = make_run(settings, options.out, options.name, messages)
-    run, folder, interrupted = made
-    beside = Beside()
-    if not interrupted:
-        try:
-            beside = measure_beside(settings, lambda line: messages.print(line, highlight=False))
-        except KeyboardInterrupt:
-            interrupted = True
-    if interrupted:
-        complain(f"interrupted; what was measured is in {folder}")
-    status = status_of(run, interrupted)
-    record = judged(run, beside)
-    save_judged(folder, record)
-    _show(options, json_path, record, run, folder)
-    return status
-
-
-def existing_run(name: str) -> tuple[Run, Path]:
-    """A run and its folder. Raises `LabError`."""
-    path = Path(name)
-    return load_run(path), path if path.is_dir() else path.parent
-
-
-def make_run(settings: Settings, out: str, name: str, messages: Console) -> tuple[Run, Path, bool]:
-    """Run the experiment; the run, its folder, and whether Ctrl-C ended it."""
-    result = measure(settings, out, name, make_watcher(messages, settings))
-    return result.run, result.folder.path, result.interrupted
-
-
-def json_target(name: str | None) -> Path | None:
-    """The file that --json names, if it names one. Raises `LabError` when it cannot be written."""
-    if name is None or name == "-":
-        return None
-    path = Path(name)
-    if not os.access(path.absolute().parent, os.W_OK):
-        raise LabError(f"--json {path}: the folder is not there or cannot be written")
-    return path
-
-
-def write_out(record: Judged | Explored, target: str | None, path: Path | None) -> None:
-    """The record as JSON, to a file or alone on standard output, where that was asked for."""
-    if path is not None:
-        try:
-            path.write_bytes(as_json(record))
-        except OSError as error:
-            raise cannot_write(path, error) from error
-    if target == "-":
-        write_json(as_json(record))
-
-
-def _show(
-    options: ClaimsOptions, json_path: Path | None, record: Judged, run: Run, saved: Path | None
+@command()
+def claims(
+    run: Annotated[
+        str | None,
+        typer.Argument(help="A run's folder to judge (only read); without one, a run is made."),
+    ] = None,
+    explore: Annotated[
+        bool, typer.Option("--explore", help="Search conditions under which a claim would hold.")
+    ] = False,
+    rps: Annotated[
+        str | None, typer.Option(help="Levels (500,1000,2000,5000,10000; --explore: 2000,5000).")
+    ] = None,
+    rounds: Annotated[int | None, typer.Option(help="Rounds (5, which give an interval).")] = None,
+    duration: Annotated[
+        float | None, typer.Option(help="Seconds measured in each trial (1.5; --explore: 1).")
+    ] = None,
+    out: Out = "results",
+    name: Name = "claims",
+    json: Annotated[
+        str | None, typer.Option(help="Write the verdicts there; - is standard output, alone.")
+    ] = None,
 ) -> None:
-    write_out(record, options.json, json_path)
-    if options.json != "-":
-        print_judged(Console(), record, run, saved)
+    """Judge every claim of the design document by what is measured here.
+
+    example: labrun claims results/reference
+    """
+    from harness.session.claims_options import ClaimsOptions, claims_settings
+
+    options = ClaimsOptions(run, explore, rps, rounds, duration, out, name, json)
+    settings = claims_settings(options)
+    if explore:
+        from harness.commands.explore import explore_command
+
+        raise typer.Exit(explore_command(options, settings))
+    from harness.commands.claims import claims_command
+
+    raise typer.Exit(claims_command(options, settings))

@@ -1,70 +1,142 @@
-"""`labrun compare`: the run, and what is shown of it."""
+"""`labrun compare`: its options, and what it is called with."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
-from contextlib import AbstractContextManager
-from pathlib import Path
+from typing import Annotated
 
-import msgspec
+import typer
 
-from harness.cli.drawing import draw, parts_of, show_plot
-from harness.cli.live import make_watcher
-from harness.cli.measured import measure, status_of
-from harness.cli.output import Console, complain, write_json
-from harness.cli.table import print_run
-from harness.core.errors import LabError
-from harness.core.record import Run, Settings
-from harness.designs.trials import Planner
-from harness.measure.run import RunResult, Watcher
-from harness.session.settings import CompareOptions
-from harness.store import cannot_write
-
-Watching = Callable[[Console], AbstractContextManager[Watcher]]
-Printing = Callable[[Console, Run, Path], None]
-
-
-def compare_command(options: CompareOptions, settings: Settings) -> int:
-    """A comparison: run, show, save; the exit status."""
-    return run_command(options, settings, lambda to: make_watcher(to, settings), print_run)
+from harness.cli.app import command
+from harness.cli.options import (
+    Arrivals,
+    Backlog,
+    Clients,
+    Json,
+    LockStacks,
+    MaxThreads,
+    Name,
+    Out,
+    PythonPath,
+    QueueSize,
+    Seed,
+    StackSize,
+    SwitchInterval,
+    Timeout,
+    Warmup,
+    Workers,
+    Workload,
+)
 
 
-def run_command(
-    options: CompareOptions,
-    settings: Settings,
-    watching: Watching,
-    printing: Printing,
-    planner: Planner | None = None,
-) -> int:
-    """Run what the planner asks for, save, print, draw; the exit status."""
-    json_path = None if options.json is None or options.json == "-" else Path(options.json)
-    if json_path is not None and not os.access(json_path.absolute().parent, os.W_OK):
-        raise LabError(f"--json {json_path}: the folder is not there or cannot be written")
-    messages = Console(stderr=True)
-    result = measure(settings, options.out, options.name, watching(messages), planner)
-    show(result, options, json_path, printing)
-    if options.plot and options.json != "-":
-        show_plot(result)
-    if result.interrupted:
-        complain(f"interrupted; what was measured is in {result.folder.path}")
-    status = status_of(result.run, result.interrupted)
-    if not options.bare:
-        draw(parts_of(result))
-    return status
-
-
-def show(
-    result: RunResult, options: CompareOptions, json_path: Path | None, printing: Printing
+@command()
+def compare(
+    rps: Annotated[
+        str, typer.Option(help="Target rates, requests a second: 2000 or 500,2000,10000.")
+    ] = "2000",
+    sweep: Annotated[
+        bool, typer.Option("--sweep", help="The document's levels: 500,1000,2000,5000,10000.")
+    ] = False,
+    backends: Annotated[
+        str, typer.Option(help="Baseline and contender; twice the same is a control (A/A).")
+    ] = "thread-per-request,thread-pool",
+    rounds: Annotated[
+        int, typer.Option(help="Each backend once, in alternating order; 5 give an interval.")
+    ] = 5,
+    duration: Annotated[float, typer.Option(help="Seconds measured in each trial.")] = 5.0,
+    warmup: Warmup = 1.0,
+    clients: Clients = 100,
+    timeout: Timeout = 1.0,
+    arrivals: Arrivals = "poisson",
+    workload: Workload = "ingest",
+    driver: Annotated[
+        str, typer.Option(help="open-loop; closed-loop or locust: what most tools leave out.")
+    ] = "open-loop",
+    users: Annotated[
+        int | None, typer.Option(help="Locust's users (100), who share the rate: --clients.")
+    ] = None,
+    user_class: Annotated[
+        str | None,
+        typer.Option(help="Locust: socket, or fast (FastHttpUser): what does its client cost?"),
+    ] = None,
+    locust_workers: Annotated[
+        int | None, typer.Option(help="Locust: processes that the users are in; one is the limit?")
+    ] = None,
+    expect_workers: Annotated[
+        int | None, typer.Option(help="Locust: wait for so many labrun locust-worker.")
+    ] = None,
+    master: Annotated[
+        str | None, typer.Option(help="Where those find this lab (0.0.0.0:5557, every address).")
+    ] = None,
+    worker_wait: Annotated[
+        float | None, typer.Option(help="Seconds to wait for them (60).")
+    ] = None,
+    target: Annotated[
+        str | None,
+        typer.Option(help="HOST:PORT of a labrun serve elsewhere: the network is in the figures."),
+    ] = None,
+    control: Annotated[
+        str | None, typer.Option(help="HOST:PORT of its control port; the token: LABRUN_TOKEN.")
+    ] = None,
+    workers: Workers = 16,
+    queue_size: QueueSize = 10_000,
+    stack_size: StackSize = "2MiB",
+    backlog: Backlog = 4096,
+    lock_stacks: LockStacks = False,
+    switch_interval: SwitchInterval = None,
+    max_threads: MaxThreads = None,
+    python: PythonPath = None,
+    seed: Seed = 1,
+    out: Out = "results",
+    name: Name = "compare",
+    json: Json = None,
+    plot: Annotated[
+        bool, typer.Option("--plot", help="Draw the response times in the terminal too.")
+    ] = False,
+    bare: Annotated[
+        bool, typer.Option("--bare", help="Record and rows alone; labrun report draws them later.")
+    ] = False,
 ) -> None:
-    """The record alone where it was asked for, else the table; and the record's copy."""
-    data = msgspec.json.format(msgspec.json.encode(result.run), indent=1) + b"\n"
-    if options.json == "-":
-        write_json(data)
-    else:
-        printing(Console(), result.run, result.folder.path)
-    if json_path is not None:
-        try:
-            json_path.write_bytes(data)
-        except OSError as error:
-            raise cannot_write(json_path, error) from error
+    """Measure backends side by side at one rate or several.
+
+    example: labrun compare --rps 500,2000 --rounds 7 --json -
+    """
+    from harness.session.settings import CompareOptions, make_settings
+
+    options = CompareOptions(
+        rps="500,1000,2000,5000,10000" if sweep else rps,
+        backends=backends,
+        rounds=rounds,
+        duration_s=duration,
+        warmup_s=warmup,
+        clients=clients,
+        timeout_s=timeout,
+        arrivals=arrivals,
+        workload=workload,
+        driver=driver,
+        workers=workers,
+        queue_size=queue_size,
+        stack_size=stack_size,
+        backlog=backlog,
+        lock_stacks=lock_stacks,
+        switch_interval_s=switch_interval,
+        seed=seed,
+        out=out,
+        name=name,
+        json=json,
+        plot=plot,
+        bare=bare,
+        target=target,
+        control=control,
+        expect_workers=expect_workers,
+        master=master,
+        worker_wait_s=worker_wait,
+        max_threads=max_threads,
+        python=python,
+        users=users,
+        user_class=user_class,
+        locust_workers=locust_workers,
+    )
+    settings = make_settings(options)
+    from harness.commands.compare import compare_command
+
+    raise typer.Exit(compare_command(options, settings))

@@ -1,98 +1,98 @@
-"""`labrun crossover`: the search, and what is shown of it."""
+"""`labrun crossover`: its options, and what it is called with."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
+from typing import Annotated
 
-from rich.console import Console
-from rich.table import Table
+import typer
 
-from harness.cli.capacity import FINISHING_S, budget_words, search_notes
-from harness.cli.compare import run_command
-from harness.cli.search_live import watch_search
-from harness.core.record import Crossover, CrossoverPoint, Run, Settings, Vary
-from harness.designs.budget import Budget
-from harness.designs.trials import OVERHEAD_S
-from harness.session.settings import CompareOptions
-from harness.studies.crossover.estimate import RANGES, RULE
-from harness.studies.crossover.search import CrossoverPlanner
-from harness.studies.search_sentences import point_words, value_words
+from harness.cli.app import command
+from harness.cli.options import (
+    Arrivals,
+    Backlog,
+    Budget,
+    Clients,
+    Json,
+    LockStacks,
+    MaxThreads,
+    Name,
+    Out,
+    PythonPath,
+    QueueSize,
+    Seed,
+    StackSize,
+    SwitchInterval,
+    Timeout,
+    Warmup,
+    Workers,
+)
 
 
-def crossover_command(
-    options: CompareOptions, settings: Settings, vary: Vary, budget_s: float
-) -> int:
-    """Search, show, save; the exit status."""
-    lowest, highest = RANGES[vary]
-    if vary != "workers":
-        highest = min(highest, settings.timeout_s / 2)  # beyond, no answer is in time
-    pair_s = 2 * (settings.warmup_s + settings.duration_s + settings.timeout_s + OVERHEAD_S)
-    budget = Budget(max(1.0, budget_s - FINISHING_S), pair_s)
-    planner = CrossoverPlanner(settings, vary, lowest, highest, budget)
+@command()
+def crossover(
+    vary: Annotated[
+        str, typer.Option(help="io: how long the handler waits; cpu: computes; workers: how many.")
+    ] = "io",
+    rps: Annotated[
+        str | None, typer.Option(help="The loads at which to search, requests a second.")
+    ] = None,
+    backends: Annotated[
+        str, typer.Option(help="Two: who gains as the handler takes longer, and the pool.")
+    ] = "thread-per-request,thread-pool",
+    budget: Budget = 330.0,
+    duration: Annotated[float, typer.Option(help="Seconds measured in each trial.")] = 2.0,
+    warmup: Warmup = 0.3,
+    clients: Clients = 100,
+    timeout: Timeout = 1.0,
+    arrivals: Arrivals = "poisson",
+    workload: Annotated[
+        str, typer.Option(help="With --vary workers: what a handler does meanwhile.")
+    ] = "io:40ms",
+    workers: Workers = 16,
+    queue_size: QueueSize = 10_000,
+    stack_size: StackSize = "2MiB",
+    backlog: Backlog = 4096,
+    lock_stacks: LockStacks = False,
+    switch_interval: SwitchInterval = None,
+    max_threads: MaxThreads = None,
+    python: PythonPath = None,
+    seed: Seed = 1,
+    out: Out = "results",
+    name: Name = "crossover",
+    json: Json = None,
+) -> None:
+    """Find where the two architectures change places, and compare it with Little's law.
 
-    def known() -> list[str]:
-        lines = []
-        for rps, search in planner.searches.items():
-            bound, value, low, high, why = search.found()
-            point = CrossoverPoint(
-                rps=rps, bound=bound, value=value, low=low, high=high, predicted=0.0,
-                pairs=search.pairs, invalid=search.invalid, why=why,
-            )  # fmt: skip
-            lines.append(f"{rps:>7,.0f} requests/s: {point_words(vary, point)}")
-        return lines
+    example: labrun crossover --vary io --rps 500,1000,2000
+    """
+    from harness.session.searches import crossover_loads, crossover_options
+    from harness.session.settings import CompareOptions
 
-    def printing(console: Console, run: Run, folder: Path) -> None:
-        print_crossover(console, run, folder, budget_words(budget, budget_s, "pair of trials"))
-
-    return run_command(
-        options, settings, lambda to: watch_search(to, budget, known), printing, planner
+    options = CompareOptions(
+        rps=rps or crossover_loads(vary),
+        backends=backends,
+        rounds=1,
+        duration_s=duration,
+        warmup_s=warmup,
+        clients=clients,
+        timeout_s=timeout,
+        arrivals=arrivals,
+        workload=workload,
+        driver="open-loop",
+        workers=workers,
+        queue_size=queue_size,
+        stack_size=stack_size,
+        backlog=backlog,
+        lock_stacks=lock_stacks,
+        switch_interval_s=switch_interval,
+        seed=seed,
+        out=out,
+        name=name,
+        json=json,
+        max_threads=max_threads,
+        python=python,
     )
+    settings, varied = crossover_options(options, vary, budget)
+    from harness.commands.crossover import crossover_command
 
-
-def print_crossover(console: Console, run: Run, folder: Path, ended: Sequence[str]) -> None:
-    """The line of change, the prediction beside it, what to beware of, where the rest is."""
-    crossover = run.crossover
-    assert crossover is not None
-    console.print(_table(run, crossover))
-    console.print(
-        f"Each load was searched with pairs of trials. {RULE[0].upper()}{RULE[1:]}.",
-        style="dim",
-        highlight=False,
-    )
-    console.print()
-    console.print(run.finding or "", highlight=False, style="bold")
-    console.print()
-    for line in (*ended, *search_notes(run)):
-        console.print(line, highlight=False)
-    console.print(f"Record, raw rows and charts: {folder}", highlight=False, soft_wrap=True)
-
-
-def _table(run: Run, crossover: Crossover) -> Table:
-    vary = crossover.vary
-    what = {"io": "handler waits", "cpu": "handler computes", "workers": "workers"}[vary]
-    than = "fewer than" if vary == "workers" else "longer than"
-    extra = f", {run.settings.workload}" if vary == "workers" else ""
-    if vary != "workers":
-        extra = f", {run.settings.workers} workers"
-    table = Table(
-        title=f"{crossover.baseline} is better than {crossover.contender}{extra}, from:",
-        title_justify="left",
-        title_style="bold",
-    )
-    table.add_column("load", justify="right", no_wrap=True)
-    table.add_column(f"{what} {than}" if vary != "workers" else f"{than} ... {what}", no_wrap=True)
-    table.add_column("predicted", justify="right", no_wrap=True)
-    table.add_column("pairs", justify="right", no_wrap=True)
-    table.add_column("invalid", justify="right", no_wrap=True)
-    for point in crossover.line:
-        table.add_row(
-            f"{point.rps:,.0f}/s",
-            point_words(vary, point),
-            value_words(vary, point.predicted),
-            str(point.pairs),
-            str(point.invalid),
-        )
-    table.caption = f"Predicted: {crossover.prediction}."
-    table.caption_justify = "left"
-    return table
+    raise typer.Exit(crossover_command(options, settings, varied, budget))

@@ -1,18 +1,26 @@
-"""`labrun export`: a run's figures in a format of others, on standard output."""
+"""`labrun export`: its options, and what it is called with."""
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
+from typing import Annotated
 
-from harness.core.errors import LabError
-from harness.reading.runs import load_run
-from harness.studies.regress.exports import FORMATS, run_text
+import typer
+
+from harness.cli.app import command
 
 
-def export_command(run: str, form: str) -> int:
-    """Write it; the exit status. Raises `LabError` for an unknown format or no run."""
-    if form not in FORMATS:
-        raise LabError(f"--format {form!r} is not known; take {', '.join(FORMATS)}")
-    sys.stdout.write(run_text(load_run(Path(run)), form))
-    return 0
+@command()
+def export(
+    run: Annotated[str, typer.Argument(help="A run: its folder or run.json.")],
+    form: Annotated[
+        str,
+        typer.Option("--format", help="markdown, csv, junit, benchmark-action, openmetrics."),
+    ] = "markdown",
+) -> None:
+    """Write a run's figures to standard output in a format of others.
+
+    example: labrun export results/reference --format csv
+    """
+    from harness.commands.export import export_command
+
+    raise typer.Exit(export_command(run, form))

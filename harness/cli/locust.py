@@ -1,78 +1,33 @@
-"""`labrun locust`: a backend and Locust's web page on it, until Ctrl-C."""
+"""`labrun locust`: its options, and what it is called with."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import Annotated
 
-from harness.cli.output import complain
-from harness.core.errors import LabError
-from harness.drivers.locust.order import WebOrder
-from harness.drivers.locust.process import LocustPage
-from harness.machine.child_process import ProcessDied
-from harness.machine.cpus import CpuPlan, plan_cpus
-from harness.measure.run import raise_descriptor_limit
-from harness.session.settings import CompareOptions, make_settings
-from harness.targets.arm import Arm
-from harness.targets.processes import ServerProcess
-from harness.targets.start import server_arguments
+import typer
+
+from harness.cli.app import command
+from harness.cli.options import Workers, Workload
 
 
-@dataclass(frozen=True, slots=True)
-class LocustOptions:
-    """The options as typed."""
+@command()
+def locust(
+    backend: Annotated[str, typer.Argument(help="Which server to start.")] = "thread-pool",
+    web_port: Annotated[
+        int, typer.Option(help="Port of the page, on loopback; 0: any that is free.")
+    ] = 8089,
+    user_class: Annotated[
+        str, typer.Option(help="socket, or fast (Locust's FastHttpUser).")
+    ] = "socket",
+    workload: Workload = "ingest",
+    workers: Workers = 16,
+) -> None:
+    """Start a server and Locust's web page on it; Ctrl-C ends both.
 
-    backend: str
-    web_port: int
-    user_class: str
-    workload: str
-    workers: int
+    example: labrun locust thread-per-request --web-port 0
+    """
+    from harness.commands.locust import LocustOptions, locust_command
 
-
-def locust_command(options: LocustOptions) -> int:
-    """Start both, say where they are, end both together; the exit status."""
-    settings = make_settings(
-        CompareOptions(
-            backends=options.backend,
-            driver="locust",
-            user_class=options.user_class,
-            workload=options.workload,
-            workers=options.workers,
-        )
+    raise typer.Exit(
+        locust_command(LocustOptions(backend, web_port, user_class, workload, workers))
     )
-    if not 0 <= options.web_port <= 65_535:
-        raise LabError(f"--web-port {options.web_port}: a port is 0 (any that is free) to 65535")
-    raise_descriptor_limit()
-    if len(settings.backends) != 1:
-        raise LabError(f"{options.backend}: the page is of one server; name one backend")
-    (backend,) = settings.backends
-    arguments = server_arguments(Arm(backend, 0), settings, _shared(plan_cpus()))
-    with ServerProcess(arguments) as server:
-        ready = server.ready
-        order = WebOrder(ready.host, ready.port, "127.0.0.1", ready.control_port,
-                         options.web_port, options.user_class)  # fmt: skip
-        with LocustPage(order) as page:
-            print(f"{backend}: http://{ready.host}:{ready.port}")
-            print(f"Locust: {page.url} (Ctrl-C ends both)", flush=True)
-            status = _until_one_ends(server, page)
-        server.drain()
-    return status
-
-
-def _shared(cpus: CpuPlan) -> CpuPlan:
-    """No pinning: a person looks on, nothing is compared."""
-    everyone = cpus.server | cpus.generator | cpus.observers
-    return CpuPlan(everyone, everyone, everyone)
-
-
-def _until_one_ends(server: ServerProcess, page: LocustPage) -> int:
-    """130 after Ctrl-C; 2 when one of the two ended by itself."""
-    try:
-        while server.alive():
-            page.wait_for_line(1.0)
-    except KeyboardInterrupt:
-        return 130
-    except ProcessDied as error:
-        complain(str(error))
-        return 2
-    complain(str(server.died()))
-    return 2

@@ -1,39 +1,27 @@
-"""`labrun locust-worker`: users on this machine for a lab on another, trial after trial."""
+"""`labrun locust-worker`: its options, and what it is called with."""
 
 from __future__ import annotations
 
-from harness.core.errors import LabError
-from harness.drivers.locust.order import MASTER_LOST, NO_MASTER, TRIAL_OVER, WorkerOrder
-from harness.drivers.locust.process import DistantWorker
-from harness.session import checks as check
+from typing import Annotated
 
-_PORT = 5557
+import typer
+
+from harness.cli.app import command
 
 
-def worker_command(master: str, wait_s: float) -> int:
-    """Work for whatever lab is at `master` until none has come for `wait_s` seconds; the exit
-    status. Raises `LabError` when none ever came, or Locust broke."""
-    check.need_locust()
-    check.between("--wait", wait_s, 1, 86_400)
-    text = master if ":" in master else f"{master}:{_PORT}"
-    host, port = check.host_and_port("--master", text)
-    order, trials = WorkerOrder(host, port, wait_s), 0
-    print(f"waiting for a lab at {text} (Ctrl-C ends this)", flush=True)
-    while True:
-        with DistantWorker(order) as worker:
-            status, said = worker.until_its_end()
-        if status == TRIAL_OVER:
-            trials += 1
-            print(f"trial {trials} is over", flush=True)
-        elif status == MASTER_LOST:
-            print("the lab fell silent in mid-trial; waiting for the next", flush=True)
-        elif status == NO_MASTER and trials:
-            print(f"no lab at {text} for {wait_s:g} s; {trials} trials in all", flush=True)
-            return 0
-        elif status == NO_MASTER:
-            raise LabError(
-                f"no lab at {text} within {wait_s:g} s; is labrun compare --driver locust "
-                "--expect-workers running there, and may this machine reach that port?"
-            )
-        else:
-            raise LabError(f"the Locust worker died (exit status {status}): {said}")
+@command("locust-worker")
+def locust_worker(
+    master: Annotated[
+        str, typer.Option(help="HOST or HOST:PORT of the lab: its --master as seen from here.")
+    ],
+    wait: Annotated[
+        float, typer.Option(help="Seconds to wait for a trial; after that many this ends.")
+    ] = 60.0,
+) -> None:
+    """Be one of the workers that a labrun compare --expect-workers waits for.
+
+    example: labrun locust-worker --master 10.0.0.5
+    """
+    from harness.commands.locust_worker import worker_command
+
+    raise typer.Exit(worker_command(master, wait))

@@ -1,236 +1,76 @@
-"""`labrun regress`: measure or read, judge, show; the exit status says what CI must know."""
+"""`labrun regress`: its options, and what it is called with."""
 
 from __future__ import annotations
 
-import sys
-from contextlib import ExitStack
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from pathlib import Path
+from typing import Annotated
 
-import msgspec
-from rich.table import Table
+import typer
 
-from harness.cli.drawing import draw
-from harness.cli.live import make_watcher
-from harness.cli.measured import measure
-from harness.cli.output import Console, command_line, complain
-from harness.core.errors import LabError, ServerRefused
-from harness.core.record import SCHEMA_VERSION, Run, Settings
-from harness.core.units import rate
-from harness.designs.trials import Planner
-from harness.machine.cpus import plan_cpus
-from harness.machine.environment import read_environment
-from harness.measure.run import RunResult
-from harness.reading.runs import load_run
-from harness.session.settings import CompareOptions, make_settings
-from harness.store import RunFolder
-from harness.studies.regress.against import (
-    against_planner,
-    paired_settings,
-    prepared,
-    source_of_ref,
-    worktree_source,
-)
-from harness.studies.regress.sentences import (
-    interval_text,
-    levels,
-    limit_text,
-    sentence,
-    value_text,
-)
-from harness.studies.regress.thresholds import Thresholds, parse_thresholds
-from harness.studies.regress.verdict import Check, Outcome, Verdict, judge_interleaved, judge_runs
-
-_STYLES: dict[Outcome, str] = {"pass": "green", "fail": "red", "inconclusive": "dim"}
+from harness.cli.app import command
+from harness.cli.options import Seed, Warmup, Workers, Workload
 
 
-@dataclass(frozen=True, slots=True)
-class RegressOptions:
-    """The options of `labrun regress`, as typed."""
+@command()
+def regress(
+    baseline: Annotated[
+        str | None, typer.Argument(help="A run: its folder or run.json; not with --against-ref.")
+    ] = None,
+    candidate: Annotated[
+        str | None, typer.Argument(help="The run to judge; without it, one is measured now.")
+    ] = None,
+    against_ref: Annotated[
+        str | None,
+        typer.Option(help="Measure this commit and the working tree alternately, in one run."),
+    ] = None,
+    max_loss: Annotated[
+        list[str] | None,
+        typer.Option(help="METRIC=10%: fail beyond; METRIC=off. Repeatable.", metavar="M=SHARE"),
+    ] = None,
+    least: Annotated[
+        list[str] | None,
+        typer.Option("--min", help="METRIC=0.99: fail below. Repeatable.", metavar="M=VALUE"),
+    ] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Exit 1 when the data cannot tell, too.")
+    ] = False,
+    form: Annotated[
+        str,
+        typer.Option("--format", help="table markdown csv junit benchmark-action openmetrics."),
+    ] = "table",
+    rps: Annotated[str, typer.Option(help="Target rates of --against-ref.")] = "2000",
+    backends: Annotated[
+        str, typer.Option(help="Backends of --against-ref, each old against new.")
+    ] = "thread-per-request,thread-pool",
+    rounds: Annotated[int, typer.Option(help="Old and new once each; 12 are enough.")] = 12,
+    duration: Annotated[float, typer.Option(help="Seconds measured in each trial.")] = 1.5,
+    warmup: Warmup = 0.5,
+    workload: Workload = "ingest",
+    workers: Workers = 16,
+    seed: Seed = 1,
+    out: Annotated[str, typer.Option(help="Where a measured run's folder goes.")] = "results",
+    name: Annotated[str, typer.Option(help="The end of that folder's name.")] = "regress",
+) -> None:
+    """Did it get worse? Two runs, or a commit against the working tree. Exit 1: it did.
 
-    baseline: str | None
-    candidate: str | None
-    against_ref: str | None
-    max_loss: list[str]
-    least: list[str]
-    strict: bool
-    format: str
-    measure: CompareOptions
+    example: labrun regress --against-ref HEAD~1 --max-loss client.response_us.p99=20%
+    """
+    from harness.session.settings import CompareOptions
 
-
-def regress_command(options: RegressOptions) -> int:
-    """0 passed or cannot tell, 1 failed (or, if strict, cannot tell) or not finished, 130
-    interrupted."""
-    from harness.studies.regress.exports import FORMATS, verdict_text
-
-    if options.format != "table" and options.format not in FORMATS:
-        raise LabError(
-            f"--format {options.format!r} is not known; take table, {', '.join(FORMATS)}"
-        )
-    thresholds = parse_thresholds(options.max_loss, options.least)
-    result, verdict = _judged(options, thresholds)
-    if options.format == "table":
-        print_verdict(Console(), verdict)
-        if result is not None:
-            Console().print(f"Record and charts: {result.folder.path}", highlight=False,
-                            soft_wrap=True)  # fmt: skip
-    else:
-        sys.stdout.write(verdict_text(verdict, options.format))
-        complain(sentence(verdict))
-    if result is not None:
-        _keep(result, verdict)
-    if result is not None and result.interrupted:
-        complain(f"interrupted; the rest is in {result.folder.path}")
-        return 130
-    return int(not _may_pass(verdict, options.strict))
-
-
-def _may_pass(verdict: Verdict, strict: bool) -> bool:
-    """Whether CI may go on: not with a check that was cut short, or that compared nothing."""
-    if verdict.cut is not None or not verdict.compared:
-        return False
-    return verdict.outcome == "pass" or (verdict.outcome == "inconclusive" and not strict)
-
-
-def _judged(options: RegressOptions, thresholds: Thresholds) -> tuple[RunResult | None, Verdict]:
-    """The verdict, and the run where one had to be made for it."""
-    if options.against_ref is not None:
-        if options.baseline is not None:
-            raise LabError("--against-ref measures both sides itself; name no run beside it")
-        result = measure_against(options.against_ref, options.measure)
-        return result, judge_interleaved(result.run, thresholds)
-    if options.baseline is None:
-        raise LabError("name a BASELINE run (a folder or its run.json), or --against-ref GITREF")
-    baseline = load_run(Path(options.baseline))
-    if options.candidate is not None:
-        return None, judge_runs(baseline, load_run(Path(options.candidate)), thresholds)
-    if len({source.label for source in baseline.sources}) > 1:
-        return None, judge_interleaved(baseline, thresholds)
-    if not baseline.complete:
-        raise LabError(
-            f"the run {baseline.id} is partial ({baseline.incomplete_reason}); make it again"
-        )
-    try:
-        result = _measure(baseline.settings, options.measure, None)
-    except ServerRefused as error:
-        result = _refused(baseline.settings, options.measure, 0, str(error))
-    if result.interrupted:
-        raise KeyboardInterrupt
-    return result, judge_runs(baseline, result.run, thresholds)
-
-
-def measure_against(ref: str, measure: CompareOptions) -> RunResult:
-    """Old and new, alternately, in one run; a candidate whose server cannot be driven is recorded
-    as such. Raises `LabError`, also for a baseline of that kind."""
-    settings = paired_settings(make_settings(measure))
-    with source_of_ref(ref) as old, ExitStack() as candidate:
-        new = worktree_source()
-        try:
-            new = candidate.enter_context(prepared(new))
-        except ServerRefused as error:
-            planner = against_planner(settings, old, new)
-            return _refused(settings, measure, 1, str(error), planner)
-        if old.packages or new.packages:
-            complain(
-                f"{old.label} and this tree need different packages; installed beside: "
-                f"{', '.join(old.packages + new.packages)}"
-            )
-        if new.dirty:
-            complain(f"{new.label}: the record says so")
-        return _measure(settings, measure, against_planner(settings, old, new))
-
-
-def _measure(settings: Settings, options: CompareOptions, planner: Planner | None) -> RunResult:
-    watching = make_watcher(Console(stderr=True), settings)
-    return measure(settings, options.out, options.name, watching, planner)
-
-
-def _refused(
-    settings: Settings,
-    measure: CompareOptions,
-    slot: int,
-    reason: str,
-    planner: Planner | None = None,
-) -> RunResult:
-    """The record of a run of which nothing could be measured, for the server of `slot`."""
-    folder = RunFolder.create(Path(measure.out), measure.name)
-    run = Run(
-        schema=SCHEMA_VERSION,
-        id=folder.id,
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
-        complete=False,
-        command=command_line(),
-        environment=read_environment(plan_cpus()),
-        settings=settings,
-        trials=[],
-        cells=[],
-        comparisons=[],
-        incomplete_reason=reason,
-        refused=slot,
+    measure = CompareOptions(
+        rps=rps,
+        backends=backends,
+        rounds=rounds,
+        duration_s=duration,
+        warmup_s=warmup,
+        workload=workload,
+        workers=workers,
+        seed=seed,
+        out=out,
+        name=name,
     )
-    run = run if planner is None else planner.conclude(run, folder.path.parent)
-    requests, timeline = folder.finish()
-    folder.save(run)
-    return RunResult(run, requests, timeline, folder, False)
+    from harness.commands.regress import RegressOptions, regress_command
 
-
-def _keep(result: RunResult, verdict: Verdict) -> None:
-    """The verdict's sentence into the record, its picture and its Markdown beside it."""
-    from harness.studies.regress import chart as verdicts
-    from harness.studies.regress.exports import verdict_text
-    from harness.views import style
-
-    run: Run = result.run
-    if run.sources:
-        run = msgspec.structs.replace(run, finding=sentence(verdict))
-        result.folder.save(run)
-
-    def save_chart() -> None:
-        with style.styled():
-            style.save(verdicts.draw(verdict), result.folder.path / "charts", "regress")
-
-    def save_text() -> None:
-        text = verdict_text(verdict, "markdown")
-        (result.folder.path / "regress.md").write_text(text, encoding="utf-8")
-
-    draw([("the chart regress", save_chart), ("regress.md", save_text)])
-
-
-def print_verdict(console: Console, verdict: Verdict) -> None:
-    """A table for each level and backend, and what it comes to; fits 80 columns."""
-    for rps in levels(verdict.checks):
-        for backend in dict.fromkeys(c.backend for c in verdict.checks if c.rps == rps):
-            checks = [c for c in verdict.checks if (c.rps, c.backend) == (rps, backend)]
-            console.print(_table(f"{backend} at {rate(rps)}", checks))
-    for note in verdict.notes:
-        console.print(f"Note: {note}.", style="dim", highlight=False)
-    console.print(
-        f"Ratios are new/old, with {verdict.confidence:.2%} intervals: the {len(verdict.checks)} "
-        "figures together accuse unchanged code at most once in 20 checks.",
-        style="dim",
-        highlight=False,
+    options = RegressOptions(
+        baseline, candidate, against_ref, max_loss or [], least or [], strict, form, measure
     )
-    console.print()
-    console.print(sentence(verdict), style="bold", highlight=False)
-
-
-def _table(title: str, checks: list[Check]) -> Table:
-    from harness.core.metrics import BY_PATH
-
-    table = Table(title=title, title_justify="left", title_style="bold", pad_edge=False)
-    table.add_column("", overflow="fold")
-    for column in ("ratio", "interval", "passes"):
-        table.add_column(column, no_wrap=True)
-    table.add_column("verdict", no_wrap=True)
-    for check in checks:
-        over = f" / {check.reference}" if check.reference else ""
-        table.add_row(
-            BY_PATH[check.metric].title + over,
-            value_text(check),
-            interval_text(check),
-            limit_text(check).replace("at most", "<=").replace("at least", ">="),
-            check.outcome,
-            style=_STYLES[check.outcome],
-        )
-    return table
+    raise typer.Exit(regress_command(options))

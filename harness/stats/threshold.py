@@ -23,7 +23,7 @@ likelihood and needs no correction.
 Why not "highest rate that passed every repeat to lowest rate that failed every repeat": with the
 handful of repeats that fit into minutes, one spoiled trial moves either end by a step, and the
 coverage of such an interval depends on the steps. Ours, nominally 95 %, over 2,000 simulated
-searches of 22 trials each, capacities of 300 to 12,000 (tests/analysis/test_capacity_search.py):
+searches of 22 trials each, capacities of 300 to 12,000 (`test_capacity_search.py`):
 
 =====================================================  ========  ====================
 server                                                 coverage  high / low, median

@@ -12,11 +12,14 @@ from time import monotonic_ns
 import numpy as np
 import pytest
 
+from harness.core.record import Run
 from harness.drivers import request_log as L
 from harness.drivers.open_loop.engine import Engine, Rules, Target
 from harness.drivers.schedule import make_schedule
 from harness.measure.request_rows import Rows, copy_rows
+from harness.report.source import Source, load_source
 from tests.support.labrun import Labrun, run_lab
+from tests.support.reference import reference_level, write_reference_level
 
 REQUEST = b"POST /metrics HTTP/1.1\r\nHost: lab\r\nContent-Length: 2\r\n\r\n{}"
 
@@ -107,3 +110,23 @@ def drive() -> Drive:
 def labrun(tmp_path: Path) -> Labrun:
     """Run `labrun` with these arguments in an empty folder."""
     return partial(run_lab, tmp_path)
+
+
+@pytest.fixture(scope="session")
+def reference() -> Run:
+    """A real run of both backends, five rounds at one level."""
+    return reference_level()
+
+
+@pytest.fixture(scope="session")
+def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A level of the reference run. Not to be changed."""
+    folder = tmp_path_factory.mktemp("reference")
+    write_reference_level(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def source(run_folder: Path) -> Source:
+    """The same, read."""
+    return load_source(run_folder)

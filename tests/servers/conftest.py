@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from serving import Gate, StartServer, servers
+
+from tests.support.serving import Gate, StartServer, servers
 
 BACKENDS = ("thread-per-request", "thread-pool")
 FAULTY = {"thread-per-request": "faulty:Threads", "thread-pool": "faulty:Pool"}

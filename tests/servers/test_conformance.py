@@ -9,7 +9,8 @@ import threading
 from collections.abc import Iterator
 
 import pytest
-from corpus import (
+
+from tests.support.corpus import (
     GOOD_BODY,
     Case,
     check_case,
@@ -20,7 +21,14 @@ from corpus import (
     post,
     read_to_end,
 )
-from serving import RunningServer, StartServer, connect, exchange, metric_request, servers
+from tests.support.serving import (
+    RunningServer,
+    StartServer,
+    connect,
+    exchange,
+    metric_request,
+    servers,
+)
 
 CASES = load_cases()
 GOOD = post(GOOD_BODY)

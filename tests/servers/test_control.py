@@ -10,7 +10,12 @@ import sys
 from contextlib import ExitStack
 
 import pytest
-from serving import (
+
+from harness.targets.control_client import ControlClient
+from servers.access import CONTROL_HEADER, TOKEN_VARIABLE
+from servers.control import SAMPLE_REQUEST
+from servers.housekeeper import MAX_CONTROL_CONNECTIONS
+from tests.support.serving import (
     PATIENCE_S,
     Answer,
     StartServer,
@@ -19,11 +24,6 @@ from serving import (
     metric_request,
     read_answer,
 )
-
-from harness.targets.control_client import ControlClient
-from servers.access import CONTROL_HEADER, TOKEN_VARIABLE
-from servers.control import SAMPLE_REQUEST
-from servers.housekeeper import MAX_CONTROL_CONNECTIONS
 
 TOKEN = "correct horse"
 KEY = f"{CONTROL_HEADER}: 1"

@@ -10,7 +10,8 @@ import time
 from contextlib import ExitStack
 
 import pytest
-from serving import (
+
+from tests.support.serving import (
     PATIENCE_S,
     RunningServer,
     StartServer,

@@ -9,7 +9,14 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
-from serving import RunningServer, StartServer, connect, exchange, metric_request, read_answer
+from tests.support.serving import (
+    RunningServer,
+    StartServer,
+    connect,
+    exchange,
+    metric_request,
+    read_answer,
+)
 
 SPARE = 10
 WATCHED_S = 1.0

@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import pytest
-from serving import StartServer, exchange, metric_request
+
+from tests.support.serving import StartServer, exchange, metric_request
 
 
 @pytest.mark.parametrize("fault", ["raise", "exit"])

@@ -9,13 +9,21 @@ from contextlib import ExitStack
 
 import numpy as np
 import pytest
-from serving import PATIENCE_S, Gate, StartServer, connect, exchange, metric_request, read_answer
 
 from harness.drivers import request_log as L
 from harness.drivers.open_loop.process import GeneratorProcess
 from harness.drivers.open_loop.worker import Order
 from harness.drivers.schedule import make_schedule
 from harness.machine.cpus import plan_cpus
+from tests.support.serving import (
+    PATIENCE_S,
+    Gate,
+    StartServer,
+    connect,
+    exchange,
+    metric_request,
+    read_answer,
+)
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 CLIENTS = 50

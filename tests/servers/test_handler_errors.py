@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from serving import StartServer, connect, exchange, metric_request
+
+from tests.support.serving import StartServer, connect, exchange, metric_request
 
 
 def test_a_handler_that_raises_is_500_and_its_thread_lives_on(

@@ -8,7 +8,14 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
-from serving import RunningServer, StartServer, connect, exchange, metric_request, read_answer
+from tests.support.serving import (
+    RunningServer,
+    StartServer,
+    connect,
+    exchange,
+    metric_request,
+    read_answer,
+)
 
 PATIENT = "--request-deadline=60"
 

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
-from serving import (
+from tests.support.serving import (
     PATIENCE_S,
     Gate,
     RunningServer,

@@ -10,7 +10,15 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from serving import RunningServer, connect, exchange, metric_request, parse_answer, servers
+
+from tests.support.serving import (
+    RunningServer,
+    connect,
+    exchange,
+    metric_request,
+    parse_answer,
+    servers,
+)
 
 GOOD = metric_request()
 TOKENS = st.sampled_from(

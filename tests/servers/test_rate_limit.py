@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from serving import RunningServer, StartServer, exchange
 
 from servers.message import MAX_CLIENT_ID_BYTES, client_key
 from servers.rate_limit import MAX_CLIENTS, TokenBuckets
+from tests.support.serving import RunningServer, StartServer, exchange
 
 
 class Clock:

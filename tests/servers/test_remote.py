@@ -6,7 +6,6 @@ from __future__ import annotations
 import sys
 
 import pytest
-from serving import RunningServer, StartServer
 
 from harness.core.errors import LabError
 from harness.core.record import Settings
@@ -16,6 +15,7 @@ from harness.targets.arm import Arm
 from harness.targets.control_client import ControlClient
 from harness.targets.remote import RemoteServer, examine_target
 from harness.targets.start import server_arguments
+from tests.support.serving import RunningServer, StartServer
 
 PYTHONS_S = sys.getswitchinterval()
 

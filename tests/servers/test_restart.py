@@ -10,7 +10,12 @@ import signal
 import socket
 
 import pytest
-from serving import (
+
+from harness.targets.control_client import ControlClient, RestartNotAllowed
+from servers.access import CONTROL_HEADER
+from servers.report import Report
+from servers.restart import Restart
+from tests.support.serving import (
     PATIENCE_S,
     RunningServer,
     StartServer,
@@ -19,11 +24,6 @@ from serving import (
     metric_request,
     read_answer,
 )
-
-from harness.targets.control_client import ControlClient, RestartNotAllowed
-from servers.access import CONTROL_HEADER
-from servers.report import Report
-from servers.restart import Restart
 
 
 def ask_restart(server: RunningServer, order: Restart) -> None:

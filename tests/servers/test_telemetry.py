@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from serving import StartServer, connect, metric_request
 
 from servers.connection import Connection
 from servers.report import STAGES
 from servers.telemetry import ROW, Telemetry, count_rows, stage_figures
+from tests.support.serving import StartServer, connect, metric_request
 
 THREADS = 8
 KEPT = 4096 * 64

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import httptools
-from serving import PATIENCE_S, connect
+
+from tests.support.serving import PATIENCE_S, connect
 
 CORPUS = Path(__file__).parent.parent / "conformance"
 FILES = ("request_line", "targets", "headers", "framing", "connection", "json", "metric")

@@ -1,0 +1,89 @@
+"""`labrun claims`: the document's claims, judged by a run that is there or that is made now."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from harness.commands.measured import measure, status_of
+from harness.core.errors import LabError
+from harness.core.record import Run, Settings
+from harness.reading.runs import load_run
+from harness.session.claims_options import ClaimsOptions
+from harness.store import cannot_write
+from harness.studies.claims.beside import measure_beside
+from harness.studies.claims.records import Beside, Explored, Judged
+from harness.studies.claims.scenario import check_about
+from harness.studies.claims.storage import as_json, judged, load_beside, save_judged
+from harness.terminal.claims_table import print_judged
+from harness.terminal.live import make_watcher
+from harness.terminal.output import Console, complain, write_json
+
+
+def claims_command(options: ClaimsOptions, settings: Settings) -> int:
+    """Judge, show, and save beside a run that was made for it; the exit status. A run that was
+    there is only read."""
+    json_path = json_target(options.json)
+    if options.run is not None:
+        run, folder = existing_run(options.run)
+        check_about(run)
+        record = judged(run, load_beside(folder) or Beside())
+        _show(options, json_path, record, run, None)
+        return 0
+    messages = Console(stderr=True)
+    made = make_run(settings, options.out, options.name, messages)
+    run, folder, interrupted = made
+    beside = Beside()
+    if not interrupted:
+        try:
+            beside = measure_beside(settings, lambda line: messages.print(line, highlight=False))
+        except KeyboardInterrupt:
+            interrupted = True
+    if interrupted:
+        complain(f"interrupted; what was measured is in {folder}")
+    status = status_of(run, interrupted)
+    record = judged(run, beside)
+    save_judged(folder, record)
+    _show(options, json_path, record, run, folder)
+    return status
+
+
+def existing_run(name: str) -> tuple[Run, Path]:
+    """A run and its folder. Raises `LabError`."""
+    path = Path(name)
+    return load_run(path), path if path.is_dir() else path.parent
+
+
+def make_run(settings: Settings, out: str, name: str, messages: Console) -> tuple[Run, Path, bool]:
+    """Run the experiment; the run, its folder, and whether Ctrl-C ended it."""
+    result = measure(settings, out, name, make_watcher(messages, settings))
+    return result.run, result.folder.path, result.interrupted
+
+
+def json_target(name: str | None) -> Path | None:
+    """The file that --json names, if it names one. Raises `LabError` when it cannot be written."""
+    if name is None or name == "-":
+        return None
+    path = Path(name)
+    if not os.access(path.absolute().parent, os.W_OK):
+        raise LabError(f"--json {path}: the folder is not there or cannot be written")
+    return path
+
+
+def write_out(record: Judged | Explored, target: str | None, path: Path | None) -> None:
+    """The record as JSON, to a file or alone on standard output, where that was asked for."""
+    if path is not None:
+        try:
+            path.write_bytes(as_json(record))
+        except OSError as error:
+            raise cannot_write(path, error) from error
+    if target == "-":
+        write_json(as_json(record))
+
+
+def _show(
+    options: ClaimsOptions, json_path: Path | None, record: Judged, run: Run, saved: Path | None
+) -> None:
+    write_out(record, options.json, json_path)
+    if options.json != "-":
+        print_judged(Console(), record, run, saved)

@@ -1,0 +1,138 @@
+"""`labrun doctor`: what on this machine would spoil a measurement, and how to mend it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+from rich.table import Table
+from rich.text import Text
+
+from harness.core.errors import LabError
+from harness.core.record import Environment, Finding, Settings, Trial
+from harness.designs.trials import PlannedTrial
+from harness.machine.cpus import CpuPlan, plan_cpus
+from harness.machine.doctor import is_sound
+from harness.machine.environment import read_environment
+from harness.machine.neighbours import announced, neighbours
+from harness.measure.run import examined, out_of_the_way, raise_descriptor_limit
+from harness.measure.trial import run_trial
+from harness.session.checks import between
+from harness.targets.arm import Arm
+from harness.terminal.output import Console, command_line, write_json
+
+_STYLES = {"good": "green", "doubtful": "yellow", "spoils": "bold red"}
+
+
+class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
+    """What `labrun doctor --json` prints. `sound`: whether a run at `rps` would be."""
+
+    rps: float
+    sound: bool
+    findings: list[Finding]
+    environment: Environment
+
+
+def doctor_command(rps: float, duration_s: float, as_json: bool) -> int:
+    """Examine this machine for a run at `rps`; the exit status, 1 when it would not be sound."""
+    between("--rps", rps, 1, 100_000)
+    between("--duration", duration_s, 0, 60)
+    cpus = plan_cpus()
+    settings = trial_settings(rps, duration_s)
+    environment = examined(read_environment(cpus), settings, cpus)
+    findings = list(environment.findings)
+    findings.append(others())
+    if duration_s > 0:
+        with announced(command_line()):
+            findings += tried(settings, cpus)
+    sound = is_sound(findings)
+    if as_json:
+        found = Diagnosis(rps=rps, sound=sound, findings=findings, environment=environment)
+        write_json(msgspec.json.format(msgspec.json.encode(found), indent=1) + b"\n")
+    else:
+        _print(Console(), rps, sound, findings)
+    return 0 if sound else 1
+
+
+def trial_settings(rps: float, duration_s: float) -> Settings:
+    """The settings of a trial of the pool at `rps`, everything else at the lab's defaults."""
+    return Settings(
+        rps=[rps], backends=["thread-pool"], rounds=1, duration_s=max(duration_s, 0.5),
+        warmup_s=0.5, clients=100, timeout_s=1.0, arrivals="poisson", workload="ingest",
+        driver="open-loop", workers=16, queue_size=10_000, stack_size_bytes=2 << 20, backlog=4096,
+        rate_limit_per_s=max(1000, int(rps / 20)), lock_stacks=False, switch_interval_s=None,
+        seed=1,
+    )  # fmt: skip
+
+
+def others() -> Finding:
+    """Whether another run measures here: each takes CPU from the other."""
+    found = neighbours()
+    if not found:
+        return Finding(check="other runs", level="good", found="none measures here", mend=None)
+    return Finding(
+        check="other runs", level="spoils", found="; ".join(map(str, found)),
+        mend="wait until it has ended, or stop it",
+    )  # fmt: skip
+
+
+def tried(settings: Settings, cpus: CpuPlan) -> list[Finding]:
+    """What one short trial says: whether the generator keeps up, and what the kernel dropped."""
+    rps = settings.rps[0]
+    planned = PlannedTrial(Arm("thread-pool", 0), rps, 1, 1, settings.seed, settings.seed + 1)
+    try:
+        descriptors = raise_descriptor_limit()
+        with out_of_the_way(cpus):
+            result = run_trial(planned, settings, cpus, descriptors)
+    except LabError as error:
+        return [Finding(check="a trial", level="spoils", found=str(error), mend=None)]
+    if result.failure is not None:
+        return [Finding(check="a trial", level="spoils", found=result.failure, mend=None)]
+    return [_generator(result.trial), *_kernel(result.trial)]
+
+
+def _generator(trial: Trial) -> Finding:
+    lag = trial.client.lag_us
+    late = "" if lag.p99 is None else f", 99 % of sends within {lag.p99:,.0f} us"
+    client = trial.client
+    found = (
+        f"{client.scheduled - client.outcomes.unsent:,} of {client.scheduled:,} requests sent at "
+        f"{trial.rps:,.0f} RPS{late}"
+    )
+    if trial.valid:
+        return Finding(check="generator", level="good", found=found, mend=None)
+    return Finding(
+        check="generator", level="spoils", found=f"{found}: {trial.invalid_reason}",
+        mend="compare at a lower rate, on a faster machine, or with what else runs here stopped",
+    )  # fmt: skip
+
+
+def _kernel(trial: Trial) -> list[Finding]:
+    """Server-saturated trials are a result, not a fault of the machine, and are not told here."""
+    return [
+        Finding(check="a trial", level="doubtful", found=warning, mend=None)
+        for warning in trial.warnings
+    ]
+
+
+def _print(console: Console, rps: float, sound: bool, findings: Sequence[Finding]) -> None:
+    table = Table(show_header=False, box=None, pad_edge=False)
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for finding in findings:
+        style = _STYLES[finding.level]
+        table.add_row(Text(finding.level, style=style), finding.check, finding.found)
+        if finding.mend is not None:
+            table.add_row("", "", Text(f"mend: {finding.mend}", style=style))
+    console.print(table, highlight=False)
+    console.print()
+    bad = [finding.check for finding in findings if finding.level == "spoils"]
+    if sound:
+        console.print(f"A run at {rps:,.0f} RPS would be sound here.", style="bold")
+    else:
+        what = ", ".join(dict.fromkeys(bad))
+        console.print(
+            f"A run at {rps:,.0f} RPS would not be sound here ({what}).",
+            style="bold red", highlight=False, soft_wrap=False,
+        )  # fmt: skip

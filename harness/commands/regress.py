@@ -1,0 +1,236 @@
+"""`labrun regress`: measure or read, judge, show; the exit status says what CI must know."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+from rich.table import Table
+
+from harness.commands.measured import measure
+from harness.core.errors import LabError, ServerRefused
+from harness.core.record import SCHEMA_VERSION, Run, Settings
+from harness.core.units import rate
+from harness.designs.trials import Planner
+from harness.machine.cpus import plan_cpus
+from harness.machine.environment import read_environment
+from harness.measure.run import RunResult
+from harness.reading.runs import load_run
+from harness.session.settings import CompareOptions, make_settings
+from harness.store import RunFolder
+from harness.studies.regress.against import (
+    against_planner,
+    paired_settings,
+    prepared,
+    source_of_ref,
+    worktree_source,
+)
+from harness.studies.regress.sentences import (
+    interval_text,
+    levels,
+    limit_text,
+    sentence,
+    value_text,
+)
+from harness.studies.regress.thresholds import Thresholds, parse_thresholds
+from harness.studies.regress.verdict import Check, Outcome, Verdict, judge_interleaved, judge_runs
+from harness.terminal.drawing import draw
+from harness.terminal.live import make_watcher
+from harness.terminal.output import Console, command_line, complain
+
+_STYLES: dict[Outcome, str] = {"pass": "green", "fail": "red", "inconclusive": "dim"}
+
+
+@dataclass(frozen=True, slots=True)
+class RegressOptions:
+    """The options of `labrun regress`, as typed."""
+
+    baseline: str | None
+    candidate: str | None
+    against_ref: str | None
+    max_loss: list[str]
+    least: list[str]
+    strict: bool
+    format: str
+    measure: CompareOptions
+
+
+def regress_command(options: RegressOptions) -> int:
+    """0 passed or cannot tell, 1 failed (or, if strict, cannot tell) or not finished, 130
+    interrupted."""
+    from harness.studies.regress.exports import FORMATS, verdict_text
+
+    if options.format != "table" and options.format not in FORMATS:
+        raise LabError(
+            f"--format {options.format!r} is not known; take table, {', '.join(FORMATS)}"
+        )
+    thresholds = parse_thresholds(options.max_loss, options.least)
+    result, verdict = _judged(options, thresholds)
+    if options.format == "table":
+        print_verdict(Console(), verdict)
+        if result is not None:
+            Console().print(f"Record and charts: {result.folder.path}", highlight=False,
+                            soft_wrap=True)  # fmt: skip
+    else:
+        sys.stdout.write(verdict_text(verdict, options.format))
+        complain(sentence(verdict))
+    if result is not None:
+        _keep(result, verdict)
+    if result is not None and result.interrupted:
+        complain(f"interrupted; the rest is in {result.folder.path}")
+        return 130
+    return int(not _may_pass(verdict, options.strict))
+
+
+def _may_pass(verdict: Verdict, strict: bool) -> bool:
+    """Whether CI may go on: not with a check that was cut short, or that compared nothing."""
+    if verdict.cut is not None or not verdict.compared:
+        return False
+    return verdict.outcome == "pass" or (verdict.outcome == "inconclusive" and not strict)
+
+
+def _judged(options: RegressOptions, thresholds: Thresholds) -> tuple[RunResult | None, Verdict]:
+    """The verdict, and the run where one had to be made for it."""
+    if options.against_ref is not None:
+        if options.baseline is not None:
+            raise LabError("--against-ref measures both sides itself; name no run beside it")
+        result = measure_against(options.against_ref, options.measure)
+        return result, judge_interleaved(result.run, thresholds)
+    if options.baseline is None:
+        raise LabError("name a BASELINE run (a folder or its run.json), or --against-ref GITREF")
+    baseline = load_run(Path(options.baseline))
+    if options.candidate is not None:
+        return None, judge_runs(baseline, load_run(Path(options.candidate)), thresholds)
+    if len({source.label for source in baseline.sources}) > 1:
+        return None, judge_interleaved(baseline, thresholds)
+    if not baseline.complete:
+        raise LabError(
+            f"the run {baseline.id} is partial ({baseline.incomplete_reason}); make it again"
+        )
+    try:
+        result = _measure(baseline.settings, options.measure, None)
+    except ServerRefused as error:
+        result = _refused(baseline.settings, options.measure, 0, str(error))
+    if result.interrupted:
+        raise KeyboardInterrupt
+    return result, judge_runs(baseline, result.run, thresholds)
+
+
+def measure_against(ref: str, measure: CompareOptions) -> RunResult:
+    """Old and new, alternately, in one run; a candidate whose server cannot be driven is recorded
+    as such. Raises `LabError`, also for a baseline of that kind."""
+    settings = paired_settings(make_settings(measure))
+    with source_of_ref(ref) as old, ExitStack() as candidate:
+        new = worktree_source()
+        try:
+            new = candidate.enter_context(prepared(new))
+        except ServerRefused as error:
+            planner = against_planner(settings, old, new)
+            return _refused(settings, measure, 1, str(error), planner)
+        if old.packages or new.packages:
+            complain(
+                f"{old.label} and this tree need different packages; installed beside: "
+                f"{', '.join(old.packages + new.packages)}"
+            )
+        if new.dirty:
+            complain(f"{new.label}: the record says so")
+        return _measure(settings, measure, against_planner(settings, old, new))
+
+
+def _measure(settings: Settings, options: CompareOptions, planner: Planner | None) -> RunResult:
+    watching = make_watcher(Console(stderr=True), settings)
+    return measure(settings, options.out, options.name, watching, planner)
+
+
+def _refused(
+    settings: Settings,
+    measure: CompareOptions,
+    slot: int,
+    reason: str,
+    planner: Planner | None = None,
+) -> RunResult:
+    """The record of a run of which nothing could be measured, for the server of `slot`."""
+    folder = RunFolder.create(Path(measure.out), measure.name)
+    run = Run(
+        schema=SCHEMA_VERSION,
+        id=folder.id,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        complete=False,
+        command=command_line(),
+        environment=read_environment(plan_cpus()),
+        settings=settings,
+        trials=[],
+        cells=[],
+        comparisons=[],
+        incomplete_reason=reason,
+        refused=slot,
+    )
+    run = run if planner is None else planner.conclude(run, folder.path.parent)
+    requests, timeline = folder.finish()
+    folder.save(run)
+    return RunResult(run, requests, timeline, folder, False)
+
+
+def _keep(result: RunResult, verdict: Verdict) -> None:
+    """The verdict's sentence into the record, its picture and its Markdown beside it."""
+    from harness.studies.regress import chart as verdicts
+    from harness.studies.regress.exports import verdict_text
+    from harness.views import style
+
+    run: Run = result.run
+    if run.sources:
+        run = msgspec.structs.replace(run, finding=sentence(verdict))
+        result.folder.save(run)
+
+    def save_chart() -> None:
+        with style.styled():
+            style.save(verdicts.draw(verdict), result.folder.path / "charts", "regress")
+
+    def save_text() -> None:
+        text = verdict_text(verdict, "markdown")
+        (result.folder.path / "regress.md").write_text(text, encoding="utf-8")
+
+    draw([("the chart regress", save_chart), ("regress.md", save_text)])
+
+
+def print_verdict(console: Console, verdict: Verdict) -> None:
+    """A table for each level and backend, and what it comes to; fits 80 columns."""
+    for rps in levels(verdict.checks):
+        for backend in dict.fromkeys(c.backend for c in verdict.checks if c.rps == rps):
+            checks = [c for c in verdict.checks if (c.rps, c.backend) == (rps, backend)]
+            console.print(_table(f"{backend} at {rate(rps)}", checks))
+    for note in verdict.notes:
+        console.print(f"Note: {note}.", style="dim", highlight=False)
+    console.print(
+        f"Ratios are new/old, with {verdict.confidence:.2%} intervals: the {len(verdict.checks)} "
+        "figures together accuse unchanged code at most once in 20 checks.",
+        style="dim",
+        highlight=False,
+    )
+    console.print()
+    console.print(sentence(verdict), style="bold", highlight=False)
+
+
+def _table(title: str, checks: list[Check]) -> Table:
+    from harness.core.metrics import BY_PATH
+
+    table = Table(title=title, title_justify="left", title_style="bold", pad_edge=False)
+    table.add_column("", overflow="fold")
+    for column in ("ratio", "interval", "passes"):
+        table.add_column(column, no_wrap=True)
+    table.add_column("verdict", no_wrap=True)
+    for check in checks:
+        over = f" / {check.reference}" if check.reference else ""
+        table.add_row(
+            BY_PATH[check.metric].title + over,
+            value_text(check),
+            interval_text(check),
+            limit_text(check).replace("at most", "<=").replace("at least", ">="),
+            check.outcome,
+            style=_STYLES[check.outcome],
+        )
+    return table

@@ -1,0 +1,76 @@
+"""What a terminal shows: the plot of a run, and the last second of a trial."""
+
+from __future__ import annotations
+
+from io import StringIO
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from harness.drivers import request_log as L
+from harness.report.source import Source
+from harness.terminal.live import look, trend
+from harness.terminal.plot import print_plot
+
+
+def plotted(source: Source) -> str:
+    out = StringIO()
+    print_plot(Console(file=out, width=80, color_system=None), source.run, source.requests)
+    return out.getvalue()
+
+
+def test_the_plot_fits_into_80_columns_and_names_every_backend(source: Source) -> None:
+    text = plotted(source)
+    lines = text.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert "o thread-per-request" in text
+    assert "x thread-pool" in text
+    assert "p99.9" in text
+    drawing = [line.split("│")[1] for line in lines if "│" in line]
+    assert {"o", "x"} <= set("".join(drawing))
+    # Times rise with the percentile, so the marks go up from left to right.
+    for mark in "ox":
+        heights = [row for column in zip(*(d.ljust(64) for d in drawing), strict=True)
+                   for row, found in enumerate(column) if found == mark]  # fmt: skip
+        assert heights == sorted(heights, reverse=True)
+
+
+def test_a_run_without_success_says_so_instead(awkward: Source) -> None:
+    any_ok = any(t.valid and t.client.outcomes.ok for t in awkward.run.trials)
+    assert ("nothing to draw" in plotted(awkward)) != any_ok
+
+
+def ledger_of(ended_s: list[float], codes: list[int]) -> L.Ledger:
+    ledger = L.Ledger.create(len(codes))
+    ended = [round(e * 1e9) if e >= 0 else L.NOT_YET for e in ended_s]
+    intended = [max(0, e - 2_000_000) for e in ended]
+    for column, values in ((L.ENDED, ended), (L.INTENDED, intended), (L.CODE, codes)):
+        np.frombuffer(ledger.column(column), dtype=np.int64)[:] = values
+    ledger.header[L.CURSOR] = len(codes)
+    return ledger
+
+
+def test_the_live_view_looks_at_the_last_second_alone() -> None:
+    ok, timeout = L.OK + L.DETAIL * 202, L.TIMEOUT
+    now = look(ledger_of([0.5, 2.2, 2.5, 3.0, -1], [timeout, ok, timeout, ok, 0]), rps=1000)
+    assert now is not None
+    assert now.ok_per_s == 2.0
+    assert now.success == pytest.approx(2 / 3)
+    assert now.p99_words() == "not answered"  # one of three timed out, and is slower than both
+    now = look(ledger_of([0.5, 2.2, 2.5, 3.0, -1], [timeout, ok, ok, ok, 0]), rps=1000)
+    assert now is not None
+    assert now.p99_us == pytest.approx(2000.0)
+
+
+def test_the_live_view_says_when_nothing_has_ended_or_nothing_is_ok() -> None:
+    assert look(ledger_of([-1, -1], [0, 0]), rps=1000) is None
+    now = look(ledger_of([0.5, 0.6], [L.REFUSED, L.REFUSED]), rps=1000)
+    assert now is not None
+    assert (now.ok_per_s, now.success, now.p99_us) == (0.0, 0.0, None)
+
+
+def test_a_trend_rises_and_falls_with_its_values() -> None:
+    assert trend([0.0, 50.0, 100.0]) == "▁▅█"
+    assert trend([1.0, 0.5], top=1.0) == "█▅"
+    assert trend([0.0, 0.0]) == "▁▁"
