@@ -13,7 +13,7 @@ from harness.views.model import Report
 def to_html(report: Report) -> str:
     """The page, as text."""
     environment = Environment(
-        loader=PackageLoader("harness.report"),
+        loader=PackageLoader("harness.views"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

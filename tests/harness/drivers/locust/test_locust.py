@@ -35,7 +35,7 @@ from tests.support.chromium import PATIENCE_MS, launch
 from tests.support.labrun import Labrun, assert_measured
 from tests.support.serving import RunningServer
 
-LOAD = Path(harness.__file__).parent / "load"
+LOAD = Path(harness.__file__).parent / "drivers" / "locust"
 SHORT = ("--rps", "200", "--rounds", "1", "--duration", "0.6", "--warmup", "0.2")
 
 
