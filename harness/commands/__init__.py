@@ -1,1 +1,1 @@
-"""TODO"""
+"""What each command of `labrun` does."""

@@ -1,1 +1,1 @@
-"""TODO"""
+"""`run.json` as types, the metrics, units and words, errors, text from elsewhere."""

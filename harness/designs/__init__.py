@@ -1,1 +1,1 @@
-"""TODO"""
+"""Which target gets which load when. Pure."""

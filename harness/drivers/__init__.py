@@ -1,1 +1,1 @@
-"""TODO"""
+"""What sends load: schedule, request log, the open-loop engine, Locust."""

@@ -1,1 +1,1 @@
-"""TODO"""
+"""From options to settings, from a planner to a recorded run."""

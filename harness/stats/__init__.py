@@ -1,1 +1,1 @@
-"""TODO"""
+"""Estimates, intervals, thresholds, steps. Pure: numbers in, numbers out."""

@@ -1,1 +1,1 @@
-"""TODO"""
+"""What is shown on a terminal: tables, live views, plots."""

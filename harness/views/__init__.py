@@ -1,1 +1,1 @@
-"""TODO"""
+"""How a chart, a table, a page look, whatever they show."""

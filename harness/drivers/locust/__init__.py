@@ -1,1 +1,1 @@
-"""TODO"""
+"""Locust in the generator's place."""

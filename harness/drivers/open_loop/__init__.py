@@ -1,1 +1,1 @@
-"""TODO"""
+"""The generator that sends at intended times, whatever the server does."""

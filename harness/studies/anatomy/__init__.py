@@ -1,1 +1,1 @@
-"""TODO"""
+"""The life of one request, step by step."""

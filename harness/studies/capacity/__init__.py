@@ -1,1 +1,1 @@
-"""TODO"""
+"""The highest rate within an objective."""

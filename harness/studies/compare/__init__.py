@@ -1,1 +1,1 @@
-"""TODO"""
+"""Baseline and contenders: cells, ratios, the summary, charts."""

@@ -1,1 +1,1 @@
-"""TODO"""
+"""Where two architectures change places."""

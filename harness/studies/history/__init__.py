@@ -1,1 +1,1 @@
-"""TODO"""
+"""Every headline figure over the commits."""

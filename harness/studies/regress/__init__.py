@@ -1,1 +1,1 @@
-"""TODO"""
+"""Old against new: did it get worse?"""

@@ -1,1 +1,1 @@
-"""TODO"""
+"""The charts of a comparison."""
