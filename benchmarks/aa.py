@@ -27,7 +27,7 @@ from harness.core.errors import LabError
 from harness.core.metrics import BY_PATH
 from harness.core.record import Settings, Trial
 from harness.core.units import percent
-from harness.designs.trials import PlannedTrial
+from harness.designs.trials import Planned
 from harness.machine.cpus import plan_cpus
 from harness.machine.environment import read_environment
 from harness.measure.run import run_experiment
@@ -53,7 +53,7 @@ FALSE_ALARMS_ALLOWED = 1 / 20
 class Silent:
     """A watcher that shows nothing."""
 
-    def trial_begins(self, planned: PlannedTrial, number: int, total: int) -> None: ...
+    def trial_begins(self, planned: Planned, number: int, total: int) -> None: ...
 
     def progress(self, progress: Progress) -> None: ...
 

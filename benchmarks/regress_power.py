@@ -28,7 +28,7 @@ import servers
 from benchmarks.common import lab_settings, measured, print_table, run_trials
 from harness.core.errors import LabError
 from harness.core.record import Settings, Trial, metric_value
-from harness.designs.trials import PlannedTrial
+from harness.designs.trials import Planned
 from harness.measure.run import run_experiment
 from harness.measure.trial import Progress
 from harness.store import RunFolder
@@ -88,7 +88,7 @@ class Injected(ThreadPoolBackend):
 class Silent:
     """Nobody watches."""
 
-    def trial_begins(self, planned: PlannedTrial, number: int, total: int) -> None: ...
+    def trial_begins(self, planned: Planned, number: int, total: int) -> None: ...
 
     def progress(self, progress: Progress) -> None: ...
 

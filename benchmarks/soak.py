@@ -25,7 +25,7 @@ from benchmarks.faults import FaultyClients
 from harness.core.errors import LabError
 from harness.drivers import request_log as L
 from harness.drivers.open_loop.process import GeneratorProcess
-from harness.drivers.open_loop.worker import Order
+from harness.drivers.open_loop.worker import Order, Phase, TargetOrder
 from harness.drivers.schedule import make_schedule
 from harness.machine.child_process import ProcessDied
 from harness.machine.cpus import plan_cpus
@@ -162,18 +162,16 @@ def make_order(port: int, warmup: L.Ledger, measured: L.Ledger) -> Order:
         f"Content-Length: {len(BODY)}\r\n\r\n{BODY}"
         for client in range(CLIENTS)
     ]
+    sources = [source_address(client % 200, "127.0.0.1") for client in range(CLIENTS)]
     return Order(
-        host="127.0.0.1",
-        port=port,
-        requests=requests,
-        sources=[source_address(client % 200, "127.0.0.1") for client in range(CLIENTS)],
+        targets=[TargetOrder("127.0.0.1", port, requests, sources)],
+        warmup=[Phase(0, warmup.fd)],
+        measured=[Phase(0, measured.fd)],
         timeout_ns=int(TIMEOUT_S * 1e9),
         max_in_flight=8_000,
         closed_loop=False,
         own_cpu=False,
         cpus=[],
-        warmup_fd=warmup.fd,
-        measured_fd=measured.fd,
     )
 
 

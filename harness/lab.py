@@ -24,12 +24,12 @@ from harness.core.errors import LabError
 from harness.core.record import Trial
 from harness.course.checks import check
 from harness.course.files import keep, recorded_folder
+from harness.designs.trials import Planned
 from harness.session.experiment import Experiment, Picture
 from harness.session.settings import CompareOptions, make_settings
 from harness.studies.anatomy.account import dissect
 
 if TYPE_CHECKING:
-    from harness.designs.trials import PlannedTrial
     from harness.measure.trial import Progress
     from harness.studies.claims.records import Judged
 
@@ -218,7 +218,7 @@ class _Line:
         self._number = 0
         self._shown: Any = None
 
-    def trial_begins(self, planned: PlannedTrial, number: int, total: int) -> None:
+    def trial_begins(self, planned: Planned, number: int, total: int) -> None:
         """Says which trial it is."""
         self._number, self._total = number, total
         self._say(f"{planned.backend} at {planned.rps:,.0f} RPS, round {planned.round}")

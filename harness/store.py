@@ -27,6 +27,7 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._parts = 0
+        self._parts_of: dict[float, list[int]] = {}
 
     @classmethod
     def create(cls, out: Path, name: str, now: datetime | None = None) -> RunFolder:
@@ -43,9 +44,17 @@ class RunFolder:
         """The folder's name."""
         return self.path.name
 
+    def forget_level(self, rps: float) -> None:
+        """Take away the raw rows of a level that is measured again."""
+        for part in self._parts_of.pop(rps, []):
+            for kind in ("requests", "timeline"):
+                (self.path / PARTS / f"{kind}-{part:04}.parquet").unlink(missing_ok=True)
+
     def add_trial(self, requests: pd.DataFrame, timeline: pd.DataFrame) -> None:
         """Keep the raw rows of one trial. Raises `LabError` when the disk is full."""
         self._parts += 1
+        if len(requests):
+            self._parts_of.setdefault(float(requests["level"].iloc[0]), []).append(self._parts)
         for kind, frame in (("requests", requests), ("timeline", timeline)):
             self._write_frame(self.path / PARTS / f"{kind}-{self._parts:04}.parquet", frame)
 

@@ -22,7 +22,6 @@ from harness.cli.options import (
     StackSize,
     SwitchInterval,
     Timeout,
-    Warmup,
     Workers,
     Workload,
 )
@@ -39,11 +38,28 @@ def compare(
     backends: Annotated[
         str, typer.Option(help="Baseline and contender; twice the same is a control (A/A).")
     ] = "thread-per-request,thread-pool",
+    design: Annotated[
+        str | None,
+        typer.Option(
+            help="blocks: all servers alive, load in turns (default); trials: one after the other."
+        ),
+    ] = None,
     rounds: Annotated[
-        int, typer.Option(help="Each backend once, in alternating order; 5 give an interval.")
-    ] = 5,
-    duration: Annotated[float, typer.Option(help="Seconds measured in each trial.")] = 5.0,
-    warmup: Warmup = 1.0,
+        int | None,
+        typer.Option(help="Each server afresh so often (blocks 8, trials 5, which is the least)."),
+    ] = None,
+    duration: Annotated[
+        float | None, typer.Option(help="Seconds of load for each in a round (blocks 3.5, else 5).")
+    ] = None,
+    block: Annotated[
+        float | None, typer.Option(help="Seconds of load before it is the next one's turn (0.5).")
+    ] = None,
+    warmup: Annotated[
+        float | None,
+        typer.Option(
+            help="Seconds of load before, thrown away: first requests are slow (0.7; trials 1)."
+        ),
+    ] = None,
     clients: Clients = 100,
     timeout: Timeout = 1.0,
     arrivals: Arrivals = "poisson",
@@ -100,14 +116,12 @@ def compare(
 
     example: labrun compare --rps 500,2000 --rounds 7 --json -
     """
-    from harness.session.settings import CompareOptions, make_settings
+    from harness.session.settings import CompareOptions, design_options, make_settings
 
     options = CompareOptions(
         rps="500,1000,2000,5000,10000" if sweep else rps,
         backends=backends,
-        rounds=rounds,
-        duration_s=duration,
-        warmup_s=warmup,
+        **design_options(design, rounds, duration, warmup, block, driver, target),
         clients=clients,
         timeout_s=timeout,
         arrivals=arrivals,

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from harness.core.record import Design
 from harness.stats.intervals import Direction
 
 SUCCESS = "client.success_rate"
@@ -74,5 +75,18 @@ METRICS = (
     Metric("server.stages_us.dispatch.p50", "median dispatch", LOWER),
 )
 
+# Of runs in blocks, beside the others: by these small differences can be told.
+BLOCK_METRICS = (
+    Metric("client.block_response_us.p50", "median response time of a typical block", LOWER),
+    Metric("client.block_response_us.p90", "p90 of a typical block", LOWER),
+    Metric("client.block_response_us.p95", "p95 of a typical block", LOWER),
+    Metric("client.block_response_us.p99", "p99 of a typical block", LOWER),
+)
+
 HEADLINES = tuple(metric for metric in METRICS if metric.headline)
-BY_PATH = {metric.path: metric for metric in METRICS}
+BY_PATH = {metric.path: metric for metric in (*METRICS, *BLOCK_METRICS)}
+
+
+def metrics_of(design: Design) -> tuple[Metric, ...]:
+    """The figures that a run of a design has."""
+    return (*METRICS, *BLOCK_METRICS) if design == "blocks" else METRICS

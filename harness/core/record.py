@@ -33,6 +33,7 @@ Died = Literal["server", "generator", "sampler"]
 Verdict = Literal["better", "worse", "more", "fewer", "cannot-tell", "not-comparable"]
 Driver = Literal["open-loop", "closed-loop", "locust"]
 Arrivals = Literal["poisson", "constant"]
+Design = Literal["trials", "blocks"]
 UserClass = Literal["fast", "socket"]
 
 
@@ -83,6 +84,18 @@ class Outcomes(msgspec.Struct, frozen=True, kw_only=True):
         return sum(getattr(self, name) for name in OUTCOMES)
 
 
+class BlockTimes(msgspec.Struct, frozen=True, kw_only=True):
+    """Response times of a typical block: the median over the blocks of a trial of each quantile, in
+    microseconds. None where too few requests stand behind it, or where it lies among the failures
+    in half of the blocks (then it is in `beyond`)."""
+
+    p50: float | None
+    p90: float | None
+    p95: float | None
+    p99: float | None
+    beyond: list[str] = []
+
+
 class Client(msgspec.Struct, frozen=True, kw_only=True):
     """What the generator saw. `response_us` counts from the intended time, `service_us` from the
     actual send, `connect_us` from the send to the connection's being established.
@@ -114,6 +127,7 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
     little_gap_us: float | None = None
     in_flight_max: int | None = None
     generator_cpu_share: float | None = None
+    block_response_us: BlockTimes | None = None
 
 
 class Kernel(msgspec.Struct, frozen=True, kw_only=True):
@@ -220,8 +234,44 @@ class Server(msgspec.Struct, frozen=True, kw_only=True):
     window_s: float | None = None
 
 
+class Block(msgspec.Struct, frozen=True, kw_only=True):
+    """A short time of load for one arm, while the others of its restart were alive and idle.
+
+    `pair`: from 1; each arm has one block in it, all on the same schedule. `place`: its place among
+    them (0 first). `began_s`: when, in seconds from the first block of the restart. `response_us`:
+    quantiles over its requests by their intended times; one that too few requests stand behind
+    (fewer than 5 / (1 - q)) is None, one among the failures is None and in `beyond`.
+    `idle_after_ms`: how long after its planned end the server had nothing in progress (None: not
+    within five seconds); `late`: that was too long, so its pair is not compared.
+    `others_cpu_share`: of one CPU, what the idle arms used meanwhile; None where it cannot be read.
+    `steal_ms`: CPU time that the hypervisor took from this machine meanwhile.
+    """
+
+    pair: int
+    place: int
+    began_s: float
+    scheduled: int
+    ok: int
+    response_us: Quantiles
+    beyond: list[str] = []
+    lag_us_p99: float | None
+    accepted: int | None
+    answered: int | None
+    cpu_us_per_request: CpuPerRequest
+    context_switches_per_request: float | None
+    context_switches_per_s: float | None
+    threads_created: int | None
+    idle_after_ms: float | None
+    late: bool
+    others_cpu_share: float | None
+    steal_ms: float | None
+
+
 class Trial(msgspec.Struct, frozen=True, kw_only=True):
     """One measured run: one backend, one level, one fresh server process.
+
+    In the design of blocks a trial is one arm, level and restart; `blocks` has its blocks, and its
+    times are those under load, one block put right after the other.
 
     `order` is the trial's place within its round (0 first); `slot` tells apart the two sides of
     an A/A run, where both have the same backend. `workload` and `workers` are this trial's own,
@@ -246,6 +296,7 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
     died: Died | None = None
     workload: str | None = None
     workers: int | None = None
+    blocks: list[Block] = []
 
 
 class CellMetric(msgspec.Struct, frozen=True, kw_only=True):
@@ -289,6 +340,8 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     less than the others, and why. `ruled_out`: a relative difference above this, either way, is
     outside the interval (0.12 is 12 %). `smallest_difference`: the smallest one that an interval of
     this width could have told from none. Both None where there is no interval that could say so.
+    `sd_within` and `sd_between`: of what was compared in pairs of blocks, the standard deviation of
+    the log ratio from pair to pair of a restart, and of its typical value from restart to restart.
     """
 
     rps: float
@@ -305,6 +358,8 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     smallest_difference: float | None = None
     slot: int = 1
     beyond: list[str] = []
+    sd_within: float | None = None
+    sd_between: float | None = None
 
 
 class HeadlineControl(msgspec.Struct, frozen=True, kw_only=True):
@@ -492,6 +547,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     expect_workers: int | None = None  # Locust workers of other machines, where they find the
     master: str | None = None  # lab, and how long it waits for them
     worker_wait_s: float | None = None
+    design: Design = "trials"
+    block_s: float | None = None  # of the design of blocks: seconds of each
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
@@ -624,6 +681,9 @@ def ordered_value(trial: Trial, path: str) -> float | None:
     """The same for comparing: infinite where the figure lies among the failures, and None where it
     is of the survivors alone (a trial of schema 1 in which something failed)."""
     client, (part, _, name) = trial.client, path.rpartition(".")
+    if part == "client.block_response_us":
+        times = client.block_response_us
+        return math.inf if times is not None and name in times.beyond else metric_value(trial, path)
     if part in ("client.response_us", "client.service_us"):
         if name in client.beyond:
             return math.inf

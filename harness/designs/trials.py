@@ -18,6 +18,7 @@ MOST_REPEATS = 2
 # What a trial takes besides warm-up and measured window: two processes to start, a server to
 # drain, figures to add up. Only the time left on the screen depends on it.
 OVERHEAD_S = 1.2
+BLOCK_OVERHEAD_S = 0.05  # of each block: the server at rest, two reports
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +41,60 @@ class PlannedTrial:
     def slot(self) -> int:
         return self.arm.slot
 
+    @property
+    def arms(self) -> tuple[Arm, ...]:
+        """The one that it has."""
+        return (self.arm,)
+
+
+@dataclass(frozen=True, slots=True)
+class StartOver:
+    """What was measured at a level so far says nothing and is dropped: the level is measured
+    otherwise. `why`: a sentence without a full stop."""
+
+    rps: float
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedBlock:
+    """Load for the arm of one slot. `pair`: from 1; the blocks of a pair share `seed`, and so
+    their schedule. `place`: the arm's place in it, 0 first."""
+
+    slot: int
+    pair: int
+    place: int
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedRestart:
+    """Fresh processes of all arms, in the order in which they are started, and load for one after
+    the other, each block `block_s` seconds long. `warmup_seed`: of the load before it. It comes to
+    a trial for each arm."""
+
+    arms: tuple[Arm, ...]
+    rps: float
+    round: int
+    block_s: float
+    warmup_seed: int
+    blocks: tuple[PlannedBlock, ...]
+
+    @property
+    def backend(self) -> str:
+        """All of them, for a person who looks on."""
+        return " and ".join(dict.fromkeys(arm.backend for arm in self.arms)) + " in turns"
+
+
+Planned = PlannedTrial | PlannedRestart
+Step = Planned | StartOver
+
 
 class Planner(Protocol):
-    """Who says which trial comes next, given those that ended, and what they come to."""
+    """Who says what comes next, given the trials that ended, and what they come to."""
 
-    def next_trial(self, trials: Sequence[Trial]) -> PlannedTrial | None:
-        """The next trial; None when the run is over."""
+    def next_trial(self, trials: Sequence[Trial]) -> Step | None:
+        """The next trial, or the next restart of several; None when the run is over."""
 
     def total(self, trials: Sequence[Trial]) -> int:
         """About how many trials the run has in all, as far as can be told now."""
@@ -110,4 +159,7 @@ def trial_seed(seed: int, rps: float, round_number: int) -> int:
 def expected_s(settings: Settings) -> float:
     """About how long the trials of a plan take, in seconds."""
     trials = len(settings.rps) * len(settings.backends) * settings.rounds
-    return math.ceil(trials * (settings.warmup_s + settings.duration_s + OVERHEAD_S))
+    overhead_s = OVERHEAD_S
+    if settings.block_s is not None:
+        overhead_s += BLOCK_OVERHEAD_S * settings.duration_s / settings.block_s
+    return math.ceil(trials * (settings.warmup_s + settings.duration_s + overhead_s))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -15,14 +15,17 @@ import pandas as pd
 
 from harness.core.errors import LabError, ServerRefused
 from harness.core.record import SCHEMA_VERSION, Environment, Interpreter, Run, Settings, Trial
-from harness.designs.trials import PlannedTrial, Planner
+from harness.designs.trials import Planned, PlannedTrial, Planner, StartOver
+from harness.machine.child_process import ProcessDied
 from harness.machine.cpus import CpuPlan, plan_cpus
 from harness.machine.doctor import examine, warning
 from harness.machine.environment import read_environment
 from harness.machine.neighbours import Neighbourhood, announced
 from harness.machine.probe import probe
-from harness.measure.trial import Progress, run_trial
+from harness.measure.blocks import run_restart
+from harness.measure.trial import Progress, TrialResult, run_trial
 from harness.store import RunFolder
+from harness.targets.arm import Arm
 from harness.targets.interpreter import examine_python, servers_under
 from harness.targets.remote import examine_target
 from harness.targets.server_code import ServerSource
@@ -34,7 +37,7 @@ HIGHEST_LEVEL_RPS = 10_000.0  # of the document's
 class Watcher(Protocol):
     """Who is told how a run gets on (a live view, a log, nobody)."""
 
-    def trial_begins(self, planned: PlannedTrial, number: int, total: int) -> None: ...
+    def trial_begins(self, planned: Planned, number: int, total: int) -> None: ...
 
     def progress(self, progress: Progress) -> None: ...
 
@@ -89,6 +92,8 @@ def _run(
     created = datetime.now(UTC).isoformat(timespec="seconds")
     descriptors = raise_descriptor_limit()
     trials: list[Trial] = []
+    started_over: list[str] = []
+    planned: Planned | None = None
     beside = Neighbourhood()
     reason, interrupted, refused = None, False, None
 
@@ -108,26 +113,32 @@ def _run(
             refused=refused,
             warnings=[
                 *(warning(f) for f in environment.findings if f.level != "good"),
+                *started_over,
                 *elsewhere(settings),
                 *beside.warnings(),
             ],
         )
 
     try:
-        while reason is None and (planned := planner.next_trial(trials)) is not None:
-            if planned.arm.source is None:
-                planned = replace(planned, arm=replace(planned.arm, source=source))
+        while reason is None and (step := planner.next_trial(trials)) is not None:
+            if isinstance(step, StartOver):
+                started_over.append(step.why)
+                trials = [trial for trial in trials if trial.rps != step.rps]
+                folder.forget_level(step.rps)
+                continue
+            planned = from_source(step, source)
             number, total = len(trials) + 1, planner.total(trials)
             watcher.trial_begins(planned, number, total)
             beside.look()
             with out_of_the_way(cpus):
-                result = run_trial(planned, settings, cpus, descriptors, watcher.progress)
-            trials.append(result.trial)
-            folder.add_trial(result.requests, result.timeline)
+                results = _measure(planned, settings, cpus, descriptors, watcher)
+            for result in results:
+                trials.append(result.trial)
+                folder.add_trial(result.requests, result.timeline)
             folder.save(record())
-            watcher.trial_ended(result.trial)
-            if result.failure is not None:
-                reason = f"trial {number} of {total} failed: {result.failure}"
+            for result in results:
+                watcher.trial_ended(result.trial)
+            reason = _ended_by(results, trials, number, total)
     except KeyboardInterrupt:
         interrupted = True
         reason = f"interrupted in trial {len(trials) + 1} of {planner.total(trials)}"
@@ -135,13 +146,55 @@ def _run(
         if not trials:
             raise
         reason = str(error)
-        refused = planned.slot if isinstance(error, ServerRefused) and planned else None
+        if isinstance(error, ServerRefused) and isinstance(planned, PlannedTrial):
+            refused = planned.slot
     beside.look()
     run = msgspec.structs.replace(record(), complete=reason is None, incomplete_reason=reason)
     run = planner.conclude(run, folder.path.parent)
     requests, timeline = folder.finish()
     folder.save(run)
     return RunResult(run, requests, timeline, folder, interrupted)
+
+
+def _measure(
+    planned: Planned,
+    settings: Settings,
+    cpus: CpuPlan,
+    descriptors: int,
+    watcher: Watcher,
+) -> list[TrialResult]:
+    """What is planned, measured: one trial, or one of each arm. Raises `LabError`."""
+    if isinstance(planned, PlannedTrial):
+        return [run_trial(planned, settings, cpus, descriptors, watcher.progress)]
+    try:
+        return run_restart(planned, settings, cpus, descriptors, watcher.progress)
+    except ProcessDied as error:
+        raise LabError(f"restart {planned.round} was not completed: {error}") from error
+
+
+def from_source(planned: Planned, source: ServerSource | None) -> Planned:
+    """The plan with the servers of `source`, where an arm has no other."""
+
+    def of(arm: Arm) -> Arm:
+        return replace(arm, source=source) if arm.source is None else arm
+
+    if isinstance(planned, PlannedTrial):
+        return replace(planned, arm=of(planned.arm))
+    return replace(planned, arms=tuple(map(of, planned.arms)))
+
+
+def _ended_by(
+    results: Sequence[TrialResult], trials: Sequence[Trial], number: int, total: int
+) -> str | None:
+    """Why the run ends with these trials, in words; None where it goes on. A server that dies in
+    mid-block is refused from then on, which its figures say; a second one ends the run."""
+    for place, result in enumerate(results):
+        if result.failure is not None:
+            return f"trial {number + place} of {total} failed: {result.failure}"
+    died = [trial for trial in trials if trial.blocks and trial.died == "server"]
+    if len(died) > 1:
+        return f"servers died in two restarts, the last time {died[-1].backend}: see its warnings"
+    return None
 
 
 def elsewhere(settings: Settings) -> list[str]:

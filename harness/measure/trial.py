@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from time import monotonic
@@ -16,7 +16,7 @@ from harness.drivers import request_log as L
 from harness.drivers.locust.order import LocustOrder, most_requests
 from harness.drivers.locust.process import LocustProcess
 from harness.drivers.open_loop.process import GeneratorProcess
-from harness.drivers.open_loop.worker import Order, Summary
+from harness.drivers.open_loop.worker import Order, Phase, Summary, TargetOrder
 from harness.drivers.schedule import make_schedule
 from harness.machine.child_process import ProcessDied
 from harness.machine.cpus import CpuPlan
@@ -31,9 +31,9 @@ from harness.targets.sampler import Observation
 from harness.targets.start import start_server
 from servers.report import Report
 
-_IDLE_S = 5.0
+IDLE_S = 5.0
 _WATCH_S = 0.25
-_READY_S = 60.0  # beyond its warm-up, for a generator to start
+READY_S = 60.0  # beyond its warm-up, for a generator to start
 _LATE_S = 60.0  # one that takes this much longer than its window is given up
 _ENDING_S = 0.5  # for a server that is killed to have ended once its sockets are closed
 # 50 ms of work and a metric a request, 96 bytes of JSON, as the design document's clients send.
@@ -41,7 +41,7 @@ BODY = (
     '{"name":"cpu.load.average","value":0.42,"timestamp":1700000000,'
     '"tags":{"host":"web-1","dc":"a"}}'
 )
-_RESERVED_DESCRIPTORS = 200
+RESERVED_DESCRIPTORS = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,14 +89,28 @@ def source_address(client: int, host: str) -> str | None:
 
 
 def make_order(
-    server: ServerProcess | RemoteServer,
+    targets: Sequence[TargetOrder],
     settings: Settings,
     cpus: CpuPlan,
-    warmup: L.Ledger | None,
-    measured: L.Ledger,
+    warmup: Sequence[Phase],
+    measured: Sequence[Phase],
     max_in_flight: int,
 ) -> Order:
     """What the generator is to do."""
+    return Order(
+        targets=list(targets),
+        warmup=list(warmup),
+        measured=list(measured),
+        timeout_ns=int(settings.timeout_s * 1e9),
+        max_in_flight=max_in_flight,
+        closed_loop=settings.driver == "closed-loop",
+        own_cpu=cpus.pinned,
+        cpus=sorted(cpus.generator) if cpus.pinned else [],
+    )
+
+
+def target_order(server: ServerProcess | RemoteServer, settings: Settings) -> TargetOrder:
+    """Where the server is, and what each client sends to it."""
     clients = range(settings.clients)
     host, port = server.ready.host, server.ready.port
     requests = [
@@ -105,19 +119,8 @@ def make_order(
         f"Connection: close\r\n\r\n{BODY}"
         for client in clients
     ]
-    return Order(
-        host=host,
-        port=port,
-        requests=requests,
-        sources=[source_address(client, host) for client in clients],
-        timeout_ns=int(settings.timeout_s * 1e9),
-        max_in_flight=max_in_flight,
-        closed_loop=settings.driver == "closed-loop",
-        own_cpu=cpus.pinned,
-        cpus=sorted(cpus.generator) if cpus.pinned else [],
-        warmup_fd=None if warmup is None else warmup.fd,
-        measured_fd=measured.fd,
-    )
+    sources = [source_address(client, host) for client in clients]
+    return TargetOrder(host, port, requests, sources)
 
 
 def locust_order(
@@ -179,8 +182,15 @@ def run_trial(
         if by_locust:
             generator = LocustProcess(locust_order(planned, server, settings, cpus, measured))
         else:
-            most = descriptors - _RESERVED_DESCRIPTORS
-            generator = GeneratorProcess(make_order(server, settings, cpus, warmup, measured, most))
+            order = make_order(
+                [target_order(server, settings)],
+                settings,
+                cpus,
+                [] if warmup is None else [Phase(0, warmup.fd)],
+                [Phase(0, measured.fd)],
+                descriptors - RESERVED_DESCRIPTORS,
+            )
+            generator = GeneratorProcess(order)
         with (
             generator,
             SamplerProcess(ready, cpus.observers, elsewhere) as sampler,
@@ -261,9 +271,9 @@ class _Measurement:
         """The server's account once it has come to rest, or after a while. `looked`: how it stood
         just now. At rest with the count of the last look: a server may have nothing in progress
         while the kernel still holds connections for it, of clients that did not wait."""
-        until_s = monotonic() + 2 * _IDLE_S
+        until_s = monotonic() + 2 * IDLE_S
         while True:
-            rested = self._control.wait_until_idle(_IDLE_S)
+            rested = self._control.wait_until_idle(IDLE_S)
             if rested.counters.accepted == looked.counters.accepted or monotonic() > until_s:
                 return rested
             looked = rested
@@ -275,7 +285,7 @@ class _Measurement:
 
     def _warm_up(self) -> None:
         self._sampler.wait_ready()
-        limit_s = self._settings.warmup_s + self._settings.timeout_s + _READY_S
+        limit_s = self._settings.warmup_s + self._settings.timeout_s + READY_S
         limit_s += self._settings.worker_wait_s or 0.0
         self._generator.must_say(limit_s)
         self._rest(self._control.report())

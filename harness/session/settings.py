@@ -4,10 +4,10 @@ is imported, so that a slip of the finger is told at once."""
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 from harness.core.errors import LabError
-from harness.core.record import Arrivals, Driver, Settings, UserClass
+from harness.core.record import Arrivals, Design, Driver, Settings, UserClass
 from harness.session import checks as check
 
 MASTER = "0.0.0.0:5557"  # Locust's own port
@@ -50,6 +50,11 @@ class CompareOptions:
     expect_workers: int | None = None
     master: str | None = None
     worker_wait_s: float | None = None
+    design: str = "trials"
+    block_s: float | None = None
+
+
+BLOCK_S = 0.5  # of the design of blocks, unless asked for otherwise
 
 
 def make_settings(options: CompareOptions) -> Settings:
@@ -74,14 +79,22 @@ def make_settings(options: CompareOptions) -> Settings:
     check.one_of("--driver", options.driver, Driver)
     clients, by_locust = _users(options), options.driver == "locust"
     _check_target(options)
-    check.check_length(rates, options.duration_s)
+    check.one_of("--design", options.design, Design)
+    in_blocks = options.design == "blocks"
+    block_s = _block_s(options) if in_blocks else None
+    duration_s = options.duration_s
+    if block_s is not None:  # of whole blocks
+        duration_s = max(1, round(duration_s / block_s)) * block_s
+    elif options.block_s is not None:
+        raise LabError("--block is for --design blocks; add it or leave it out")
+    check.check_length(rates, duration_s)
     workload = check.parsed("--workload", options.workload, check.parse_workload)
     stack_size = check.parsed("--stack-size", options.stack_size, check.parse_stack_size)
     return Settings(
         rps=rates,
         backends=check.parse_backends(options.backends),
         rounds=options.rounds,
-        duration_s=options.duration_s,
+        duration_s=duration_s,
         warmup_s=options.warmup_s,
         clients=clients,
         timeout_s=options.timeout_s,
@@ -106,7 +119,58 @@ def make_settings(options: CompareOptions) -> Settings:
         expect_workers=options.expect_workers,
         master=(options.master or MASTER) if options.expect_workers else None,
         worker_wait_s=(options.worker_wait_s or WORKER_WAIT_S) if options.expect_workers else None,
+        design=cast(Design, options.design),
+        block_s=block_s,
     )
+
+
+def design_options(
+    design: str | None,
+    rounds: int | None,
+    duration_s: float | None,
+    warmup_s: float | None,
+    block_s: float | None,
+    driver: str,
+    target: str | None,
+) -> dict[str, Any]:
+    """What a design is made of, as typed or by its defaults: blocks, where they can be had."""
+    if design is None:
+        possible = in_turns(CompareOptions(driver=driver, target=target)) is None
+        design = "blocks" if possible else "trials"
+    blocks = design == "blocks"
+    return {
+        "design": design,
+        "rounds": (8 if blocks else 5) if rounds is None else rounds,
+        "duration_s": (3.5 if blocks else 5.0) if duration_s is None else duration_s,
+        "warmup_s": (0.7 if blocks else 1.0) if warmup_s is None else warmup_s,
+        "block_s": block_s,
+    }
+
+
+def in_turns(options: CompareOptions) -> str | None:
+    """Why the arms cannot be loaded in turns, in words; None where they can."""
+    if options.driver != "open-loop":
+        return f"--driver {options.driver}: blocks are for the open loop"
+    if options.target is not None:
+        return "--target: blocks need all servers on this machine"
+    return None
+
+
+def _block_s(options: CompareOptions) -> float:
+    """Seconds of a block. Raises `LabError` for one that cannot be."""
+    why = in_turns(options)
+    if why is not None:
+        raise LabError(f"{why}; leave out --design blocks")
+    block_s = BLOCK_S if options.block_s is None else options.block_s
+    check.between("--block", block_s, 0.1, 60)
+    check.between("--block", block_s, 0.1, options.duration_s)
+    handler_s = check.parsed("--workload", options.workload, check.parse_workload).seconds
+    if block_s < 3 * handler_s:
+        raise LabError(
+            f"--block {block_s:g}: a handler takes {handler_s:g} s, and a block must be as long as "
+            f"three; take --block {3 * handler_s:g} or more, or --design trials"
+        )
+    return block_s
 
 
 def _check_target(options: CompareOptions) -> None:

@@ -41,7 +41,7 @@ def paired_ratio(
     None if no pair has a ratio; no interval where there are fewer than five pairs. The value is NaN
     where the typical ratio lies between 0 and infinite ones.
     """
-    logs = [_log_ratio(b, c) for b, c in zip(baseline, contender, strict=True)]
+    logs = [log_ratio(b, c) for b, c in zip(baseline, contender, strict=True)]
     known = [log for log in logs if not math.isnan(log)]
     if not known:
         return None
@@ -71,7 +71,7 @@ def unpaired_ratio(
     values.
     The value is NaN where the typical ratio lies between 0 and infinite ones.
     """
-    shifts = [_log_ratio(b, c) for b in baseline for c in contender]
+    shifts = [log_ratio(b, c) for b in baseline for c in contender]
     known = sorted(shift for shift in shifts if not math.isnan(shift))
     if not known:
         return None
@@ -93,7 +93,7 @@ def unpaired_ratio(
     return _back(value, min(value, centre - half), max(value, centre + half), n)
 
 
-def _log_ratio(baseline: float, contender: float) -> float:
+def log_ratio(baseline: float, contender: float) -> float:
     """The log of contender/baseline, infinite ones included; NaN where it may be anything."""
     if math.isnan(baseline) or math.isnan(contender):
         return math.nan

@@ -17,7 +17,7 @@ import msgspec
 
 from harness.core.errors import ServerRefused
 from harness.machine.child_process import START_S, ChildProcess, ProcessDied
-from harness.targets.sampler import Observation
+from harness.targets.sampler import PAUSED, Observation
 
 _STOP_S = 8.0
 
@@ -99,6 +99,15 @@ class SamplerProcess(ChildProcess):
             if line is None:
                 return self.observations
             self.observations.append(msgspec.json.decode(line, type=Observation))
+
+    def pause(self) -> list[Observation]:
+        """Let it stop looking, until it is told to go on; what it has seen since it last was.
+        Raises `ProcessDied`."""
+        self.tell(b"pause")
+        while (line := self.must_say(_STOP_S)) != PAUSED:
+            self.observations.append(msgspec.json.decode(line, type=Observation))
+        seen, self.observations = self.observations, []
+        return seen
 
     def finish(self) -> list[Observation]:
         """Let it end; all that it has seen. Killed when it does not end."""

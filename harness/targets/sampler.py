@@ -1,8 +1,9 @@
 """The sampler's process: `python -m harness.targets.sampler PID HOST CONTROL_PORT CPUS`.
 
-From a line on standard input until its end it looks at a server every 100 ms, from inside (the
-control port's light report) and from outside (psutil), and writes one JSON line each time. It is
-a process of its own so that neither the drawing of the live view nor the driver delays it.
+From a line on standard input to the next, or to its end, it looks at a server every 100 ms, from
+inside (the control port's light report) and from outside (psutil), and writes one JSON line each
+time. It is a process of its own so that neither the drawing of the live view nor the driver delays
+it.
 
 A PID of 0 is a server on another machine: there is no looking at it from outside, and its clock
 is not ours, so the moment of a report is when it was asked for.
@@ -27,6 +28,7 @@ from servers.control import SAMPLE_REQUEST
 from servers.report import Sample
 
 STEP_S = 0.1
+PAUSED = b"paused"
 
 
 class Observation(msgspec.Struct, frozen=True):
@@ -83,19 +85,20 @@ def observe(process: psutil.Process | None, reports: LightReports) -> Observatio
 
 def run(
     process: psutil.Process | None, reports: LightReports, stop: BinaryIO, out: BinaryIO
-) -> None:
-    """Observe at each 100 ms step until `stop` is readable."""
+) -> bool:
+    """Observe at each 100 ms step until `stop` has a line or its end; False when the server is gone
+    before."""
     next_s = time.monotonic()
     while True:
         try:
             observation = observe(process, reports)
         except (OSError, psutil.Error):
-            return  # the server is gone; the lab notices by itself
+            return False  # the server is gone; the lab notices by itself
         out.write(msgspec.json.encode(observation) + b"\n")
         out.flush()
         next_s += STEP_S
         if select.select([stop], [], [], max(0.0, next_s - time.monotonic()))[0]:
-            return
+            return True
 
 
 def main(argv: list[str]) -> int:
@@ -112,8 +115,13 @@ def main(argv: list[str]) -> int:
         return 1
     sys.stdout.buffer.write(b"ready\n")
     sys.stdout.buffer.flush()
-    if sys.stdin.buffer.readline():
-        run(process, reports, sys.stdin.buffer, sys.stdout.buffer)
+    lines, out = sys.stdin.buffer, sys.stdout.buffer
+    while lines.readline():
+        if not run(process, reports, lines, out):
+            return 0
+        if lines.readline():  # told to pause, else it is the end
+            out.write(PAUSED + b"\n")
+            out.flush()
     return 0
 
 

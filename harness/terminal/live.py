@@ -16,7 +16,7 @@ from rich.text import Text
 from harness.core.record import Settings, Trial
 from harness.core.units import duration, microseconds, number, rate, share
 from harness.core.wording import NOT_ANSWERED, response_words
-from harness.designs.trials import PlannedTrial, expected_s, plan_trials
+from harness.designs.trials import Planned, expected_s, plan_trials
 from harness.drivers import request_log as L
 from harness.measure.build_trial import quantiles
 from harness.measure.run import Watcher
@@ -59,7 +59,7 @@ class PlainWatcher:
         self._console = console
         self._place = ""
 
-    def trial_begins(self, planned: PlannedTrial, number: int, total: int) -> None:
+    def trial_begins(self, planned: Planned, number: int, total: int) -> None:
         self._place = f"trial {number}/{total}"
 
     def progress(self, progress: TrialProgress) -> None:
@@ -98,7 +98,7 @@ class LiveView:
     def render(self) -> Group:
         return Group(self._bar, self._head, *self._figures, self._last)
 
-    def trial_begins(self, planned: PlannedTrial, number: int, total: int) -> None:
+    def trial_begins(self, planned: Planned, number: int, total: int) -> None:
         self._looks, self._figures, self._threads, self._queue = [], [], [], []
         self._seen = 0
         self._total = total  # it grows when a round is repeated

@@ -13,7 +13,7 @@ from rich.text import Text
 from harness.core.record import Trial
 from harness.core.units import duration, rate
 from harness.designs.budget import Budget
-from harness.designs.trials import PlannedTrial
+from harness.designs.trials import Planned
 from harness.measure.run import Watcher
 from harness.measure.trial import Progress as TrialProgress
 from harness.terminal.live import look, outcome_words, trend
@@ -33,13 +33,13 @@ def watch_search(console: Console, budget: Budget, known: Known) -> Iterator[Wat
         yield view
 
 
-def place(planned: PlannedTrial) -> str:
+def place(planned: Planned) -> str:
     """What is being measured: backend, rate, and what differs from the settings."""
     words = f"{planned.backend} at {rate(planned.rps)}"
-    if planned.arm.workload is not None:
-        words += f", {planned.arm.workload}"
-    if planned.arm.workers is not None:
-        words += f", {planned.arm.workers} workers"
+    if planned.arms[0].workload is not None:
+        words += f", {planned.arms[0].workload}"
+    if planned.arms[0].workers is not None:
+        words += f", {planned.arms[0].workers} workers"
     return words
 
 
@@ -51,12 +51,12 @@ class PlainSearch:
         self._budget = budget
         self._head = ""
 
-    def trial_begins(self, planned: PlannedTrial, number: int, total: int) -> None:
+    def trial_begins(self, planned: Planned, number: int, total: int) -> None:
         own = "".join(
             f" {what}"
             for what in (
-                planned.arm.workload,
-                planned.arm.workers and f"{planned.arm.workers} workers",
+                planned.arms[0].workload,
+                planned.arms[0].workers and f"{planned.arms[0].workers} workers",
             )
             if what
         )
@@ -89,7 +89,7 @@ class LiveSearch:
         known = [Text(line, overflow="ellipsis", no_wrap=True) for line in self._known()]
         return Group(self._bar, self._current, self._last, *known)
 
-    def trial_begins(self, planned: PlannedTrial, number: int, total: int) -> None:
+    def trial_begins(self, planned: Planned, number: int, total: int) -> None:
         self._trend = []
         self._bar.update(self._task, description=f"trial {number} of about {total}")
         self._current = Text(place(planned))

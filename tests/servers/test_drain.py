@@ -12,7 +12,7 @@ import pytest
 
 from harness.drivers import request_log as L
 from harness.drivers.open_loop.process import GeneratorProcess
-from harness.drivers.open_loop.worker import Order
+from harness.drivers.open_loop.worker import Order, Phase, TargetOrder
 from harness.drivers.schedule import make_schedule
 from harness.machine.cpus import plan_cpus
 from tests.support.serving import (
@@ -115,11 +115,14 @@ def test_no_accepted_request_is_lost_at_5000_rps(backend: str, start_server: Sta
     for column, values in ((L.INTENDED, schedule.intended_ns), (L.CLIENT, schedule.client)):
         np.frombuffer(measured.column(column), dtype=np.int64)[:] = values
     order = Order(
-        host="127.0.0.1", port=server.port,
-        requests=[metric_request(f"client-{client}").decode() for client in range(CLIENTS)],
-        sources=[None] * CLIENTS, timeout_ns=10_000_000_000, max_in_flight=4000,
+        targets=[TargetOrder(
+            "127.0.0.1", server.port,
+            [metric_request(f"client-{client}").decode() for client in range(CLIENTS)],
+            [None] * CLIENTS,
+        )],
+        warmup=[Phase(0, warmup.fd)], measured=[Phase(0, measured.fd)],
+        timeout_ns=10_000_000_000, max_in_flight=4000,
         closed_loop=False, own_cpu=False, cpus=sorted(cpus.generator),
-        warmup_fd=warmup.fd, measured_fd=measured.fd,
     )  # fmt: skip
     with GeneratorProcess(order) as generator:
         generator.must_say(20)

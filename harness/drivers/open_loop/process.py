@@ -14,11 +14,11 @@ class GeneratorProcess(ChildProcess):
     """The load generator, given its order."""
 
     def __init__(self, order: Order) -> None:
-        fds = tuple(fd for fd in (order.warmup_fd, order.measured_fd) if fd is not None)
+        fds = tuple(phase.fd for phase in (*order.warmup, *order.measured))
         command = [sys.executable, "-P", "-m", "harness.drivers.open_loop.worker"]
         super().__init__("generator", command, pass_fds=fds)
         self.tell(msgspec.json.encode(order))
 
     def summary(self, line: bytes) -> Summary:
-        """Its last line."""
+        """What a line of it says of a measured phase."""
         return msgspec.json.decode(line, type=Summary)

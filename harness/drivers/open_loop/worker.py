@@ -1,9 +1,9 @@
 """The generator's process: `python -m harness.drivers.open_loop.worker`, started by the lab.
 
-It reads one JSON line (`Order`) from standard input, runs the warm-up, writes `warm`, waits for
-a line, runs the measured window, and writes one JSON line (`Summary`). It ends by itself when
-standard input closes, which it does when the parent is gone. It imports neither NumPy nor
-anything that draws or prints, so that it starts fast and stays small.
+It reads one JSON line (`Order`) from standard input, runs the warm-up of each target and writes
+`warm`. Then, for each measured phase, it waits for a line, runs the phase, and writes one JSON line
+(`Summary`). It ends by itself when standard input closes, which it does when the parent is gone. It
+imports neither NumPy nor anything that draws or prints, so that it starts fast and stays small.
 """
 
 from __future__ import annotations
@@ -22,24 +22,40 @@ from harness.drivers.request_log import Ledger
 _LEAD_NS = 5_000_000  # between starting the engine and the first intended time
 
 
-class Order(msgspec.Struct, frozen=True):
-    """What the parent asks for. Ledgers are descriptors that the process inherited."""
+class TargetOrder(msgspec.Struct, frozen=True):
+    """One server: where it is, what each client sends to it, and from which address (None: the
+    system's choice)."""
 
     host: str
     port: int
     requests: list[str]
     sources: list[str | None]
+
+
+class Phase(msgspec.Struct, frozen=True):
+    """Load for one target, by its place among them, as the ledger behind a descriptor that the
+    process inherited has it."""
+
+    target: int
+    fd: int
+
+
+class Order(msgspec.Struct, frozen=True):
+    """What the parent asks for: phases that are warm-up, one right after the other, and phases that
+    are measured, each at a word."""
+
+    targets: list[TargetOrder]
+    warmup: list[Phase]
+    measured: list[Phase]
     timeout_ns: int
     max_in_flight: int
     closed_loop: bool
     own_cpu: bool
     cpus: list[int]
-    warmup_fd: int | None
-    measured_fd: int
 
 
 class Summary(msgspec.Struct, frozen=True):
-    """What the process cost over the measured window.
+    """What the process cost over one measured phase.
 
     `recorded`: how many requests each of several processes has in its account; `failure`: what is
     missing from it, in a sentence without a full stop.
@@ -55,6 +71,10 @@ class Summary(msgspec.Struct, frozen=True):
 def _cpu_ns() -> int:
     usage = resource.getrusage(resource.RUSAGE_SELF)
     return int((usage.ru_utime + usage.ru_stime) * 1e9)
+
+
+def _involuntary_switches() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
 
 
 def take_priority() -> bool:
@@ -75,16 +95,21 @@ def take_priority() -> bool:
     return True
 
 
-def run_ledger(order: Order, fd: int) -> bool:
-    """Run one ledger to its end; False when the parent was gone before."""
-    ledger = Ledger.attach(fd)
-    target = Target(
-        order.host, order.port, [text.encode("latin-1") for text in order.requests], order.sources
-    )
-    rules = Rules(order.timeout_ns, order.max_in_flight, order.closed_loop, order.own_cpu)
-    engine = Engine(ledger, target, rules, watch_fd=0)
+def run_phase(phase: Phase, targets: list[Target], rules: Rules) -> bool:
+    """Run one phase to its end; False when the parent was gone before."""
+    engine = Engine(Ledger.attach(phase.fd), targets[phase.target], rules, watch_fd=0)
     engine.run(monotonic_ns() + _LEAD_NS)
     return not engine.parent_gone
+
+
+def measured(phase: Phase, targets: list[Target], rules: Rules) -> Summary | None:
+    """Run one phase and say what it cost; None when the parent was gone before its end."""
+    began_ns, cpu_ns, switches = monotonic_ns(), _cpu_ns(), _involuntary_switches()
+    if not run_phase(phase, targets, rules):
+        return None
+    return Summary(
+        monotonic_ns() - began_ns, _cpu_ns() - cpu_ns, _involuntary_switches() - switches
+    )
 
 
 def main() -> int:
@@ -101,18 +126,23 @@ def main() -> int:
         file.write("1")
     gc.collect()
     gc.disable()  # the engine makes no cycles, and a collection would make requests late
-    if order.warmup_fd is not None and not run_ledger(order, order.warmup_fd):
+    rules = Rules(order.timeout_ns, order.max_in_flight, order.closed_loop, order.own_cpu)
+    targets = [
+        Target(each.host, each.port, [text.encode("latin-1") for text in each.requests],
+               each.sources)
+        for each in order.targets
+    ]  # fmt: skip
+    if not all(run_phase(phase, targets, rules) for phase in order.warmup):
         return 1
     print("warm", flush=True)
-    if not sys.stdin.buffer.readline():
-        return 1
-    began_ns, cpu_ns = monotonic_ns(), _cpu_ns()
-    if not run_ledger(order, order.measured_fd):
-        return 1
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    summary = Summary(monotonic_ns() - began_ns, _cpu_ns() - cpu_ns, usage.ru_nivcsw)
-    sys.stdout.buffer.write(msgspec.json.encode(summary) + b"\n")
-    sys.stdout.buffer.flush()
+    for phase in order.measured:
+        if not sys.stdin.buffer.readline():
+            return 1
+        summary = measured(phase, targets, rules)
+        if summary is None:
+            return 1
+        sys.stdout.buffer.write(msgspec.json.encode(summary) + b"\n")
+        sys.stdout.buffer.flush()
     return 0
 
 

@@ -12,18 +12,18 @@ from collections.abc import Callable
 from harness.core.record import Settings
 from harness.designs.trials import trial_seed
 from harness.drivers.open_loop.process import GeneratorProcess
+from harness.drivers.open_loop.worker import Phase
 from harness.machine.child_process import ProcessDied
 from harness.machine.cpu_moves import CannotCount, MoveCounter
 from harness.machine.cpus import CpuPlan
 from harness.measure.run import raise_descriptor_limit
-from harness.measure.trial import make_order, new_ledger
+from harness.measure.trial import RESERVED_DESCRIPTORS, make_order, new_ledger, target_order
 from harness.studies.claims.records import Migrations
 from harness.targets.arm import Arm
 from harness.targets.control_client import ControlClient, ControlLost
 from harness.targets.processes import ServerProcess
 from harness.targets.start import server_arguments
 
-_RESERVED_DESCRIPTORS = 200
 _IDLE_S = 5.0
 _START_S = 60.0
 
@@ -65,8 +65,10 @@ def _count(
     """Moves and requests answered over one measured window."""
     ledger = new_ledger(settings, rps, settings.duration_s, seed)
     with ServerProcess(server_arguments(arm, settings, cpus)) as server:
-        most = descriptors - _RESERVED_DESCRIPTORS
-        order = make_order(server, settings, cpus, None, ledger, most)
+        most = descriptors - RESERVED_DESCRIPTORS
+        order = make_order(
+            [target_order(server, settings)], settings, cpus, [], [Phase(0, ledger.fd)], most
+        )
         with (
             GeneratorProcess(order) as generator,
             ControlClient("127.0.0.1", server.ready.control_port) as control,

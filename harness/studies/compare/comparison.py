@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
-from harness.core.metrics import METRICS, SUCCESS, Metric
+from harness.core.metrics import SUCCESS, Metric, metrics_of
 from harness.core.record import (
     Cell,
     CellMetric,
@@ -27,17 +27,18 @@ from harness.stats.intervals import (
     verdict,
 )
 from harness.stats.shares import Tally, share_estimate, share_ratio_estimate
+from harness.studies.compare.pairs import PAIRED, in_blocks, paired_estimate
 
 Round: TypeAlias = tuple[Trial, Trial]  # the baseline's trial and the contender's
 
 
 def build_cells(settings: Settings, trials: Sequence[Trial]) -> list[Cell]:
     """One cell for each backend (slot) and level, over its valid trials."""
-    cells, trials = [], standard(trials)
+    cells, trials, known = [], standard(trials), metrics_of(settings.design)
     for rps in settings.rps:
         for slot, backend in enumerate(settings.backends):
             valid = [t for t in trials if (t.rps, t.slot) == (rps, slot) and comparable(t)]
-            metrics = {metric.path: _cell_metric(metric.path, valid) for metric in METRICS}
+            metrics = {metric.path: _cell_metric(metric.path, valid) for metric in known}
             cells.append(
                 Cell(backend=backend, slot=slot, rps=rps, rounds=len(valid), metrics=metrics)
             )
@@ -73,7 +74,7 @@ def build_comparisons(settings: Settings, trials: Sequence[Trial]) -> list[Compa
         _compare(rps, settings.backends, slot, metric, trials)
         for rps in settings.rps
         for slot in range(1, len(settings.backends))
-        for metric in METRICS
+        for metric in metrics_of(settings.design)
     ]
 
 
@@ -82,7 +83,10 @@ def _compare(
 ) -> Comparison:
     rounds = _rounds(rps, slot, trials)
     pairs = [r for r in rounds if comparable(r[0]) and comparable(r[1])]
-    estimate = _estimate(metric.path, pairs)
+    estimate, spread = _estimate(metric.path, pairs), None
+    if in_blocks(pairs) and metric.path in PAIRED:
+        spread = paired_estimate(metric.path, pairs)
+        estimate = None if spread is None else spread.estimate
     ends = {
         "ratio": None if estimate is None or math.isnan(estimate.value) else estimate.value,
         "ci_low": None if estimate is None else estimate.low,
@@ -102,6 +106,8 @@ def _compare(
         note=_note(metric.path, rounds, pairs, estimate),
         ruled_out=ruled_out(estimate),
         smallest_difference=smallest_difference(estimate),
+        sd_within=None if spread is None else spread.sd_within,
+        sd_between=None if spread is None else spread.sd_between,
     )
 
 

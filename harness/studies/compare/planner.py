@@ -8,23 +8,53 @@ from pathlib import Path
 import msgspec
 
 from harness.core.record import Run, Settings, Trial
-from harness.designs.trials import PlannedTrial, plan_repeats, plan_trials
+from harness.core.units import rate
+from harness.designs.blocks import plan_restart
+from harness.designs.spoilt import not_for_blocks
+from harness.designs.trials import PlannedTrial, StartOver, Step, plan_repeats, plan_trials
 from harness.studies.compare.aa_control import find_control, read_controls
 from harness.studies.compare.comparison import build_cells, build_comparisons
 from harness.studies.compare.summary import finding
 
 
 class ComparePlanner:
-    """Every backend once a round at every level, and the repeats that an interval needs."""
+    """Every arm once a round at every level, in blocks or in whole trials, and the repeats that an
+    interval needs. A level that blocks cannot measure is measured again in whole trials."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._planned = plan_trials(settings)
+        self._in_blocks = set(settings.rps) if settings.design == "blocks" else set()
 
-    def next_trial(self, trials: Sequence[Trial]) -> PlannedTrial | None:
-        if len(trials) == len(self._planned):
-            self._planned += plan_repeats(self._settings, trials)
-        return self._planned[len(trials)] if len(trials) < len(self._planned) else None
+    def next_trial(self, trials: Sequence[Trial]) -> Step | None:
+        spoilt = self._spoilt(trials)
+        if spoilt is not None:
+            self._in_blocks.discard(spoilt.rps)
+            return spoilt
+        done = {(trial.rps, trial.round, trial.slot) for trial in trials}
+        for again in (False, True):
+            if again:
+                self._planned += plan_repeats(self._settings, trials)
+            for planned in self._planned:
+                if (planned.rps, planned.round, planned.slot) not in done:
+                    return self._step(planned)
+        return None
+
+    def _step(self, planned: PlannedTrial) -> Step:
+        """The trial, or the restart that it is a part of."""
+        if planned.rps not in self._in_blocks:
+            return planned
+        return plan_restart(self._settings, planned.rps, planned.round)
+
+    def _spoilt(self, trials: Sequence[Trial]) -> StartOver | None:
+        """A level in blocks of which these cannot be the measure, and why."""
+        for rps in self._settings.rps:
+            mine = [trial for trial in trials if trial.rps == rps and trial.blocks]
+            why = not_for_blocks(mine) if rps in self._in_blocks else None
+            if why is not None:
+                return StartOver(rps, f"{rate(rps)}: {why}, so this level was measured again in "
+                                      "whole trials")  # fmt: skip
+        return None
 
     def total(self, trials: Sequence[Trial]) -> int:
         return len(self._planned)

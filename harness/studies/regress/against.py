@@ -11,9 +11,10 @@ from tempfile import TemporaryDirectory
 import msgspec
 
 from harness.core.record import Run, Settings, Trial
-from harness.designs.trials import PlannedTrial
+from harness.designs.trials import PlannedRestart, PlannedTrial, Step
 from harness.studies.compare.comparison import build_cells
 from harness.studies.compare.planner import ComparePlanner
+from harness.targets.arm import Arm
 from harness.targets.git_ref import checked_out, is_dirty, repository_root, resolve_commit
 from harness.targets.server_code import ServerSource, prepare
 
@@ -27,12 +28,17 @@ class SourcePlanner(ComparePlanner):
         super().__init__(settings)
         self._sources = list(sources)
 
-    def next_trial(self, trials: Sequence[Trial]) -> PlannedTrial | None:
-        planned = super().next_trial(trials)
-        if planned is None:
-            return None
-        arm = replace(planned.arm, source=self._sources[planned.slot])
-        return replace(planned, arm=arm)
+    def next_trial(self, trials: Sequence[Trial]) -> Step | None:
+        step = super().next_trial(trials)
+        match step:
+            case PlannedTrial():
+                return replace(step, arm=self._of(step.arm))
+            case PlannedRestart():
+                return replace(step, arms=tuple(map(self._of, step.arms)))
+        return step
+
+    def _of(self, arm: Arm) -> Arm:
+        return replace(arm, source=self._sources[arm.slot])
 
     def conclude(self, run: Run, results: Path) -> Run:
         recorded = [source.record(slot) for slot, source in enumerate(self._sources)]

@@ -39,7 +39,7 @@ from scipy import optimize, stats
 from harness.core.record import Client
 from harness.drivers import request_log as L
 from harness.drivers.open_loop.process import GeneratorProcess
-from harness.drivers.open_loop.worker import Order
+from harness.drivers.open_loop.worker import Order, Phase, TargetOrder
 from harness.drivers.schedule import Schedule, make_schedule
 from harness.machine.cpus import plan_cpus
 from harness.measure.build_trial import client_figures
@@ -149,18 +149,17 @@ def make_order(
     port: int, schedule: Schedule, ledger: L.Ledger, closed_loop: bool, alone: bool
 ) -> Order:
     clients, cpus = range(int(schedule.client.max()) + 1), plan_cpus()
+    requests = [f"POST / HTTP/1.1\r\nX-Client-Id: {k}\r\nHost: a\r\n\r\n" for k in clients]
+    sources = [source_address(k, "127.0.0.1") for k in clients]
     return Order(
-        host="127.0.0.1",
-        port=port,
-        requests=[f"POST / HTTP/1.1\r\nX-Client-Id: {k}\r\nHost: a\r\n\r\n" for k in clients],
-        sources=[source_address(k, "127.0.0.1") for k in clients],
+        targets=[TargetOrder("127.0.0.1", port, requests, sources)],
+        warmup=[],
+        measured=[Phase(0, ledger.fd)],
         timeout_ns=10_000_000_000,
         max_in_flight=2000,
         closed_loop=closed_loop,
         own_cpu=alone and cpus.pinned,
         cpus=sorted(cpus.generator) if cpus.pinned else [],
-        warmup_fd=None,
-        measured_fd=ledger.fd,
     )
 
 

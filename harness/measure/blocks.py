@@ -1,0 +1,414 @@
+"""One restart in blocks: fresh servers of all arms, alive together, and load for one at a time."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from time import monotonic, monotonic_ns, sleep
+
+import msgspec
+import numpy as np
+import pandas as pd
+
+from harness.core.record import (
+    QUANTILE_SHARES,
+    Block,
+    BlockTimes,
+    CpuPerRequest,
+    Kernel,
+    Quantiles,
+    Settings,
+)
+from harness.designs.trials import PlannedBlock, PlannedRestart, PlannedTrial
+from harness.drivers import request_log as L
+from harness.drivers.open_loop.process import GeneratorProcess
+from harness.drivers.open_loop.worker import Phase, Summary
+from harness.machine.child_process import ProcessDied
+from harness.machine.cpus import CpuPlan
+from harness.machine.kernel import deltas, read_kernel
+from harness.machine.process_clock import process_cpu_s, steal_s
+from harness.measure.build_trial import beyond, build_trial, quantiles
+from harness.measure.request_rows import Rows, copy_rows, requests_frame, timeline_frame
+from harness.measure.splice import BlockLook, spliced_rows, spliced_window
+from harness.measure.trial import (
+    IDLE_S,
+    READY_S,
+    RESERVED_DESCRIPTORS,
+    Progress,
+    TrialResult,
+    Watch,
+    make_order,
+    new_ledger,
+    target_order,
+)
+from harness.targets.arm import Arm
+from harness.targets.control_client import ControlClient, ControlLost
+from harness.targets.processes import SamplerProcess, ServerProcess
+from harness.targets.sampler import Observation
+from harness.targets.start import start_server
+from servers.options import parse_workload
+from servers.report import Report
+
+IDLE_WITHIN_MS = 50.0  # beyond the workload's own time: later, and it carries over into the next
+# Of a quantile q at least this many requests must be expected beyond it, or a block has no such.
+_BEYOND_A_QUANTILE = 5
+_LOOK_S = 0.005
+_LATE_S = 60.0
+
+
+@dataclass(slots=True)
+class _Alive:
+    """One arm of a restart: its server and what watches it, and its blocks so far."""
+
+    arm: Arm
+    place: int
+    server: ServerProcess
+    control: ControlClient
+    sampler: SamplerProcess
+    died: str | None = None
+    rows: list[Rows] = field(default_factory=list)
+    looks: list[BlockLook] = field(default_factory=list)
+    blocks: list[Block] = field(default_factory=list)
+    summaries: list[Summary] = field(default_factory=list)
+    kernels: list[Kernel] = field(default_factory=list)
+
+
+def run_restart(
+    planned: PlannedRestart,
+    settings: Settings,
+    cpus: CpuPlan,
+    descriptors: int,
+    watch: Watch | None = None,
+) -> list[TrialResult]:
+    """Run one restart; a trial for each arm, in the order of their slots.
+
+    `descriptors`: how many the generator may open. A server that dies in mid-block is refused from
+    then on, and its trial says so; the others go on. Raises `LabError` when a server cannot be
+    started, `ProcessDied` when the generator or a sampler dies.
+    """
+    started = datetime.now(UTC).isoformat(timespec="milliseconds")
+    warmups = {
+        arm.slot: new_ledger(settings, planned.rps, settings.warmup_s, planned.warmup_seed)
+        for arm in planned.arms
+        if settings.warmup_s > 0
+    }
+    ledgers = [new_ledger(settings, planned.rps, planned.block_s, b.seed) for b in planned.blocks]
+    with ExitStack() as stack:
+        alive: dict[int, _Alive] = {}
+        for place, arm in enumerate(planned.arms):
+            alive[arm.slot] = _start(stack, arm, place, settings, cpus)
+        index = {slot: number for number, slot in enumerate(alive)}
+        order = make_order(
+            [target_order(each.server, settings) for each in alive.values()],
+            settings,
+            cpus,
+            [Phase(index[slot], ledger.fd) for slot, ledger in warmups.items()],
+            [
+                Phase(index[block.slot], ledger.fd)
+                for block, ledger in zip(planned.blocks, ledgers, strict=True)
+            ],
+            descriptors - RESERVED_DESCRIPTORS,
+        )
+        generator = stack.enter_context(GeneratorProcess(order))
+        for ledger in (*warmups.values(), *ledgers):
+            ledger.close()  # both processes have it mapped; the descriptor has served
+        _Restart(planned, settings, generator, alive, watch).run(ledgers)
+        for each in alive.values():
+            each.sampler.finish()
+            if each.died is None:
+                each.server.drain()
+    return [_result(planned, settings, started, alive[slot]) for slot in sorted(alive)]
+
+
+def _start(stack: ExitStack, arm: Arm, place: int, settings: Settings, cpus: CpuPlan) -> _Alive:
+    server = start_server(arm, settings, cpus)
+    assert isinstance(server, ServerProcess)  # blocks are of servers on this machine
+    stack.enter_context(server)
+    ready = server.ready
+    sampler = stack.enter_context(SamplerProcess(ready, cpus.observers))
+    control = stack.enter_context(ControlClient(ready.control_host, ready.control_port))
+    return _Alive(arm, place, server, control, sampler)
+
+
+class _Restart:
+    """The measured part of a restart: block after block."""
+
+    def __init__(
+        self,
+        planned: PlannedRestart,
+        settings: Settings,
+        generator: GeneratorProcess,
+        alive: dict[int, _Alive],
+        watch: Watch | None,
+    ) -> None:
+        self._planned = planned
+        self._settings = settings
+        self._generator = generator
+        self._alive = alive
+        self._watch = watch
+        self._block_ns = round(planned.block_s * 1e9)
+        workload_s = parse_workload(settings.workload).seconds
+        self._idle_within_ms = IDLE_WITHIN_MS + workload_s * 1e3
+
+    def run(self, ledgers: Sequence[L.Ledger]) -> None:
+        """Warm up, then every block in its order."""
+        for each in self._alive.values():
+            each.sampler.wait_ready()
+        warm_s = len(self._alive) * (self._settings.warmup_s + self._settings.timeout_s)
+        self._generator.must_say(warm_s + READY_S)
+        for each in self._alive.values():
+            self._asked(each, lambda one: (one.control.wait_until_idle(IDLE_S),
+                                           one.control.open_window()))  # fmt: skip
+        began_ns = monotonic_ns()
+        for block, ledger in zip(self._planned.blocks, ledgers, strict=True):
+            self._block(block, ledger, began_ns)
+
+    def _asked(self, each: _Alive, ask: object) -> None:
+        try:
+            ask(each)  # type: ignore[operator]
+        except ControlLost as error:
+            self._lost(each, error)
+
+    def _lost(self, each: _Alive, error: ControlLost) -> None:
+        """Its server does not answer; whether it died is told in its words."""
+        gone = not each.server.alive(0.5)
+        each.died = str(each.server.died()) if gone else str(error)
+
+    def _block(self, block: PlannedBlock, ledger: L.Ledger, began_ns: int) -> None:
+        each = self._alive[block.slot]
+        others = [a for a in self._alive.values() if a is not each]
+        before = self._report(each)
+        kernel, stolen = read_kernel(), steal_s()
+        idle_s = _clocks(others)
+        start_ns = monotonic_ns()
+        if before is not None:
+            each.sampler.tell(b"go")
+        self._generator.tell(b"go")
+        summary = self._wait(each, ledger)
+        others_s = _grown(idle_s, _clocks(others))
+        wall_s = (monotonic_ns() - start_ns) / 1e9
+        observations = each.sampler.pause() if before is not None else []
+        rows = copy_rows(ledger)
+        done, rested, idle_ms = self._rest(each, rows)
+        if before is not None and done is not None and rested is not None:
+            each.looks.append(BlockLook(before, done, rested, observations, rows.start_ns))
+        each.rows.append(rows)
+        each.summaries.append(summary)
+        each.kernels.append(deltas(kernel, read_kernel(), None))
+        each.blocks.append(
+            block_record(
+                block,
+                rows,
+                before,
+                rested,
+                expected=self._planned.rps * self._planned.block_s,
+                began_s=(rows.start_ns - began_ns) / 1e9,
+                idle_after_ms=idle_ms,
+                late=idle_ms is None or idle_ms > self._idle_within_ms,
+                others_cpu_share=None if others_s is None else others_s / wall_s,
+                steal_ms=_difference_ms(stolen, steal_s()),
+            )
+        )
+
+    def _report(self, each: _Alive) -> Report | None:
+        if each.died is not None:
+            return None
+        try:
+            return each.control.report()
+        except ControlLost as error:
+            self._lost(each, error)
+            return None
+
+    def _wait(self, each: _Alive, ledger: L.Ledger) -> Summary:
+        """Until the generator has seen every request of the block to its end."""
+        began = monotonic()
+        limit_s = began + self._planned.block_s + self._settings.timeout_s + _LATE_S
+        place = self._planned.arms.index(each.arm)
+        planned = PlannedTrial(each.arm, self._planned.rps, self._planned.round, place, 0, 0)
+        while (line := self._generator.wait_for_line(0.25)) is None:
+            if monotonic() > limit_s:
+                raise ProcessDied("the generator did not end in time", self._generator.name)
+            if self._watch is not None:
+                self._watch(Progress(planned, monotonic() - began, ledger, []))
+        return self._generator.summary(line)
+
+    def _rest(self, each: _Alive, rows: Rows) -> tuple[Report | None, Report | None, float | None]:
+        """The server's report when the generator was done, and once it had come to rest; and how
+        long after the block's planned end that was, in milliseconds. A server that is at rest at
+        the first look was so when it had given its last answer."""
+        end_ns = rows.start_ns + self._block_ns
+        done = self._report(each)
+        if done is None:
+            return None, None, 0.0
+        answered = rows.outcome == L.OK
+        last_ns = int(rows.ended[answered].max()) if answered.any() else 0
+        if done.counters.in_progress <= 0:
+            return done, done, max(0.0, (last_ns - self._block_ns) / 1e6)
+        until_s = monotonic() + IDLE_S
+        while monotonic() < until_s:
+            sleep(_LOOK_S)  # the server has no way to tell
+            rested = self._report(each)
+            if rested is None:
+                return done, None, None
+            if rested.counters.in_progress <= 0:
+                return done, rested, (monotonic_ns() - end_ns) / 1e6
+        return done, rested, None
+
+
+def _clocks(arms: Sequence[_Alive]) -> list[float | None]:
+    return [process_cpu_s(each.server.ready.pid) for each in arms]
+
+
+def _grown(before: Sequence[float | None], after: Sequence[float | None]) -> float | None:
+    grown = [b - a for a, b in zip(before, after, strict=True) if a is not None and b is not None]
+    return sum(grown) if len(grown) == len(before) else None
+
+
+def _difference_ms(before: float | None, after: float | None) -> float | None:
+    return None if before is None or after is None else max(0.0, after - before) * 1e3
+
+
+def block_record(
+    block: PlannedBlock,
+    rows: Rows,
+    before: Report | None,
+    rested: Report | None,
+    *,
+    expected: float,
+    began_s: float,
+    idle_after_ms: float | None,
+    late: bool,
+    others_cpu_share: float | None,
+    steal_ms: float | None,
+) -> Block:
+    """The figures of one block: of its requests (`expected`: as many as its rate comes to) by their
+    intended time, and of what the server counted between its two reports."""
+    ok, sent = rows.outcome == L.OK, rows.sent >= 0
+    failed = len(ok) - int(ok.sum())
+    times = quantiles((rows.ended - rows.intended)[ok] / 1e3, failed)
+    lag_us = (rows.sent - rows.allowed)[sent] / 1e3
+    known = before is not None and rested is not None
+    counted = _counted(before, rested) if before is not None and rested is not None else _NOTHING
+    return Block(
+        pair=block.pair,
+        place=block.place,
+        began_s=began_s,
+        scheduled=len(ok),
+        ok=int(ok.sum()),
+        response_us=_told(times, expected),
+        beyond=[name for name in beyond(times, failed) if _enough(name, expected)],
+        lag_us_p99=float(np.quantile(lag_us, 0.99, method="inverted_cdf")) if len(lag_us) else None,
+        idle_after_ms=idle_after_ms,
+        late=late and known,
+        others_cpu_share=others_cpu_share,
+        steal_ms=steal_ms,
+        **counted,
+    )
+
+
+_NOTHING = {
+    "accepted": None, "answered": None, "context_switches_per_request": None,
+    "context_switches_per_s": None, "threads_created": None,
+    "cpu_us_per_request": CpuPerRequest(total=None, handler=None, overhead=None),
+}  # fmt: skip
+
+
+def _counted(before: Report, rested: Report) -> dict[str, object]:
+    old, new = before.process, rested.process
+    answered = rested.counters.answered - before.counters.answered
+    switches = (
+        new.voluntary_switches + new.involuntary_switches
+        - old.voluntary_switches - old.involuntary_switches
+    )  # fmt: skip
+    seconds = (rested.monotonic_ns - before.monotonic_ns) / 1e9
+    total_us, handler_us = new.cpu_us - old.cpu_us, new.handler_cpu_us - old.handler_cpu_us
+    return {
+        "accepted": rested.counters.accepted - before.counters.accepted,
+        "answered": answered,
+        "cpu_us_per_request": CpuPerRequest(
+            total=total_us / answered, handler=handler_us / answered,
+            overhead=(total_us - handler_us) / answered,
+        ) if answered else _NOTHING["cpu_us_per_request"],
+        "context_switches_per_request": switches / answered if answered else None,
+        "context_switches_per_s": switches / seconds,
+        "threads_created": rested.gauges.threads_created - before.gauges.threads_created,
+    }  # fmt: skip
+
+
+def _enough(name: str, requests: float) -> bool:
+    """Whether a block of so many requests has that quantile."""
+    share = QUANTILE_SHARES.get(name)
+    return share is None or requests * (1 - share) >= _BEYOND_A_QUANTILE - 1e-9
+
+
+def _told(times: Quantiles, requests: float) -> Quantiles:
+    few = {name: None for name in QUANTILE_SHARES if not _enough(name, requests)}
+    return msgspec.structs.replace(times, **few)
+
+
+def typical(blocks: Sequence[Block]) -> BlockTimes | None:
+    """The median over the blocks of each quantile; a quantile among the failures is longer than any
+    answer. None without blocks."""
+    if not blocks:
+        return None
+    found: dict[str, float | None] = {}
+    infinite = []
+    for name in ("p50", "p90", "p95", "p99"):
+        values = [
+            float("inf") if name in block.beyond else getattr(block.response_us, name)
+            for block in blocks
+        ]
+        known = [value for value in values if value is not None]
+        middle = statistics.median(known) if known else None
+        if middle is not None and middle == float("inf"):
+            infinite.append(name)
+            middle = None
+        found[name] = middle
+    return BlockTimes(**found, beyond=infinite)
+
+
+def _result(planned: PlannedRestart, settings: Settings, started: str, each: _Alive) -> TrialResult:
+    """The trial of one arm: its blocks put end to end."""
+    block_ns = round(planned.block_s * 1e9)
+    duration_s = planned.block_s * len(each.blocks)
+    rows = spliced_rows(each.rows, block_ns)
+    whole = each.died is None and len(each.looks) == len(each.blocks)
+    window = spliced_window(each.looks, block_ns) if whole else None
+    trial_plan = PlannedTrial(each.arm, planned.rps, planned.round, each.place, 0, 0)
+    summary = Summary(
+        window_ns=sum(s.window_ns for s in each.summaries),
+        cpu_ns=sum(s.cpu_ns for s in each.summaries),
+        involuntary_switches=sum(s.involuntary_switches for s in each.summaries),
+    )
+    trial = build_trial(
+        trial_plan, started, duration_s, rows, summary, _summed(each.kernels), window, None,
+        settings.driver,
+    )  # fmt: skip
+    client = msgspec.structs.replace(trial.client, block_response_us=typical(each.blocks))
+    trial = msgspec.structs.replace(trial, client=client, blocks=each.blocks)
+    if each.died is not None:
+        warnings = [*trial.warnings, f"{each.died} after {len(each.looks)} whole blocks"]
+        trial = msgspec.structs.replace(trial, died="server", warnings=warnings)
+    requests = requests_frame(trial_plan, rows)
+    requests["block"] = np.repeat(
+        np.array([block.pair for block in each.blocks], np.int16), [len(r.code) for r in each.rows]
+    )
+    steps: Sequence[Observation] = window.observations if window is not None else []
+    timeline: pd.DataFrame = timeline_frame(trial_plan, rows.start_ns, steps)
+    return TrialResult(trial, requests, timeline, None)
+
+
+def _summed(kernels: Sequence[Kernel]) -> Kernel:
+    def total(name: str) -> int | None:
+        values = [getattr(kernel, name) for kernel in kernels]
+        return None if None in values or not values else sum(values)
+
+    return Kernel(
+        listen_overflows=total("listen_overflows"),
+        listen_drops=total("listen_drops"),
+        retransmits=total("retransmits"),
+        time_wait_peak=None,
+    )

@@ -1,0 +1,57 @@
+"""What is compared block by block: pairs of blocks within restarts. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+from harness.core.record import Block, Trial
+from harness.stats.hierarchical import Hierarchical, Pair, hierarchical_ratio
+
+_TIMES = "client.block_response_us."
+
+
+def _time(name: str) -> Callable[[Block], float | None]:
+    return lambda block: math.inf if name in block.beyond else getattr(block.response_us, name)
+
+
+# The figures of a block, by their path in a trial.
+PAIRED: dict[str, Callable[[Block], float | None]] = {
+    **{_TIMES + name: _time(name) for name in ("p50", "p90", "p95", "p99")},
+    "server.cpu_us_per_request.total": lambda block: block.cpu_us_per_request.total,
+    "server.cpu_us_per_request.handler": lambda block: block.cpu_us_per_request.handler,
+    "server.cpu_us_per_request.overhead": lambda block: block.cpu_us_per_request.overhead,
+    "server.context_switches.per_s": lambda block: block.context_switches_per_s,
+    "server.context_switches.per_request": lambda block: block.context_switches_per_request,
+}
+
+
+def paired_estimate(path: str, restarts: Sequence[tuple[Trial, Trial]]) -> Hierarchical | None:
+    """The ratio of a figure over restarts, each the trials of baseline and contender. None where no
+    pair has it."""
+    value = PAIRED[path]
+    pairs = [
+        [(a, b) for one, other in block_pairs(*trials)
+         if (a := value(one)) is not None and (b := value(other)) is not None]
+        for trials in restarts
+    ]  # fmt: skip
+    return hierarchical_ratio(pairs) if any(pairs) else None
+
+
+def block_pairs(baseline: Trial, contender: Trial) -> list[tuple[Block, Block]]:
+    """The blocks of both trials that stand in one pair, but for pairs in which one was late: its
+    server was not idle again before the next began."""
+    other = {block.pair: block for block in contender.blocks}
+    return [
+        (block, other[block.pair])
+        for block in baseline.blocks
+        if block.pair in other and not (block.late or other[block.pair].late)
+    ]
+
+
+def in_blocks(restarts: Sequence[tuple[Trial, Trial]]) -> bool:
+    """Whether all of them were measured in blocks."""
+    return bool(restarts) and all(trial.blocks for pair in restarts for trial in pair)
+
+
+__all__ = ["PAIRED", "Pair", "block_pairs", "in_blocks", "paired_estimate"]
