@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from harness.core.record import CellMetric, Client, Comparison
+from harness.core.record import CellMetric, Client, Comparison, Settings
 from harness.core.units import microseconds, ratio
 
 Format = Callable[[float | None], str]
 
 NOT_ANSWERED = "not answered"
-_TIMES = ("client.response_us.", "client.service_us.", "client.connect_us.")
+_TIMES = (
+    "client.response_us.",
+    "client.block_response_us.",
+    "client.service_us.",
+    "client.connect_us.",
+)
 
 
 def response_words(client: Client, name: str) -> str:
@@ -106,6 +111,16 @@ def is_time(metric: str) -> bool:
 
 def _never(found: Comparison) -> bool:
     return "ci_low" in found.beyond
+
+
+def design_words(settings: Settings) -> str:
+    """`5 rounds of 5 s`, or `8 restarts of 3.5 s in blocks of 0.5 s`."""
+    if settings.block_s is None:
+        return f"{settings.rounds} rounds of {settings.duration_s:g} s"
+    return (
+        f"{settings.rounds} restarts of {settings.duration_s:g} s in blocks of "
+        f"{settings.block_s:g} s"
+    )
 
 
 def slot_names(backends: Sequence[str]) -> list[str]:

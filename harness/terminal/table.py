@@ -10,9 +10,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from harness.core.record import Cell, Comparison, Run, Trial
+from harness.core.record import Cell, Comparison, Run, Settings, Trial
 from harness.core.units import microseconds, number, rate, share, size
 from harness.core.wording import (
+    design_words,
     figure_words,
     has_interval,
     ratio_figure,
@@ -39,6 +40,10 @@ ROWS: tuple[tuple[str, str, Format], ...] = (
     ("Latency, p99", "client.response_us.p99", microseconds),
     ("Success", "client.success_rate", share),
 )
+_BLOCK_ROWS: tuple[tuple[str, str, Format], ...] = (
+    ("Median of a block", "client.block_response_us.p50", microseconds),
+    ("p99 of a block", "client.block_response_us.p99", microseconds),
+)
 MOST_TOLD = 8
 _NAME_WIDTH = 12
 _STYLES = {"better": "green", "worse": "red", "cannot-tell": "dim", "not-comparable": "dim"}
@@ -53,8 +58,9 @@ def print_run(console: Console, run: Run, folder: Path) -> None:
         for contender in cells[1:] or cells[:1]:
             pair = cells[:1] if contender is cells[0] else [cells[0], contender]
             console.print(level_table(run, rps, pair))
+    within = "in pairs of blocks" if run.settings.design == "blocks" else "within rounds"
     console.print(
-        "Ratios are to the first backend, within rounds, with a 95 % interval: "
+        f"Ratios are to the first backend, {within}, with a 95 % interval: "
         "+ better, - worse, > more and < fewer (neither is better), ~ cannot tell.",
         style="dim",
         highlight=False,
@@ -77,7 +83,7 @@ def level_table(run: Run, rps: float, cells: list[Cell]) -> Table:
     """One level: a row for each figure, a column for each backend, a ratio for each contender."""
     settings = run.settings
     table = Table(
-        title=f"{rate(rps)}, {settings.rounds} rounds of {settings.duration_s:g} s, "
+        title=f"{rate(rps)}, {design_words(settings)}, "
         f"{settings.clients} clients, {settings.arrivals} arrivals",
         title_justify="left",
         title_style="bold",
@@ -91,10 +97,15 @@ def level_table(run: Run, rps: float, cells: list[Cell]) -> Table:
         table.add_column("\n".join(lines), justify="right", no_wrap=True)
     if len(cells) == 2:
         table.add_column("ratio (95 % CI)", justify="left", no_wrap=True)
-    for title, path, write in ROWS:
+    for title, path, write in rows_of(settings):
         figures = [figure_words(cell.metrics.get(path), write) for cell in cells]
         table.add_row(title, *figures, *(ratio_text(c) for c in of_pair(run, rps, path, cells)))
     return table
+
+
+def rows_of(settings: Settings) -> tuple[tuple[str, str, Format], ...]:
+    """What the table has of a run."""
+    return (*ROWS[:-1], *_BLOCK_ROWS, ROWS[-1]) if settings.design == "blocks" else ROWS
 
 
 def of_pair(run: Run, rps: float, path: str, cells: list[Cell]) -> list[Comparison]:

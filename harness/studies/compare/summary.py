@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 
 from harness.core.metrics import HEADLINES, SUCCESS
 from harness.core.record import OUTCOMES, Cell, Comparison, Trial
@@ -13,11 +13,27 @@ from harness.core.wording import effect_words, has_interval, one_side_answers, s
 WORDS = (
     ("server.cpu_us_per_request.total", "the CPU per request"),
     ("server.cpu_us_per_request.overhead", "the overhead CPU"),
-    ("client.response_us.p50", "the median response time"),
-    ("client.response_us.p99", "the p99"),
+    ("client.block_response_us.p50", "the median response time of a typical block"),
+    ("client.block_response_us.p99", "the p99 of a typical block"),
+    ("client.response_us.p50", "the median response time of all requests"),
+    ("client.response_us.p99", "the p99 of all"),
     ("server.context_switches.per_s", "the context switches"),
 )
 _UNDECIDED = ("cannot-tell", "not-comparable")
+
+
+def words_of(metrics: Container[str]) -> list[tuple[str, str]]:
+    """The figures that a sentence is about, and what they are called: where there are those of a
+    typical block, all requests are told apart from it."""
+    in_blocks = "client.block_response_us.p50" in metrics
+    return [
+        (
+            path,
+            words if in_blocks else words.removesuffix(" of all requests").removesuffix(" of all"),
+        )
+        for path, words in WORDS
+        if path in metrics
+    ]
 
 
 def finding(
@@ -49,7 +65,7 @@ def _contender(level: Sequence[Comparison], names: Sequence[str]) -> str:
     by_metric = {c.metric: c for c in level}
     decided = [
         (found, words)
-        for path, words in WORDS
+        for path, words in words_of(by_metric)
         if (found := by_metric.get(path)) is not None and found.verdict not in _UNDECIDED
     ]
     if not decided:
@@ -68,7 +84,9 @@ def _contender(level: Sequence[Comparison], names: Sequence[str]) -> str:
 
 def _undecided(by_metric: Mapping[str, Comparison], contender: str, baseline: str) -> str:
     """Success apart, no figure of `WORDS` tells the two apart: why, by the first that says so."""
-    notes = [found.note for path, _ in WORDS if (found := by_metric.get(path)) is not None]
+    notes = [
+        found.note for path, _ in words_of(by_metric) if (found := by_metric.get(path)) is not None
+    ]
     why = next(filter(None, notes), "no interval excludes 1")
     success = by_metric.get(SUCCESS)
     if success is None or success.verdict in _UNDECIDED:
