@@ -41,7 +41,7 @@ def compare(
     design: Annotated[
         str | None,
         typer.Option(
-            help="blocks: all servers alive, load in turns (default); trials: one after the other."
+            help="blocks: all servers alive, load in turns; trials: one after the other (default)."
         ),
     ] = None,
     rounds: Annotated[

@@ -135,8 +135,7 @@ def design_options(
 ) -> dict[str, Any]:
     """What a design is made of, as typed or by its defaults: blocks, where they can be had."""
     if design is None:
-        possible = in_turns(CompareOptions(driver=driver, target=target)) is None
-        design = "blocks" if possible else "trials"
+        design = "trials"
     blocks = design == "blocks"
     return {
         "design": design,

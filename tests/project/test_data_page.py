@@ -90,6 +90,7 @@ def test_every_outcome_is_described() -> None:
     [
         ("The run", record.Run),
         ("A trial", record.Trial),
+        ("blocks", record.Block),
         ("client", record.Client),
         ("server", record.Server),
         ("cells", record.Cell),
