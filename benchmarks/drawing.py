@@ -26,7 +26,7 @@ from harness.machine.cpus import plan_cpus
 from harness.machine.environment import read_environment
 from harness.measure.build_trial import build_trial
 from harness.measure.request_rows import copy_rows, requests_frame
-from harness.measure.trial import new_ledger
+from harness.measure.trial import new_request_log
 from harness.store import RunFolder
 
 MARK_S, MARK_MIB = 15.0, 1024.0
@@ -41,21 +41,21 @@ def synthetic_trial(
     planned: PlannedTrial, settings: Settings
 ) -> tuple[Trial, pd.DataFrame, pd.DataFrame]:
     """A trial with made-up times, in the shape of a real one."""
-    ledger = new_ledger(settings, planned.rps, settings.duration_s, planned.seed)
+    log = new_request_log(settings, planned.rps, settings.duration_s, planned.seed)
     random = np.random.default_rng(planned.seed + planned.slot)
 
     def column(index: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-        return np.frombuffer(ledger.column(index), dtype=np.int64)
+        return np.frombuffer(log.column(index), dtype=np.int64)
 
-    size, intended = ledger.rows, column(L.INTENDED)
+    size, intended = log.rows, column(L.INTENDED)
     sent = intended + random.integers(2_000, 90_000, size)
     connected = sent + random.integers(20_000, 60_000, size)
     ended = connected + random.lognormal(12 + planned.slot / 4, 0.8, size).astype(np.int64)
     for index, values in ((L.ALLOWED, intended), (L.SENT, sent), (L.CONNECTED, connected),
                           (L.ENDED, ended), (L.CODE, L.OK + L.DETAIL * 202)):  # fmt: skip
         column(index)[:] = values
-    rows = copy_rows(ledger)
-    ledger.close()
+    rows = copy_rows(log)
+    log.close()
     kernel = Kernel(listen_overflows=0, listen_drops=0, retransmits=0, time_wait_peak=0)
     trial = build_trial(planned, "", settings.duration_s, rows, None, kernel, None, None)
     steps = int(settings.duration_s * 10)

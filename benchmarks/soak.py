@@ -25,7 +25,7 @@ from benchmarks.faults import FaultyClients
 from harness.core.errors import LabError
 from harness.drivers import request_log as L
 from harness.drivers.open_loop.process import GeneratorProcess
-from harness.drivers.open_loop.worker import Order, Phase, TargetOrder
+from harness.drivers.open_loop.worker import GeneratorConfig, Phase, TargetConfig
 from harness.drivers.schedule import make_schedule
 from harness.machine.child_process import ProcessDied
 from harness.machine.cpus import plan_cpus
@@ -117,9 +117,9 @@ def soak(
     cpus = ",".join(map(str, sorted(server_cpus)))
     with ServerProcess([backend, f"--cpus={cpus}"]) as server:
         pid, port = server.ready.pid, server.ready.port
-        ledgers = [steady_ledger(rps, WARM_UP_S), steady_ledger(rps, seconds)]
+        logs = [steady_log(rps, WARM_UP_S), steady_log(rps, seconds)]
         with (
-            GeneratorProcess(make_order(port, *ledgers)) as generator,
+            GeneratorProcess(generator_config(port, *logs)) as generator,
             ControlClient("127.0.0.1", server.ready.control_port, timeout_s=60.0) as control,
         ):
             generator.must_say(WARM_UP_S + TIMEOUT_S + 90)
@@ -135,27 +135,27 @@ def soak(
             report = control.wait_until_idle(RETURN_S)
             after = returned(pid, before)
             status = server.drain()
-        outcomes = outcomes_of(ledgers[1])
-        for ledger in ledgers:
-            ledger.close()
+        outcomes = outcomes_of(logs[1])
+        for log in logs:
+            log.close()
     return Result(
         backend, outcomes, dict(faulty.committed), report.counters,
         before, after, status,
     )  # fmt: skip
 
 
-def steady_ledger(rps: float, seconds: float) -> L.Ledger:
-    """A ledger of `rps` requests a second at equal gaps, from all clients in turn."""
+def steady_log(rps: float, seconds: float) -> L.RequestLog:
+    """A request log of `rps` requests a second at equal gaps, from all clients in turn."""
     schedule = make_schedule(rps, seconds, CLIENTS, "constant", seed=1)
-    ledger = L.Ledger.create(len(schedule))
+    log = L.RequestLog.create(len(schedule))
     for column, values in ((L.INTENDED, schedule.intended_ns), (L.CLIENT, schedule.client)):
-        np.frombuffer(ledger.column(column), dtype=np.int64)[:] = values
+        np.frombuffer(log.column(column), dtype=np.int64)[:] = values
     for column in (L.ALLOWED, L.SENT, L.CONNECTED, L.ENDED):
-        np.frombuffer(ledger.column(column), dtype=np.int64)[:] = L.NOT_YET
-    return ledger
+        np.frombuffer(log.column(column), dtype=np.int64)[:] = L.NOT_YET
+    return log
 
 
-def make_order(port: int, warmup: L.Ledger, measured: L.Ledger) -> Order:
+def generator_config(port: int, warmup: L.RequestLog, measured: L.RequestLog) -> GeneratorConfig:
     """What the generator is to do: each client has a name of its own."""
     requests = [
         f"POST /metrics HTTP/1.1\r\nHost: soak\r\nX-Client-Id: client-{client}\r\n"
@@ -163,8 +163,8 @@ def make_order(port: int, warmup: L.Ledger, measured: L.Ledger) -> Order:
         for client in range(CLIENTS)
     ]
     sources = [source_address(client % 200, "127.0.0.1") for client in range(CLIENTS)]
-    return Order(
-        targets=[TargetOrder("127.0.0.1", port, requests, sources)],
+    return GeneratorConfig(
+        targets=[TargetConfig("127.0.0.1", port, requests, sources)],
         warmup=[Phase(0, warmup.fd)],
         measured=[Phase(0, measured.fd)],
         timeout_ns=int(TIMEOUT_S * 1e9),
@@ -175,9 +175,9 @@ def make_order(port: int, warmup: L.Ledger, measured: L.Ledger) -> Order:
     )
 
 
-def outcomes_of(ledger: L.Ledger) -> dict[str, int]:
+def outcomes_of(log: L.RequestLog) -> dict[str, int]:
     """How many requests of each outcome."""
-    counts = Counter(code % L.DETAIL for code in ledger.column(L.CODE))
+    counts = Counter(code % L.DETAIL for code in log.column(L.CODE))
     return {L.OUTCOME_NAMES[code]: count for code, count in sorted(counts.items())}
 
 

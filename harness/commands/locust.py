@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from harness.core.errors import LabError
-from harness.drivers.locust.order import WebOrder
+from harness.drivers.locust.config import WebConfig
 from harness.drivers.locust.process import LocustPage
 from harness.machine.child_process import ProcessDied
 from harness.machine.cpus import CpuPlan, plan_cpus
@@ -48,9 +48,9 @@ def locust_command(options: LocustOptions) -> int:
     arguments = server_arguments(Arm(backend, 0), settings, _shared(plan_cpus()))
     with ServerProcess(arguments) as server:
         ready = server.ready
-        order = WebOrder(ready.host, ready.port, "127.0.0.1", ready.control_port,
+        config = WebConfig(ready.host, ready.port, "127.0.0.1", ready.control_port,
                          options.web_port, options.user_class)  # fmt: skip
-        with LocustPage(order) as page:
+        with LocustPage(config) as page:
             print(f"{backend}: http://{ready.host}:{ready.port}")
             print(f"Locust: {page.url} (Ctrl-C ends both)", flush=True)
             status = _until_one_ends(server, page)

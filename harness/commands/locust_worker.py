@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from harness.core.errors import LabError
-from harness.drivers.locust.order import MASTER_LOST, NO_MASTER, TRIAL_OVER, WorkerOrder
+from harness.drivers.locust.config import MASTER_LOST, NO_MASTER, TRIAL_OVER, WorkerConfig
 from harness.drivers.locust.process import DistantWorker
 from harness.session import checks as check
 
@@ -17,10 +17,10 @@ def worker_command(master: str, wait_s: float) -> int:
     check.between("--wait", wait_s, 1, 86_400)
     text = master if ":" in master else f"{master}:{_PORT}"
     host, port = check.host_and_port("--master", text)
-    order, trials = WorkerOrder(host, port, wait_s), 0
+    config, trials = WorkerConfig(host, port, wait_s), 0
     print(f"waiting for a lab at {text} (Ctrl-C ends this)", flush=True)
     while True:
-        with DistantWorker(order) as worker:
+        with DistantWorker(config) as worker:
             status, said = worker.until_its_end()
         if status == TRIAL_OVER:
             trials += 1

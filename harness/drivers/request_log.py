@@ -1,4 +1,4 @@
-"""The ledger: one row a scheduled request, in memory that both processes see.
+"""The request log: one row a scheduled request, in memory that both processes see.
 
 The parent writes the schedule, the generator fills in what happened, and the parent may look at
 any time: watching costs the generator nothing, and what a generator that was killed had measured
@@ -49,7 +49,7 @@ UNSENT_CAUSES: Final = (
 )
 
 
-class Ledger:
+class RequestLog:
     """Header and columns as memoryviews of int64 over the shared memory."""
 
     def __init__(self, fd: int, rows: int) -> None:
@@ -60,17 +60,17 @@ class Ledger:
         self.header = self._words[:_HEADER]
 
     @classmethod
-    def create(cls, rows: int) -> Ledger:
-        """A new ledger of `rows` open rows. Raises OSError when there is no memory for it."""
-        fd = os.memfd_create("ledger")
+    def create(cls, rows: int) -> RequestLog:
+        """A new request log of `rows` open rows. Raises OSError when there is no memory for it."""
+        fd = os.memfd_create("request-log")
         os.ftruncate(fd, 8 * (_HEADER + _COLUMNS * rows))
-        ledger = cls(fd, rows)
-        ledger.header[ROWS] = rows
-        return ledger
+        log = cls(fd, rows)
+        log.header[ROWS] = rows
+        return log
 
     @classmethod
-    def attach(cls, fd: int) -> Ledger:
-        """The ledger behind a descriptor that was inherited."""
+    def attach(cls, fd: int) -> RequestLog:
+        """The request log behind a descriptor that was inherited."""
         size = os.fstat(fd).st_size
         return cls(fd, (size // 8 - _HEADER) // _COLUMNS)
 

@@ -23,7 +23,7 @@ class _Collector:
 def classify(data: bytes) -> tuple[int, bool]:
     """(code, whole) of everything that came in before the server closed.
 
-    The code is outcome + 16 x status as in the ledger. Nothing at all is `reset`: the server
+    The code is outcome + 16 x status as in the request log. Nothing at all is `reset`: the server
     closed without an answer. What is not HTTP, or ends before its own end, is `bad_response`:
     before its Content-Length or its last chunk is there, or after an interim answer (1xx) alone.
     """

@@ -40,9 +40,9 @@ from harness.measure.trial import (
     Progress,
     TrialResult,
     Watch,
-    make_order,
-    new_ledger,
-    target_order,
+    generator_config,
+    new_request_log,
+    target_config,
 )
 from harness.targets.arm import Arm
 from harness.targets.control_client import ControlClient, ControlLost
@@ -91,31 +91,31 @@ def run_restart(
     """
     started = datetime.now(UTC).isoformat(timespec="milliseconds")
     warmups = {
-        arm.slot: new_ledger(settings, planned.rps, settings.warmup_s, planned.warmup_seed)
+        arm.slot: new_request_log(settings, planned.rps, settings.warmup_s, planned.warmup_seed)
         for arm in planned.arms
         if settings.warmup_s > 0
     }
-    ledgers = [new_ledger(settings, planned.rps, planned.block_s, b.seed) for b in planned.blocks]
+    logs = [new_request_log(settings, planned.rps, planned.block_s, b.seed) for b in planned.blocks]
     with ExitStack() as stack:
         alive: dict[int, _Alive] = {}
         for place, arm in enumerate(planned.arms):
             alive[arm.slot] = _start(stack, arm, place, settings, cpus)
         index = {slot: number for number, slot in enumerate(alive)}
-        order = make_order(
-            [target_order(each.server, settings) for each in alive.values()],
+        config = generator_config(
+            [target_config(each.server, settings) for each in alive.values()],
             settings,
             cpus,
-            [Phase(index[slot], ledger.fd) for slot, ledger in warmups.items()],
+            [Phase(index[slot], log.fd) for slot, log in warmups.items()],
             [
-                Phase(index[block.slot], ledger.fd)
-                for block, ledger in zip(planned.blocks, ledgers, strict=True)
+                Phase(index[block.slot], log.fd)
+                for block, log in zip(planned.blocks, logs, strict=True)
             ],
             descriptors - RESERVED_DESCRIPTORS,
         )
-        generator = stack.enter_context(GeneratorProcess(order))
-        for ledger in (*warmups.values(), *ledgers):
-            ledger.close()  # both processes have it mapped; the descriptor has served
-        _Restart(planned, settings, generator, alive, watch).run(ledgers)
+        generator = stack.enter_context(GeneratorProcess(config))
+        for log in (*warmups.values(), *logs):
+            log.close()  # both processes have it mapped; the descriptor has served
+        _Restart(planned, settings, generator, alive, watch).run(logs)
         for each in alive.values():
             each.sampler.finish()
             if each.died is None:
@@ -153,7 +153,7 @@ class _Restart:
         workload_s = parse_workload(settings.workload).seconds
         self._idle_within_ms = IDLE_WITHIN_MS + workload_s * 1e3
 
-    def run(self, ledgers: Sequence[L.Ledger]) -> None:
+    def run(self, logs: Sequence[L.RequestLog]) -> None:
         """Warm up, then every block in its order."""
         for each in self._alive.values():
             each.sampler.wait_ready()
@@ -163,8 +163,8 @@ class _Restart:
             self._asked(each, lambda one: (one.control.wait_until_idle(IDLE_S),
                                            one.control.open_window()))  # fmt: skip
         began_ns = monotonic_ns()
-        for block, ledger in zip(self._planned.blocks, ledgers, strict=True):
-            self._block(block, ledger, began_ns)
+        for block, log in zip(self._planned.blocks, logs, strict=True):
+            self._block(block, log, began_ns)
 
     def _asked(self, each: _Alive, ask: object) -> None:
         try:
@@ -177,7 +177,7 @@ class _Restart:
         gone = not each.server.alive(0.5)
         each.died = str(each.server.died()) if gone else str(error)
 
-    def _block(self, block: PlannedBlock, ledger: L.Ledger, began_ns: int) -> None:
+    def _block(self, block: PlannedBlock, log: L.RequestLog, began_ns: int) -> None:
         each = self._alive[block.slot]
         others = [a for a in self._alive.values() if a is not each]
         before = self._report(each)
@@ -187,11 +187,11 @@ class _Restart:
         if before is not None:
             each.sampler.tell(b"go")
         self._generator.tell(b"go")
-        summary = self._wait(each, ledger)
+        summary = self._wait(each, log)
         others_s = _grown(idle_s, _clocks(others))
         wall_s = (monotonic_ns() - start_ns) / 1e9
         observations = each.sampler.pause() if before is not None else []
-        rows = copy_rows(ledger)
+        rows = copy_rows(log)
         done, rested, idle_ms = self._rest(each, rows)
         if before is not None and done is not None and rested is not None:
             each.looks.append(BlockLook(before, done, rested, observations, rows.start_ns))
@@ -222,7 +222,7 @@ class _Restart:
             self._lost(each, error)
             return None
 
-    def _wait(self, each: _Alive, ledger: L.Ledger) -> Summary:
+    def _wait(self, each: _Alive, log: L.RequestLog) -> Summary:
         """Until the generator has seen every request of the block to its end."""
         began = monotonic()
         limit_s = began + self._planned.block_s + self._settings.timeout_s + _LATE_S
@@ -232,7 +232,7 @@ class _Restart:
             if monotonic() > limit_s:
                 raise ProcessDied("the generator did not end in time", self._generator.name)
             if self._watch is not None:
-                self._watch(Progress(planned, monotonic() - began, ledger, []))
+                self._watch(Progress(planned, monotonic() - began, log, []))
         return self._generator.summary(line)
 
     def _rest(self, each: _Alive, rows: Rows) -> tuple[Report | None, Report | None, float | None]:

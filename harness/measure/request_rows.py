@@ -20,7 +20,7 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """The ledger's columns, copied: int64 nanoseconds from the window's start, -1 where never.
+    """The request log's columns, copied: int64 nanoseconds from the window's start, -1 where never.
 
     `in_flight_ns`: the number in flight integrated over time, by an account of the generator's own
     beside the rows; None where it keeps none (Locust).
@@ -47,7 +47,7 @@ class Rows:
 
     @property
     def outcome(self) -> Ints:
-        """0 open, else the outcome's number in the ledger."""
+        """0 open, else the outcome's number in the request log."""
         return self.code % L.DETAIL
 
     @property
@@ -66,14 +66,14 @@ def most_in_flight(sent: Ints, ended: Ints) -> int:
     return int((begun - np.searchsorted(np.sort(ended[flown]), moments, side="right")).max())
 
 
-def copy_rows(ledger: L.Ledger) -> Rows:
-    """The ledger as it stands now."""
+def copy_rows(log: L.RequestLog) -> Rows:
+    """The request log as it stands now."""
 
     def column(index: int) -> Ints:
-        return np.frombuffer(ledger.column(index), dtype=np.int64).copy()
+        return np.frombuffer(log.column(index), dtype=np.int64).copy()
 
     return Rows(
-        start_ns=ledger.header[L.START_NS],
+        start_ns=log.header[L.START_NS],
         intended=column(L.INTENDED),
         client=column(L.CLIENT),
         allowed=column(L.ALLOWED),
@@ -81,8 +81,8 @@ def copy_rows(ledger: L.Ledger) -> Rows:
         connected=column(L.CONNECTED),
         ended=column(L.ENDED),
         code=column(L.CODE),
-        in_flight_max=ledger.header[L.IN_FLIGHT_MAX],
-        in_flight_ns=ledger.header[L.IN_FLIGHT_NS] or None,
+        in_flight_max=log.header[L.IN_FLIGHT_MAX],
+        in_flight_ns=log.header[L.IN_FLIGHT_NS] or None,
     )
 
 

@@ -13,10 +13,10 @@ import pandas as pd
 from harness.core.record import Died, Kernel, Settings, Trial
 from harness.designs.trials import PlannedTrial
 from harness.drivers import request_log as L
-from harness.drivers.locust.order import LocustOrder, most_requests
+from harness.drivers.locust.config import LocustConfig, most_requests
 from harness.drivers.locust.process import LocustProcess
 from harness.drivers.open_loop.process import GeneratorProcess
-from harness.drivers.open_loop.worker import Order, Phase, Summary, TargetOrder
+from harness.drivers.open_loop.worker import GeneratorConfig, Phase, Summary, TargetConfig
 from harness.drivers.schedule import make_schedule
 from harness.machine.child_process import ProcessDied
 from harness.machine.cpus import CpuPlan
@@ -46,11 +46,11 @@ RESERVED_DESCRIPTORS = 200
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """What a live view may show of the trial in progress. The ledger is live: do not keep it."""
+    """What a live view may show of the trial in progress. The log is live: do not keep it."""
 
     planned: PlannedTrial
     elapsed_s: float
-    ledger: L.Ledger
+    request_log: L.RequestLog
     observations: list[Observation]
 
 
@@ -67,15 +67,15 @@ class TrialResult:
 Watch = Callable[[Progress], None]
 
 
-def new_ledger(settings: Settings, rps: float, duration_s: float, seed: int) -> L.Ledger:
-    """A ledger with the schedule of one phase in it."""
+def new_request_log(settings: Settings, rps: float, duration_s: float, seed: int) -> L.RequestLog:
+    """A request log with the schedule of one phase in it."""
     schedule = make_schedule(rps, duration_s, settings.clients, settings.arrivals, seed)
-    ledger = L.Ledger.create(len(schedule))
+    log = L.RequestLog.create(len(schedule))
     for column, values in ((L.INTENDED, schedule.intended_ns), (L.CLIENT, schedule.client)):
-        np.frombuffer(ledger.column(column), dtype=np.int64)[:] = values
+        np.frombuffer(log.column(column), dtype=np.int64)[:] = values
     for column in (L.ALLOWED, L.SENT, L.CONNECTED, L.ENDED):
-        np.frombuffer(ledger.column(column), dtype=np.int64)[:] = L.NOT_YET
-    return ledger
+        np.frombuffer(log.column(column), dtype=np.int64)[:] = L.NOT_YET
+    return log
 
 
 def source_address(client: int, host: str) -> str | None:
@@ -88,16 +88,16 @@ def source_address(client: int, host: str) -> str | None:
     return f"127.{1 + client // 62_500}.{client // 250 % 250}.{1 + client % 250}"
 
 
-def make_order(
-    targets: Sequence[TargetOrder],
+def generator_config(
+    targets: Sequence[TargetConfig],
     settings: Settings,
     cpus: CpuPlan,
     warmup: Sequence[Phase],
     measured: Sequence[Phase],
     max_in_flight: int,
-) -> Order:
+) -> GeneratorConfig:
     """What the generator is to do."""
-    return Order(
+    return GeneratorConfig(
         targets=list(targets),
         warmup=list(warmup),
         measured=list(measured),
@@ -109,7 +109,7 @@ def make_order(
     )
 
 
-def target_order(server: ServerProcess | RemoteServer, settings: Settings) -> TargetOrder:
+def target_config(server: ServerProcess | RemoteServer, settings: Settings) -> TargetConfig:
     """Where the server is, and what each client sends to it."""
     clients = range(settings.clients)
     host, port = server.ready.host, server.ready.port
@@ -120,20 +120,20 @@ def target_order(server: ServerProcess | RemoteServer, settings: Settings) -> Ta
         for client in clients
     ]
     sources = [source_address(client, host) for client in clients]
-    return TargetOrder(host, port, requests, sources)
+    return TargetConfig(host, port, requests, sources)
 
 
-def locust_order(
+def locust_config(
     planned: PlannedTrial,
     server: ServerProcess | RemoteServer,
     settings: Settings,
     cpus: CpuPlan,
-    measured: L.Ledger,
-) -> LocustOrder:
+    measured: L.RequestLog,
+) -> LocustConfig:
     """What Locust is to do."""
     # Without workers of other machines the master takes a port that is free, on loopback.
     master_host, _, master_port = (settings.master or "127.0.0.1:0").rpartition(":")
-    return LocustOrder(
+    return LocustConfig(
         host=server.ready.host,
         port=server.ready.port,
         body=BODY,
@@ -170,35 +170,35 @@ def run_trial(
     warmup = None
     if by_locust:
         most = most_requests(settings.clients, planned.rps, settings.duration_s)
-        measured = L.Ledger.create(most)
+        measured = L.RequestLog.create(most)
     else:
-        measured = new_ledger(settings, planned.rps, settings.duration_s, planned.seed)
+        measured = new_request_log(settings, planned.rps, settings.duration_s, planned.seed)
     if settings.warmup_s > 0 and not by_locust:
-        warmup = new_ledger(settings, planned.rps, settings.warmup_s, planned.warmup_seed)
+        warmup = new_request_log(settings, planned.rps, settings.warmup_s, planned.warmup_seed)
     elsewhere = settings.target is not None
     with start_server(planned.arm, settings, cpus) as server:
         ready = server.ready
         generator: GeneratorProcess
         if by_locust:
-            generator = LocustProcess(locust_order(planned, server, settings, cpus, measured))
+            generator = LocustProcess(locust_config(planned, server, settings, cpus, measured))
         else:
-            order = make_order(
-                [target_order(server, settings)],
+            config = generator_config(
+                [target_config(server, settings)],
                 settings,
                 cpus,
                 [] if warmup is None else [Phase(0, warmup.fd)],
                 [Phase(0, measured.fd)],
                 descriptors - RESERVED_DESCRIPTORS,
             )
-            generator = GeneratorProcess(order)
+            generator = GeneratorProcess(config)
         with (
             generator,
             SamplerProcess(ready, cpus.observers, elsewhere) as sampler,
             ControlClient(ready.control_host, ready.control_port, elsewhere=elsewhere) as control,
         ):
-            for ledger in (warmup, measured):
-                if ledger is not None:
-                    ledger.close()  # both processes have it mapped; the descriptor has served
+            for log in (warmup, measured):
+                if log is not None:
+                    log.close()  # both processes have it mapped; the descriptor has served
             measurement = _Measurement(
                 planned, settings, server, generator, sampler, control, measured, watch
             )
@@ -216,7 +216,7 @@ class _Measurement:
         generator: GeneratorProcess,
         sampler: SamplerProcess,
         control: ControlClient,
-        ledger: L.Ledger,
+        log: L.RequestLog,
         watch: Watch | None,
     ) -> None:
         self._planned = planned
@@ -225,7 +225,7 @@ class _Measurement:
         self._generator = generator
         self._sampler = sampler
         self._control = control
-        self._ledger = ledger
+        self._log = log
         self._watch = watch
 
     def run(self, started: str) -> TrialResult:
@@ -253,9 +253,9 @@ class _Measurement:
             kernel = Kernel(
                 listen_overflows=None, listen_drops=None, retransmits=None, time_wait_peak=None
             )
-        rows = copy_rows(self._ledger)
+        rows = copy_rows(self._log)
         if self._settings.driver == "locust":  # its schedule is what its users came to send
-            rows = rows.first(self._ledger.header[L.CURSOR])
+            rows = rows.first(self._log.header[L.CURSOR])
         duration_s = self._settings.duration_s
         trial = build_trial(
             self._planned, started, duration_s, rows, summary, kernel, window, failure,
@@ -280,7 +280,7 @@ class _Measurement:
 
     def _load_ns(self) -> tuple[int, int]:
         """When load was to begin and to end, on this machine's monotonic clock."""
-        start_ns = self._ledger.header[L.START_NS]
+        start_ns = self._log.header[L.START_NS]
         return start_ns, start_ns + int(self._settings.duration_s * 1e9)
 
     def _warm_up(self) -> None:
@@ -313,7 +313,7 @@ class _Measurement:
             observations = self._sampler.collect()
             if self._watch is not None:
                 elapsed_s = monotonic() - began
-                self._watch(Progress(self._planned, elapsed_s, self._ledger, observations))
+                self._watch(Progress(self._planned, elapsed_s, self._log, observations))
         if not self._server.alive():
             raise self._server.died()
         return self._generator.summary(line)

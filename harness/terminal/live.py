@@ -107,7 +107,7 @@ class LiveView:
         self._refresh()
 
     def progress(self, progress: TrialProgress) -> None:
-        now = look(progress.ledger, progress.planned.rps)
+        now = look(progress.request_log, progress.planned.rps)
         if now is not None:
             self._looks = [*self._looks[1 - _TREND_LENGTH :], now]
         self._keep_peaks(progress.observations)
@@ -174,16 +174,16 @@ class Look:
         return NOT_ANSWERED if self.p99_us is None else microseconds(self.p99_us)
 
 
-def look(ledger: L.Ledger, rps: float) -> Look | None:
+def look(log: L.RequestLog, rps: float) -> Look | None:
     """The last second; None before anything has ended.
 
     Only as many rows are looked at as a second can have, so that it costs the same (some 0.2 ms at
     10,000 RPS) however long a trial is: with two CPUs it is the server's that pays for it.
     """
-    cursor = ledger.header[L.CURSOR]
+    cursor = log.header[L.CURSOR]
     first = max(0, cursor - int(2 * rps) - 100)
     code, ended, intended = (
-        np.frombuffer(ledger.column(c), dtype=np.int64)[first:cursor]
+        np.frombuffer(log.column(c), dtype=np.int64)[first:cursor]
         for c in (L.CODE, L.ENDED, L.INTENDED)
     )
     latest = int(ended.max(initial=L.NOT_YET))

@@ -96,7 +96,7 @@ class LiveSearch:
         self._refresh()
 
     def progress(self, progress: TrialProgress) -> None:
-        now = look(progress.ledger, progress.planned.rps)
+        now = look(progress.request_log, progress.planned.rps)
         words = f"{place(progress.planned)}: waiting for the first answers"
         if now is not None:
             if now.p99_us is not None:

@@ -1,4 +1,4 @@
-"""Fixtures of the laboratory's tests: real sockets, real servers, real ledgers."""
+"""Fixtures of the laboratory's tests: real sockets, real servers, real request logs."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def closed_port() -> int:
 
 @pytest.fixture
 def drive() -> Drive:
-    """Run the engine in this process against a port; the ledger's rows afterwards."""
+    """Run the engine in this process against a port; the request log's rows afterwards."""
 
     def run(
         port: int,
@@ -86,7 +86,7 @@ def drive() -> Drive:
         engine: type[Engine] = Engine,
     ) -> Rows:
         schedule = make_schedule(rps, duration_s, clients, arrivals, seed=7)
-        ledger = L.Ledger.create(len(schedule))
+        log = L.RequestLog.create(len(schedule))
         for column, values in (
             (L.INTENDED, schedule.intended_ns),
             (L.CLIENT, schedule.client),
@@ -95,13 +95,13 @@ def drive() -> Drive:
             (L.CONNECTED, L.NOT_YET),
             (L.ENDED, L.NOT_YET),
         ):
-            np.frombuffer(ledger.column(column), dtype=np.int64)[:] = values
+            np.frombuffer(log.column(column), dtype=np.int64)[:] = values
         sources: list[str | None] = [f"127.9.0.{client % 250 + 1}" for client in range(clients)]
         target = Target("127.0.0.1", port, [request] * clients, sources)
         rules = Rules(int(timeout_s * 1e9), max_in_flight, closed_loop, own_cpu)
-        engine(ledger, target, rules, watch_fd=None).run(monotonic_ns() + 1_000_000)
-        ledger.close()
-        return copy_rows(ledger)
+        engine(log, target, rules, watch_fd=None).run(monotonic_ns() + 1_000_000)
+        log.close()
+        return copy_rows(log)
 
     return run
 

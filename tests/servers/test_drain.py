@@ -12,7 +12,7 @@ import pytest
 
 from harness.drivers import request_log as L
 from harness.drivers.open_loop.process import GeneratorProcess
-from harness.drivers.open_loop.worker import Order, Phase, TargetOrder
+from harness.drivers.open_loop.worker import GeneratorConfig, Phase, TargetConfig
 from harness.drivers.schedule import make_schedule
 from harness.machine.cpus import plan_cpus
 from tests.support.serving import (
@@ -108,14 +108,14 @@ def test_no_accepted_request_is_lost_at_5000_rps(backend: str, start_server: Sta
         backend, "--rate-limit=0", "--cpus=" + ",".join(map(str, sorted(cpus.server)))
     )
     schedule = make_schedule(5000, 3.0, CLIENTS, "constant", seed=1)
-    warmup, measured = L.Ledger.create(1), L.Ledger.create(len(schedule))
-    for ledger in (warmup, measured):
+    warmup, measured = L.RequestLog.create(1), L.RequestLog.create(len(schedule))
+    for log in (warmup, measured):
         for column in (L.ALLOWED, L.SENT, L.CONNECTED, L.ENDED):
-            np.frombuffer(ledger.column(column), dtype=np.int64)[:] = L.NOT_YET
+            np.frombuffer(log.column(column), dtype=np.int64)[:] = L.NOT_YET
     for column, values in ((L.INTENDED, schedule.intended_ns), (L.CLIENT, schedule.client)):
         np.frombuffer(measured.column(column), dtype=np.int64)[:] = values
-    order = Order(
-        targets=[TargetOrder(
+    config = GeneratorConfig(
+        targets=[TargetConfig(
             "127.0.0.1", server.port,
             [metric_request(f"client-{client}").decode() for client in range(CLIENTS)],
             [None] * CLIENTS,
@@ -124,7 +124,7 @@ def test_no_accepted_request_is_lost_at_5000_rps(backend: str, start_server: Sta
         timeout_ns=10_000_000_000, max_in_flight=4000,
         closed_loop=False, own_cpu=False, cpus=sorted(cpus.generator),
     )  # fmt: skip
-    with GeneratorProcess(order) as generator:
+    with GeneratorProcess(config) as generator:
         generator.must_say(20)
         generator.tell(b"go")
         end_s = time.monotonic() + PATIENCE_S
@@ -136,8 +136,8 @@ def test_no_accepted_request_is_lost_at_5000_rps(backend: str, start_server: Sta
         generator.must_say(30)
     outcomes = Counter(L.OUTCOME_NAMES[code % L.DETAIL] for code in measured.column(L.CODE))
     warm = sum(code % L.DETAIL == L.OK for code in warmup.column(L.CODE))
-    for ledger in (warmup, measured):
-        ledger.close()
+    for log in (warmup, measured):
+        log.close()
     # Everything has a name: served, or turned away by a server that was no longer there.
     assert set(outcomes) <= {"ok", "refused", "reset", "unsent"}, outcomes
     assert 1000 <= outcomes["ok"] + warm < len(schedule) + warm, outcomes

@@ -42,16 +42,16 @@ def main() -> None:
     ports = Path("/proc/sys/net/ipv4/ip_local_port_range")
     ports.write_text(f"40000 {40000 + PORTS - 1}\n", encoding="ascii")
     schedule = make_schedule(200, 0.5, 1, "constant", seed=1)
-    ledger = L.Ledger.create(len(schedule))
+    log = L.RequestLog.create(len(schedule))
     for column in (L.ALLOWED, L.SENT, L.CONNECTED, L.ENDED):
-        np.frombuffer(ledger.column(column), dtype=np.int64)[:] = L.NOT_YET
-    np.frombuffer(ledger.column(L.INTENDED), dtype=np.int64)[:] = schedule.intended_ns
+        np.frombuffer(log.column(column), dtype=np.int64)[:] = L.NOT_YET
+    np.frombuffer(log.column(L.INTENDED), dtype=np.int64)[:] = schedule.intended_ns
     before = read_kernel()
     with socket.create_server(("127.0.0.1", 8080), backlog=1024):
         target = Target("127.0.0.1", 8080, [b"GET / HTTP/1.1\r\n\r\n"], ["127.0.0.1"])
         rules = Rules(timeout_ns=5_000_000_000, max_in_flight=1000, own_cpu=False)
-        Engine(ledger, target, rules, watch_fd=None).run(monotonic_ns())
-    rows = copy_rows(ledger)
+        Engine(log, target, rules, watch_fd=None).run(monotonic_ns())
+    rows = copy_rows(log)
     client = client_figures(rows, 0.5, None)
     kind, why = classify(client)
     said = {

@@ -11,8 +11,8 @@ from locust import User, constant
 from locust.env import Environment
 from locust.runners import Runner
 
+from harness.drivers.locust.config import LocustConfig, Stopped, interval_ns
 from harness.drivers.locust.locustfile import MetricStreamSocketUser, MetricStreamUser
-from harness.drivers.locust.order import LocustOrder, Stopped, interval_ns
 from harness.drivers.locust.window import Window
 
 TICK_S = 0.02
@@ -28,31 +28,31 @@ def cpu_ns() -> int:
     return int((usage.ru_utime + usage.ru_stime) * 1e9)
 
 
-def make_environment(order: LocustOrder) -> Environment:
+def make_environment(config: LocustConfig) -> Environment:
     """One process's users, with their window in `environment.lab`."""
-    environment = Environment(user_classes=[CLASSES[order.user_class]], stop_timeout=None)
-    equip(environment, order)
+    environment = Environment(user_classes=[CLASSES[config.user_class]], stop_timeout=None)
+    equip(environment, config)
     return environment
 
 
-def equip(environment: Environment, order: LocustOrder) -> None:
+def equip(environment: Environment, config: LocustConfig) -> None:
     """Give a process's users what a trial needs."""
-    chosen = CLASSES[order.user_class]
+    chosen = CLASSES[config.user_class]
     chosen.wait_time = constant(0)  # the window says when
-    chosen.host = f"http://{order.host}:{order.port}"
+    chosen.host = f"http://{config.host}:{config.port}"
     for name in ("connection_timeout", "network_timeout", "timeout_s"):
         if hasattr(chosen, name):
-            setattr(chosen, name, order.timeout_s)
+            setattr(chosen, name, config.timeout_s)
     environment.host = chosen.host
-    loopback = order.host.startswith("127.")
+    loopback = config.host.startswith("127.")
     environment.lab = Window(  # type: ignore[attr-defined]
-        order.number, order.body.encode(), interval_ns(order), order.timeout_s, loopback
+        config.number, config.body.encode(), interval_ns(config), config.timeout_s, loopback
     )
 
 
-def limit(order: LocustOrder) -> float:
+def limit(config: LocustConfig) -> float:
     """Seconds within which a window must be over: its own, and that of the last request."""
-    return order.duration_s + order.timeout_s + STRAGGLE_S
+    return config.duration_s + config.timeout_s + STRAGGLE_S
 
 
 def wait_for(done: Callable[[], object], limit_s: float, what: str) -> None:
@@ -92,8 +92,8 @@ class Part:
         return cpu_ns() - used_ns, monotonic_ns() - began_ns
 
 
-def warm_up(runner: Runner, order: LocustOrder) -> None:
+def warm_up(runner: Runner, config: LocustConfig) -> None:
     """Start all users, and let them send for the time of the warm-up."""
-    runner.start(order.users, spawn_rate=max(1000, order.users), wait=False)
-    wait_for(lambda: runner.user_count >= order.users, ARRIVE_S, "the start of all users")
-    gevent.sleep(order.warmup_s)
+    runner.start(config.users, spawn_rate=max(1000, config.users), wait=False)
+    wait_for(lambda: runner.user_count >= config.users, ARRIVE_S, "the start of all users")
+    gevent.sleep(config.warmup_s)

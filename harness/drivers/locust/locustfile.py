@@ -92,7 +92,7 @@ class PacedUser(User):
 
     def post(self, body: bytes) -> tuple[int | None, int]:
         """Send `body` and wait for the answer: when the connection was there (monotonic clock, in
-        nanoseconds; None: not known), and the outcome's code as in the lab's ledger."""
+        nanoseconds; None: not known), and the outcome's code as in the lab's request log."""
         raise NotImplementedError
 
 

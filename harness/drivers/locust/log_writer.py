@@ -1,20 +1,20 @@
-"""The lab's ledger of a Locust run, written as the rows of its processes come in."""
+"""The lab's request log of a Locust run, written as the rows of its processes come in."""
 
 from __future__ import annotations
 
 from array import array
 
 from harness.drivers import request_log as L
-from harness.drivers.locust.order import ROW, Stopped, next_due_ns
+from harness.drivers.locust.config import ROW, Stopped, next_due_ns
 
 
 class Book:
-    """The lab's ledger, written as rows come in. `interval_ns`: between two requests of a user."""
+    """Writes the request log as rows come in. `interval_ns`: between two requests of a user."""
 
     def __init__(self, fd: int, interval_ns: int) -> None:
-        ledger = L.Ledger.attach(fd)
-        self._header, self._rows = ledger.header, ledger.rows
-        self._columns = [ledger.column(c) for c in (L.CLIENT, L.INTENDED, L.SENT, L.CONNECTED,
+        log = L.RequestLog.attach(fd)
+        self._header, self._rows = log.header, log.rows
+        self._columns = [log.column(c) for c in (L.CLIENT, L.INTENDED, L.SENT, L.CONNECTED,
                                                     L.ENDED, L.CODE, L.ALLOWED)]  # fmt: skip
         self._interval_ns = interval_ns
         self._due_ns: dict[int, int] = {}

@@ -1,4 +1,4 @@
-"""Several Locust processes: a master that keeps the lab's ledger, and workers that have the users.
+"""Several Locust processes: a master that writes the request log, and workers with the users.
 
 Each worker keeps the account of its own users and sends it in batches, by Locust's own messages.
 The workers are processes of the master's, or come from other machines (`labrun locust-worker`);
@@ -21,6 +21,7 @@ from locust.env import Environment
 from locust.exception import RPCError
 from locust.runners import STATE_MISSING, MasterRunner
 
+from harness.drivers.locust.config import ROW_BYTES, LocustConfig, Stopped, interval_ns
 from harness.drivers.locust.local_users import (
     ARRIVE_S,
     CLASSES,
@@ -32,7 +33,6 @@ from harness.drivers.locust.local_users import (
     warm_up,
 )
 from harness.drivers.locust.log_writer import Book
-from harness.drivers.locust.order import ROW_BYTES, LocustOrder, Stopped, interval_ns
 from harness.drivers.locust.parent_channel import Lab
 from harness.drivers.open_loop.worker import Summary
 
@@ -45,8 +45,8 @@ runners.HEARTBEAT_LIVENESS = 8
 class Crew:
     """The workers of a master, and what they said."""
 
-    def __init__(self, order: LocustOrder, runner: MasterRunner, book: Book) -> None:
-        self._order, self._runner, self._book = order, runner, book
+    def __init__(self, config: LocustConfig, runner: MasterRunner, book: Book) -> None:
+        self._config, self._runner, self._book = config, runner, book
         self.held: set[int] = set()
         self.first: dict[int, int] = {}
         self.done: dict[int, tuple[int, int, int]] = {}  # recorded, CPU and time in ns
@@ -68,12 +68,12 @@ class Crew:
 
     def settled(self) -> bool:
         """Whether nothing more is to come."""
-        return len(self.done) + len(self.lost()) == self._order.workers
+        return len(self.done) + len(self.lost()) == self._config.workers
 
     def obituary(self) -> str:
         """What to say of those that were lost."""
         told = [
-            f"worker {n} of {self._order.workers} died (its account ends after "
+            f"worker {n} of {self._config.workers} died (its account ends after "
             f"{self.arrived.get(n, 0):,} requests)"
             for n in self.lost()
         ]
@@ -91,10 +91,12 @@ class Crew:
 
     def write_off(self) -> int:
         """Put down what those that were lost were still to send; how many requests."""
-        order = self._order
+        config = self._config
         return sum(
             self._book.add_lost(
-                range(self.before(n), self.before(n) + self.first[n]), order.users, order.duration_s
+                range(self.before(n), self.before(n) + self.first[n]),
+                config.users,
+                config.duration_s,
             )
             for n in self.lost()
         )
@@ -120,15 +122,15 @@ class Crew:
 class LocalCrew(Crew):
     """Processes of this one's."""
 
-    def __init__(self, order: LocustOrder, runner: MasterRunner, book: Book) -> None:
-        super().__init__(order, runner, book)
+    def __init__(self, config: LocustConfig, runner: MasterRunner, book: Book) -> None:
+        super().__init__(config, runner, book)
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
 
     def start(self) -> None:
         """Start them; they find their master by its port."""
-        for number in range(1, self._order.workers + 1):
+        for number in range(1, self._config.workers + 1):
             part = msgspec.structs.replace(
-                self._order, number=number, master_port=self._runner.server.port, measured_fd=-1
+                self._config, number=number, master_port=self._runner.server.port, measured_fd=-1
             )
             command = [sys.executable, "-P", "-m", "harness.drivers.locust.run", "--worker"]
             process = subprocess.Popen(command, stdin=subprocess.PIPE)
@@ -136,7 +138,7 @@ class LocalCrew(Crew):
             process.stdin.write(msgspec.json.encode(part) + b"\n")
             process.stdin.flush()  # it stays open: a worker ends with its master
             self._processes[number] = process
-        count = self._order.workers
+        count = self._config.workers
         wait_for(lambda: len(self._runner.clients.ready) == count or self.lost(), ARRIVE_S,
                  f"the arrival of {count} workers")  # fmt: skip
         if self.lost():
@@ -158,36 +160,36 @@ class LocalCrew(Crew):
 class DistantCrew(Crew):
     """Workers of other machines, numbered as they came."""
 
-    def __init__(self, order: LocustOrder, runner: MasterRunner, book: Book) -> None:
-        super().__init__(order, runner, book)
+    def __init__(self, config: LocustConfig, runner: MasterRunner, book: Book) -> None:
+        super().__init__(config, runner, book)
         self._names: dict[int, str] = {}
         self._ready: set[int] = set()
         runner.register_message("lab_ready", self._on_ready)
 
     def start(self) -> None:
         """Wait for them, and tell each what to do."""
-        order, clients = self._order, self._runner.clients
-        where = f"{order.master_host}:{order.master_port}"
+        config, clients = self._config, self._runner.clients
+        where = f"{config.master_host}:{config.master_port}"
         try:
-            wait_for(lambda: len(clients.ready) >= order.workers, order.wait_s, "")
+            wait_for(lambda: len(clients.ready) >= config.workers, config.wait_s, "")
         except Stopped:
             raise Stopped(
-                f"{len(clients.ready)} of {order.workers} workers came to {where} within "
-                f"{order.wait_s:g} s; run labrun locust-worker --master HOST:{order.master_port} "
+                f"{len(clients.ready)} of {config.workers} workers came to {where} within "
+                f"{config.wait_s:g} s; run labrun locust-worker --master HOST:{config.master_port} "
                 "where the others are to be, HOST being this machine"
             ) from None
-        for number, client in enumerate(clients.ready[: order.workers], 1):
+        for number, client in enumerate(clients.ready[: config.workers], 1):
             self._names[number] = client.id
-            part = msgspec.structs.replace(order, number=number, cpus=[], measured_fd=-1)
+            part = msgspec.structs.replace(config, number=number, cpus=[], measured_fd=-1)
             self._runner.send_message("lab_order", msgspec.to_builtins(part), client.id)
-        wait_for(lambda: len(self._ready) == order.workers or self.lost(), ARRIVE_S,
+        wait_for(lambda: len(self._ready) == config.workers or self.lost(), ARRIVE_S,
                  "that all workers understood their order")  # fmt: skip
         if self.lost():
             raise Stopped(self.obituary())
-        if len(clients.ready) > order.workers:
+        if len(clients.ready) > config.workers:
             # Locust gives users to whoever is there; without an order they would be in no account.
             raise Stopped(
-                f"{len(clients.ready)} workers came to {where} and {order.workers} were expected; "
+                f"{len(clients.ready)} workers came to {where} and {config.workers} were expected; "
                 "end those that are too many, or raise --expect-workers"
             )
 
@@ -211,37 +213,37 @@ class DistantCrew(Crew):
         self._ready.add(msg.data["number"])
 
 
-def run_crew(order: LocustOrder, lab: Lab) -> None:
-    """The master of `order.workers` processes; `lab`: whom to tell."""
-    host = f"http://{order.host}:{order.port}"  # which it tells the workers
-    environment = Environment(user_classes=[CLASSES[order.user_class]], host=host)
+def run_crew(config: LocustConfig, lab: Lab) -> None:
+    """The master of `config.workers` processes; `lab`: whom to tell."""
+    host = f"http://{config.host}:{config.port}"  # which it tells the workers
+    environment = Environment(user_classes=[CLASSES[config.user_class]], host=host)
     try:
-        runner = environment.create_master_runner(order.master_host, order.master_port)
+        runner = environment.create_master_runner(config.master_host, config.master_port)
     except RPCError as error:
-        where = f"{order.master_host}:{order.master_port}"
+        where = f"{config.master_host}:{config.master_port}"
         raise Stopped(f"workers cannot be waited for at {where}: {error}") from error
-    book = Book(order.measured_fd, interval_ns(order))
-    crew = (DistantCrew if order.expected else LocalCrew)(order, runner, book)
+    book = Book(config.measured_fd, interval_ns(config))
+    crew = (DistantCrew if config.expected else LocalCrew)(config, runner, book)
     try:
         crew.start()
-        warm_up(runner, order)
+        warm_up(runner, config)
         runner.send_message("lab_hold")
-        wait_for(lambda: len(crew.held) == order.workers or crew.lost(),
-                 order.timeout_s + ARRIVE_S, "the end of the warm-up")  # fmt: skip
+        wait_for(lambda: len(crew.held) == config.workers or crew.lost(),
+                 config.timeout_s + ARRIVE_S, "the end of the warm-up")  # fmt: skip
         if crew.lost():
             raise Stopped(crew.obituary())
         lab.say_warm()
         book.open(monotonic_ns())
         for client in runner.clients.all:
-            runner.send_message("lab_go", {"first": crew.first, "users": order.users}, client.id)
+            runner.send_message("lab_go", {"first": crew.first, "users": config.users}, client.id)
         began_ns, used_ns = monotonic_ns(), cpu_ns()
-        wait_for(crew.settled, limit(order) + STRAGGLE_S, "the end of the window")
+        wait_for(crew.settled, limit(config) + STRAGGLE_S, "the end of the window")
         took_ns, own_ns = monotonic_ns() - began_ns, cpu_ns() - used_ns
         recorded = [crew.done[n][0] for n in sorted(crew.done)]
         failure = crew.verdict(book.written)
         used = [own_ns, *(cpu for _, cpu, _ in crew.done.values())]
         # One process can fill a CPU, and so can all of them together where they share one.
-        shared_ns = 0 if order.expected else sum(used) // len(os.sched_getaffinity(0))
+        shared_ns = 0 if config.expected else sum(used) // len(os.sched_getaffinity(0))
         busiest_ns = max(*used, shared_ns)
         lab.say(Summary(took_ns, busiest_ns, 0, recorded=recorded, failure=failure))
     finally:

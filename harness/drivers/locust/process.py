@@ -7,27 +7,27 @@ import sys
 import msgspec
 
 from harness.core.errors import LabError
-from harness.drivers.locust.order import LocustOrder, WebOrder, WebReady, WorkerOrder
+from harness.drivers.locust.config import LocustConfig, WebConfig, WebReady, WorkerConfig
 from harness.drivers.open_loop.process import GeneratorProcess
 from harness.machine.child_process import START_S, ChildProcess, ProcessDied
 
 
 class LocustProcess(GeneratorProcess):
-    """Locust in the generator's place: the same ledger, the same words."""
+    """Locust in the generator's place: the same request log, the same words."""
 
-    def __init__(self, order: LocustOrder) -> None:
+    def __init__(self, config: LocustConfig) -> None:
         command = [sys.executable, "-P", "-m", "harness.drivers.locust.run"]
-        ChildProcess.__init__(self, "locust", command, pass_fds=(order.measured_fd,))
-        self.tell(msgspec.json.encode(order))
+        ChildProcess.__init__(self, "locust", command, pass_fds=(config.measured_fd,))
+        self.tell(msgspec.json.encode(config))
 
 
 class DistantWorker(ChildProcess):
     """A Locust worker for one trial of a lab on another machine."""
 
-    def __init__(self, order: WorkerOrder) -> None:
+    def __init__(self, config: WorkerConfig) -> None:
         command = [sys.executable, "-P", "-m", "harness.drivers.locust.run", "--distant"]
         super().__init__("locust worker", command)
-        self.tell(msgspec.json.encode(order))
+        self.tell(msgspec.json.encode(config))
 
     def until_its_end(self) -> tuple[int, str]:
         """Its exit status and what it said last."""
@@ -38,10 +38,10 @@ class DistantWorker(ChildProcess):
 class LocustPage(ChildProcess):
     """Locust's web page. Raises `LabError` when there can be none."""
 
-    def __init__(self, order: WebOrder) -> None:
+    def __init__(self, config: WebConfig) -> None:
         super().__init__("locust page", [sys.executable, "-P", "-m", "harness.drivers.locust.web"])
         try:
-            self.tell(msgspec.json.encode(order))
+            self.tell(msgspec.json.encode(config))
             self.url = msgspec.json.decode(self.must_say(START_S), type=WebReady).url
         except ProcessDied as error:
             last = self.last_words()

@@ -1,6 +1,6 @@
 """Locust as the generator of a trial: `python -m harness.drivers.locust.run`, started by the lab.
 
-It speaks as `harness.drivers.open_loop.worker` does (an order on standard input; `warm`; a line to
+It speaks as `harness.drivers.open_loop.worker` does (a config on standard input; `warm`; a line to
 go; a summary), but with Locust's users. One process runs them all, or is the master of several that
 do: each of those keeps the account of its own users and sends it in batches, and this one alone
 writes the request log. gevent makes the whole process cooperative, so it is never the lab's own,
@@ -21,6 +21,12 @@ from time import monotonic_ns  # noqa: E402
 
 import msgspec  # noqa: E402
 
+from harness.drivers.locust.config import (  # noqa: E402
+    LocustConfig,
+    Stopped,
+    WorkerConfig,
+    interval_ns,
+)
 from harness.drivers.locust.local_users import (  # noqa: E402
     ARRIVE_S,
     Part,
@@ -31,29 +37,23 @@ from harness.drivers.locust.local_users import (  # noqa: E402
 )
 from harness.drivers.locust.log_writer import Book  # noqa: E402
 from harness.drivers.locust.master import run_crew  # noqa: E402
-from harness.drivers.locust.order import (  # noqa: E402
-    LocustOrder,
-    Stopped,
-    WorkerOrder,
-    interval_ns,
-)
 from harness.drivers.locust.parent_channel import Lab  # noqa: E402
 from harness.drivers.locust.worker import be_distant_worker, be_worker  # noqa: E402
 from harness.drivers.open_loop.worker import Summary, take_priority  # noqa: E402
 
 
-def run_here(order: LocustOrder, lab: Lab) -> None:
+def run_here(config: LocustConfig, lab: Lab) -> None:
     """All users in this process."""
-    environment = make_environment(order)
+    environment = make_environment(config)
     runner = environment.create_local_runner()
-    part, book = Part(environment, runner), Book(order.measured_fd, interval_ns(order))
-    warm_up(runner, order)
+    part, book = Part(environment, runner), Book(config.measured_fd, interval_ns(config))
+    warm_up(runner, config)
     part.window.hold()
-    wait_for(part.held, order.timeout_s + ARRIVE_S, "the end of the warm-up")
+    wait_for(part.held, config.timeout_s + ARRIVE_S, "the end of the warm-up")
     lab.say_warm()
     book.open(monotonic_ns())
-    part.window.open(order.duration_s, order.users, 0)
-    used_ns, took_ns = part.run_window(lambda rows: book.add(rows, 0), limit(order))
+    part.window.open(config.duration_s, config.users, 0)
+    used_ns, took_ns = part.run_window(lambda rows: book.add(rows, 0), limit(config))
     lab.say(Summary(took_ns, used_ns, 0, recorded=[part.window.recorded]))
     runner.quit()
 
@@ -64,18 +64,18 @@ def main() -> int:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     if "--distant" in sys.argv:
-        be_distant_worker(msgspec.json.decode(lab.line(), type=WorkerOrder))
-    order = msgspec.json.decode(lab.line(), type=LocustOrder)
-    if order.cpus:
-        os.sched_setaffinity(0, order.cpus)
+        be_distant_worker(msgspec.json.decode(lab.line(), type=WorkerConfig))
+    config = msgspec.json.decode(lab.line(), type=LocustConfig)
+    if config.cpus:
+        os.sched_setaffinity(0, config.cpus)
         take_priority()
     try:
         if "--worker" in sys.argv:
-            be_worker(order)
-        elif order.workers:
-            run_crew(order, lab)
+            be_worker(config)
+        elif config.workers:
+            run_crew(config, lab)
         else:
-            run_here(order, lab)
+            run_here(config, lab)
     except Stopped as stopped:
         print(stopped, file=sys.stderr)
         return 1

@@ -1,6 +1,6 @@
 """Locust's web page on a server of ours: `python -m harness.drivers.locust.web`.
 
-One JSON line on standard input says where the server is (`WebOrder`); one on standard output says
+One JSON line on standard input says where the server is (`WebConfig`); one on standard output says
 where the page is. Below Locust's own charts stand the server's, which only it can know: threads,
 queue, context switches, memory, read from its control port each second.
 """
@@ -24,8 +24,8 @@ from flask import Flask, Response, request  # noqa: E402
 from gevent.os import tp_read  # noqa: E402
 from locust.env import Environment  # noqa: E402
 
+from harness.drivers.locust.config import WebConfig, WebReady  # noqa: E402
 from harness.drivers.locust.locustfile import MetricStreamSocketUser, MetricStreamUser  # noqa: E402
-from harness.drivers.locust.order import WebOrder, WebReady  # noqa: E402
 from harness.targets.control_client import ControlClient, ControlLost  # noqa: E402
 from servers.report import Report  # noqa: E402
 
@@ -128,21 +128,21 @@ def free_port(wanted: int) -> int:
 def main() -> int:
     """Until standard input ends; exit status 1 with a sentence when there can be no page."""
     line = sys.stdin.buffer.readline()
-    order = msgspec.json.decode(line, type=WebOrder)
+    config = msgspec.json.decode(line, type=WebConfig)
     try:
-        port = free_port(order.web_port)
+        port = free_port(config.web_port)
     except OSError as error:
         print(
-            f"port {order.web_port}: {error.strerror}; name another (--web-port)", file=sys.stderr
+            f"port {config.web_port}: {error.strerror}; name another (--web-port)", file=sys.stderr
         )
         return 1
-    host = f"http://{order.host}:{order.port}"
+    host = f"http://{config.host}:{config.port}"
     MetricStreamUser.host = MetricStreamSocketUser.host = host
-    chosen = MetricStreamUser if order.user_class == "fast" else MetricStreamSocketUser
+    chosen = MetricStreamUser if config.user_class == "fast" else MetricStreamSocketUser
     environment = Environment(user_classes=[chosen], host=host)
     environment.create_local_runner()
     page = environment.create_web_ui("127.0.0.1", port, delayed_start=True)
-    watch = ServerWatch(order.control_host, order.control_port)
+    watch = ServerWatch(config.control_host, config.control_port)
     add_charts(environment, watch)
     page.start()  # type: ignore[no-untyped-call]
     gevent.spawn(watch.run)

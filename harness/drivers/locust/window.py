@@ -17,7 +17,7 @@ from gevent.event import Event
 from locust.exception import StopUser
 
 from harness.drivers import request_log as L
-from harness.drivers.locust.order import next_due_ns
+from harness.drivers.locust.config import next_due_ns
 
 _SLICE_S = 0.25  # how long a user of the warm-up may not notice that it is over
 

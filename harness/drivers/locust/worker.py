@@ -19,28 +19,28 @@ from locust import runners
 from locust.env import Environment
 from locust.runners import WorkerRunner
 
-from harness.drivers.locust.local_users import CLASSES, TICK_S, Part, equip, limit, make_environment
-from harness.drivers.locust.order import (
+from harness.drivers.locust.config import (
     MASTER_LOST,
     NO_MASTER,
     TRIAL_OVER,
-    LocustOrder,
-    WorkerOrder,
+    LocustConfig,
+    WorkerConfig,
 )
+from harness.drivers.locust.local_users import CLASSES, TICK_S, Part, equip, limit, make_environment
 
 _LOST_S = 15.0  # without a word from the master, a worker of another machine gives it up
 _CALL_S = 5  # between two calls for a master
 
 
-def be_worker(order: LocustOrder) -> None:
+def be_worker(config: LocustConfig) -> None:
     """One of the master's own processes: users here, orders from the master."""
-    environment = make_environment(order)
-    runner = environment.create_worker_runner(order.master_host, order.master_port)
-    work(order, environment, runner)
+    environment = make_environment(config)
+    runner = environment.create_worker_runner(config.master_host, config.master_port)
+    work(config, environment, runner)
     gevent.get_hub().join()
 
 
-def be_distant_worker(found: WorkerOrder) -> None:
+def be_distant_worker(found: WorkerConfig) -> None:
     """A worker of another machine, for one trial. Ends the process, with one of three statuses."""
     runners.CONNECT_TIMEOUT = max(1, min(_CALL_S, int(found.wait_s)))
     runners.CONNECT_RETRY_COUNT = int(found.wait_s / runners.CONNECT_TIMEOUT) - 1
@@ -50,7 +50,7 @@ def be_distant_worker(found: WorkerOrder) -> None:
     given = AsyncResult()
 
     def begin(environment: Environment, msg: Any, **_: Any) -> None:
-        given.set(msgspec.convert(msg.data, type=LocustOrder))
+        given.set(msgspec.convert(msg.data, type=LocustConfig))
 
     def end(environment: Environment, msg: Any, **_: Any) -> None:
         os._exit(TRIAL_OVER)
@@ -62,17 +62,17 @@ def be_distant_worker(found: WorkerOrder) -> None:
         os._exit(NO_MASTER)
     environment.runner = runner
     gevent.spawn(_give_up, runner)
-    order = given.get()
-    equip(environment, order)
-    runner.send_message("lab_ready", {"number": order.number})
-    work(order, environment, runner)
+    config = given.get()
+    equip(environment, config)
+    runner.send_message("lab_ready", {"number": config.number})
+    work(config, environment, runner)
     gevent.get_hub().join()
 
 
 class _Listening(WorkerRunner):
     """A worker that knows these messages before its master knows of it.
 
-    The order may come on the heels of the acknowledgement that ends the constructor, and a message
+    The config may come on the heels of the acknowledgement that ends the constructor, and a message
     for which nobody has registered is dropped.
     """
 
@@ -100,7 +100,7 @@ def _give_up(runner: WorkerRunner) -> None:
     os._exit(MASTER_LOST)
 
 
-def work(order: LocustOrder, environment: Environment, runner: WorkerRunner) -> None:
+def work(config: LocustConfig, environment: Environment, runner: WorkerRunner) -> None:
     """The part of one worker in a trial, until its account has left."""
     part = Part(environment, runner)
     go = AsyncResult()
@@ -112,7 +112,7 @@ def work(order: LocustOrder, environment: Environment, runner: WorkerRunner) -> 
     def tell_held() -> None:
         while not part.held():
             gevent.sleep(TICK_S)
-        said = {"number": order.number, "users": runner.user_count}
+        said = {"number": config.number, "users": runner.user_count}
         runner.send_message("lab_held", said)
 
     def begin(environment: Environment, msg: Any, **_: Any) -> None:
@@ -121,15 +121,15 @@ def work(order: LocustOrder, environment: Environment, runner: WorkerRunner) -> 
     runner.register_message("lab_hold", hold)
     runner.register_message("lab_go", begin)
     said = go.get()
-    first = sum(users for other, users in said["first"].items() if int(other) < order.number)
-    part.window.open(order.duration_s, said["users"], first)
+    first = sum(users for other, users in said["first"].items() if int(other) < config.number)
+    part.window.open(config.duration_s, said["users"], first)
 
     def ship(rows: bytes) -> None:
         if rows:
-            runner.send_message("lab_rows", {"number": order.number, "rows": rows})
+            runner.send_message("lab_rows", {"number": config.number, "rows": rows})
 
-    used_ns, took_ns = part.run_window(ship, limit(order))
+    used_ns, took_ns = part.run_window(ship, limit(config))
     runner.send_message("lab_done", {
-        "number": order.number, "recorded": part.window.recorded, "cpu_ns": used_ns,
+        "number": config.number, "recorded": part.window.recorded, "cpu_ns": used_ns,
         "took_ns": took_ns,
     })  # fmt: skip

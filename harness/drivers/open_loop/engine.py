@@ -80,20 +80,20 @@ class Rules:
 
 
 class Engine:
-    """Sends the requests of one ledger. Used once; not thread-safe."""
+    """Sends the requests of one request log. Used once; not thread-safe."""
 
     def __init__(
-        self, ledger: L.Ledger, target: Target, rules: Rules, watch_fd: int | None
+        self, log: L.RequestLog, target: Target, rules: Rules, watch_fd: int | None
     ) -> None:
-        self._header = ledger.header
-        self._rows = ledger.rows
-        self._intended = ledger.column(L.INTENDED)
-        self._client = ledger.column(L.CLIENT).tolist()
-        self._allowed = ledger.column(L.ALLOWED)
-        self._sent = ledger.column(L.SENT)
-        self._connected = ledger.column(L.CONNECTED)
-        self._ended = ledger.column(L.ENDED)
-        self._code = ledger.column(L.CODE)
+        self._header = log.header
+        self._rows = log.rows
+        self._intended = log.column(L.INTENDED)
+        self._client = log.column(L.CLIENT).tolist()
+        self._allowed = log.column(L.ALLOWED)
+        self._sent = log.column(L.SENT)
+        self._connected = log.column(L.CONNECTED)
+        self._ended = log.column(L.ENDED)
+        self._code = log.column(L.CODE)
         self._address = (target.host, target.port)
         self._requests = target.requests
         self._sources = target.sources
@@ -121,7 +121,7 @@ class Engine:
         self.parent_gone = False
 
     def run(self, start_ns: int) -> None:
-        """Send every row and see each to its end. `start_ns` is time zero of the ledger, on the
+        """Send every row and see each to its end. `start_ns` is the log's time zero, on the
         monotonic clock. Returns early, rows left open, when the watched descriptor speaks."""
         if self._watch_fd is not None:
             self._epoll.register(self._watch_fd, select.EPOLLIN)

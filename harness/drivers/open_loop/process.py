@@ -6,18 +6,18 @@ import sys
 
 import msgspec
 
-from harness.drivers.open_loop.worker import Order, Summary
+from harness.drivers.open_loop.worker import GeneratorConfig, Summary
 from harness.machine.child_process import ChildProcess
 
 
 class GeneratorProcess(ChildProcess):
-    """The load generator, given its order."""
+    """The load generator, given its config."""
 
-    def __init__(self, order: Order) -> None:
-        fds = tuple(phase.fd for phase in (*order.warmup, *order.measured))
+    def __init__(self, config: GeneratorConfig) -> None:
+        fds = tuple(phase.fd for phase in (*config.warmup, *config.measured))
         command = [sys.executable, "-P", "-m", "harness.drivers.open_loop.worker"]
         super().__init__("generator", command, pass_fds=fds)
-        self.tell(msgspec.json.encode(order))
+        self.tell(msgspec.json.encode(config))
 
     def summary(self, line: bytes) -> Summary:
         """What a line of it says of a measured phase."""

@@ -1,9 +1,10 @@
 """The generator's process: `python -m harness.drivers.open_loop.worker`, started by the lab.
 
-It reads one JSON line (`Order`) from standard input, runs the warm-up of each target and writes
-`warm`. Then, for each measured phase, it waits for a line, runs the phase, and writes one JSON line
-(`Summary`). It ends by itself when standard input closes, which it does when the parent is gone. It
-imports neither NumPy nor anything that draws or prints, so that it starts fast and stays small.
+It reads one JSON line (`GeneratorConfig`) from standard input, runs the warm-up of each target and
+writes `warm`. Then, for each measured phase, it waits for a line, runs the phase, and writes one
+JSON line (`Summary`). It ends by itself when standard input closes, which it does when the parent
+is gone. It imports neither NumPy nor anything that draws or prints, so that it starts fast and
+stays small.
 """
 
 from __future__ import annotations
@@ -17,12 +18,12 @@ from time import monotonic_ns
 import msgspec
 
 from harness.drivers.open_loop.engine import Engine, Rules, Target
-from harness.drivers.request_log import Ledger
+from harness.drivers.request_log import RequestLog
 
 _LEAD_NS = 5_000_000  # between starting the engine and the first intended time
 
 
-class TargetOrder(msgspec.Struct, frozen=True):
+class TargetConfig(msgspec.Struct, frozen=True):
     """One server: where it is, what each client sends to it, and from which address (None: the
     system's choice)."""
 
@@ -33,18 +34,18 @@ class TargetOrder(msgspec.Struct, frozen=True):
 
 
 class Phase(msgspec.Struct, frozen=True):
-    """Load for one target, by its place among them, as the ledger behind a descriptor that the
+    """Load for one target, by its place among them, as the request log behind a descriptor that the
     process inherited has it."""
 
     target: int
     fd: int
 
 
-class Order(msgspec.Struct, frozen=True):
+class GeneratorConfig(msgspec.Struct, frozen=True):
     """What the parent asks for: phases that are warm-up, one right after the other, and phases that
     are measured, each at a word."""
 
-    targets: list[TargetOrder]
+    targets: list[TargetConfig]
     warmup: list[Phase]
     measured: list[Phase]
     timeout_ns: int
@@ -97,7 +98,7 @@ def take_priority() -> bool:
 
 def run_phase(phase: Phase, targets: list[Target], rules: Rules) -> bool:
     """Run one phase to its end; False when the parent was gone before."""
-    engine = Engine(Ledger.attach(phase.fd), targets[phase.target], rules, watch_fd=0)
+    engine = Engine(RequestLog.attach(phase.fd), targets[phase.target], rules, watch_fd=0)
     engine.run(monotonic_ns() + _LEAD_NS)
     return not engine.parent_gone
 
@@ -114,10 +115,10 @@ def measured(phase: Phase, targets: list[Target], rules: Rules) -> Summary | Non
 
 def main() -> int:
     """Exit status 0, or 1 when the parent went away."""
-    order = msgspec.json.decode(sys.stdin.buffer.readline(), type=Order)
-    if order.cpus:
-        os.sched_setaffinity(0, order.cpus)
-    if order.own_cpu:
+    config = msgspec.json.decode(sys.stdin.buffer.readline(), type=GeneratorConfig)
+    if config.cpus:
+        os.sched_setaffinity(0, config.cpus)
+    if config.own_cpu:
         take_priority()
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
@@ -126,16 +127,16 @@ def main() -> int:
         file.write("1")
     gc.collect()
     gc.disable()  # the engine makes no cycles, and a collection would make requests late
-    rules = Rules(order.timeout_ns, order.max_in_flight, order.closed_loop, order.own_cpu)
+    rules = Rules(config.timeout_ns, config.max_in_flight, config.closed_loop, config.own_cpu)
     targets = [
         Target(each.host, each.port, [text.encode("latin-1") for text in each.requests],
                each.sources)
-        for each in order.targets
+        for each in config.targets
     ]  # fmt: skip
-    if not all(run_phase(phase, targets, rules) for phase in order.warmup):
+    if not all(run_phase(phase, targets, rules) for phase in config.warmup):
         return 1
     print("warm", flush=True)
-    for phase in order.measured:
+    for phase in config.measured:
         if not sys.stdin.buffer.readline():
             return 1
         summary = measured(phase, targets, rules)

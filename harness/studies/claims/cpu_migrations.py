@@ -17,7 +17,12 @@ from harness.machine.child_process import ProcessDied
 from harness.machine.cpu_moves import CannotCount, MoveCounter
 from harness.machine.cpus import CpuPlan
 from harness.measure.run import raise_descriptor_limit
-from harness.measure.trial import RESERVED_DESCRIPTORS, make_order, new_ledger, target_order
+from harness.measure.trial import (
+    RESERVED_DESCRIPTORS,
+    generator_config,
+    new_request_log,
+    target_config,
+)
 from harness.studies.claims.records import Migrations
 from harness.targets.arm import Arm
 from harness.targets.control_client import ControlClient, ControlLost
@@ -31,7 +36,7 @@ _START_S = 60.0
 def count_moves(
     settings: Settings, rps: float, rounds: int, tell: Callable[[str], None]
 ) -> list[Migrations]:
-    """Moves of each backend's threads at one level, round by round, in alternating order.
+    """Moves of each backend's threads at one level, round by round, in alternating config.
 
     Raises `CannotCount` where there is one CPU or the kernel does not let us count, or when a
     server or generator dies; `LabError` when a server cannot be started.
@@ -63,17 +68,17 @@ def _count(
     arm: Arm, seed: int, rps: float, settings: Settings, cpus: CpuPlan, descriptors: int
 ) -> tuple[int, int]:
     """Moves and requests answered over one measured window."""
-    ledger = new_ledger(settings, rps, settings.duration_s, seed)
+    log = new_request_log(settings, rps, settings.duration_s, seed)
     with ServerProcess(server_arguments(arm, settings, cpus)) as server:
         most = descriptors - RESERVED_DESCRIPTORS
-        order = make_order(
-            [target_order(server, settings)], settings, cpus, [], [Phase(0, ledger.fd)], most
+        config = generator_config(
+            [target_config(server, settings)], settings, cpus, [], [Phase(0, log.fd)], most
         )
         with (
-            GeneratorProcess(order) as generator,
+            GeneratorProcess(config) as generator,
             ControlClient("127.0.0.1", server.ready.control_port) as control,
         ):
-            ledger.close()
+            log.close()
             generator.must_say(_START_S)
             opened = control.open_window()
             with MoveCounter(server.ready.pid) as counter:

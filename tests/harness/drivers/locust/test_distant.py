@@ -16,7 +16,7 @@ import msgspec
 import pytest
 import zmq
 
-from harness.drivers.locust.order import LocustOrder
+from harness.drivers.locust.config import LocustConfig
 from tests.support.labrun import assert_measured
 from tests.support.networks import Machine, NoNamespaces, machines
 
@@ -198,7 +198,7 @@ class Master:
 def test_an_order_on_the_heels_of_the_greeting_is_understood(tmp_path: Path) -> None:
     """A worker that stood still for a moment finds both at once ("that all workers understood
     their order did not happen within 30 s")."""
-    order = LocustOrder(
+    config = LocustConfig(
         host="127.0.0.1", port=9, body="{}", users=1, rps=1.0, user_class="fast", workers=1,
         warmup_s=0.0, duration_s=1.0, timeout_s=1.0, cpus=[], measured_fd=-1, number=7,
     )  # fmt: skip
@@ -209,7 +209,7 @@ def test_an_order_on_the_heels_of_the_greeting_is_understood(tmp_path: Path) -> 
         try:
             master.hear("client_ready")
             master.say("ack", {"index": 0})
-            master.say("lab_order", msgspec.to_builtins(order))
+            master.say("lab_order", msgspec.to_builtins(config))
             assert master.hear("lab_ready") == {"number": 7}
             master.say("lab_end")
             await_text(worker, tmp_path / "worker", "trial 1 is over")

@@ -393,7 +393,7 @@ def test_neither_gevent_nor_locust_is_in_any_other_process(module: str) -> None:
 
 
 def test_orders_survive_the_wire() -> None:
-    from harness.drivers.locust.order import LocustOrder
+    from harness.drivers.locust.config import LocustConfig
 
-    order = LocustOrder("127.0.0.1", 1, "{}", 2, 3.0, "socket", 0, 0.1, 0.2, 0.3, [1], 4)
-    assert msgspec.json.decode(msgspec.json.encode(order), type=LocustOrder) == order
+    config = LocustConfig("127.0.0.1", 1, "{}", 2, 3.0, "socket", 0, 0.1, 0.2, 0.3, [1], 4)
+    assert msgspec.json.decode(msgspec.json.encode(config), type=LocustConfig) == config

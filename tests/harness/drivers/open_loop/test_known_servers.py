@@ -39,7 +39,7 @@ from scipy import optimize, stats
 from harness.core.record import Client
 from harness.drivers import request_log as L
 from harness.drivers.open_loop.process import GeneratorProcess
-from harness.drivers.open_loop.worker import Order, Phase, TargetOrder
+from harness.drivers.open_loop.worker import GeneratorConfig, Phase, TargetConfig
 from harness.drivers.schedule import Schedule, make_schedule
 from harness.machine.cpus import plan_cpus
 from harness.measure.build_trial import client_figures
@@ -61,7 +61,7 @@ ATTEMPTS = 3
 
 @dataclass(frozen=True)
 class Measured:
-    """The generator's rows and summary figures, and the server's truth; arrays in row order."""
+    """The generator's rows and summary figures, and the server's truth; arrays in row config."""
 
     rows: Rows
     client: Client
@@ -106,20 +106,22 @@ def measure(
             server = stack.enter_context(running_server(law, service_s, stalls))
             os.sched_setaffinity(server.pid, plan_cpus().server)
             assert server.stdout is not None
-            ledger = new_ledger(schedule)
-            order = make_order(int(server.stdout.readline()), schedule, ledger, closed_loop, alone)
-            generator = stack.enter_context(GeneratorProcess(order))
-            begun.append((server, generator, ledger))
+            log = new_request_log(schedule)
+            config = generator_config(
+                int(server.stdout.readline()), schedule, log, closed_loop, alone
+            )
+            generator = stack.enter_context(GeneratorProcess(config))
+            begun.append((server, generator, log))
         for _, generator, _ in begun:
             generator.must_say(30)  # that it is warm
         for _, generator, _ in begun:
             generator.tell(b"go")
         found = []
-        for server, generator, ledger in begun:
+        for server, generator, log in begun:
             summary = generator.summary(generator.must_say(60))
             said, _ = server.communicate(timeout=20)
-            rows = copy_rows(ledger)
-            ledger.close()
+            rows = copy_rows(log)
+            log.close()
             truth = msgspec.json.decode(said, type=Truth)
             client = client_figures(rows, LENGTH_S, summary)
             found.append(Measured(rows, client, truth, match(rows, truth)))
@@ -136,25 +138,25 @@ def running_server(law: str, service_s: float, stalls: bool) -> subprocess.Popen
     )
 
 
-def new_ledger(schedule: Schedule) -> L.Ledger:
-    ledger = L.Ledger.create(len(schedule))
+def new_request_log(schedule: Schedule) -> L.RequestLog:
+    log = L.RequestLog.create(len(schedule))
     for column, values in ((L.INTENDED, schedule.intended_ns), (L.CLIENT, schedule.client)):
-        np.frombuffer(ledger.column(column), dtype=np.int64)[:] = values
+        np.frombuffer(log.column(column), dtype=np.int64)[:] = values
     for column in (L.ALLOWED, L.SENT, L.CONNECTED, L.ENDED):
-        np.frombuffer(ledger.column(column), dtype=np.int64)[:] = L.NOT_YET
-    return ledger
+        np.frombuffer(log.column(column), dtype=np.int64)[:] = L.NOT_YET
+    return log
 
 
-def make_order(
-    port: int, schedule: Schedule, ledger: L.Ledger, closed_loop: bool, alone: bool
-) -> Order:
+def generator_config(
+    port: int, schedule: Schedule, log: L.RequestLog, closed_loop: bool, alone: bool
+) -> GeneratorConfig:
     clients, cpus = range(int(schedule.client.max()) + 1), plan_cpus()
     requests = [f"POST / HTTP/1.1\r\nX-Client-Id: {k}\r\nHost: a\r\n\r\n" for k in clients]
     sources = [source_address(k, "127.0.0.1") for k in clients]
-    return Order(
-        targets=[TargetOrder("127.0.0.1", port, requests, sources)],
+    return GeneratorConfig(
+        targets=[TargetConfig("127.0.0.1", port, requests, sources)],
         warmup=[],
-        measured=[Phase(0, ledger.fd)],
+        measured=[Phase(0, log.fd)],
         timeout_ns=10_000_000_000,
         max_in_flight=2000,
         closed_loop=closed_loop,

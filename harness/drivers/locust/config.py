@@ -5,10 +5,10 @@ from __future__ import annotations
 import msgspec
 
 
-class LocustOrder(msgspec.Struct, frozen=True):
+class LocustConfig(msgspec.Struct, frozen=True):
     """One trial. `workers`: processes beside the master; 0: one process does it all. `expected`:
     they are of other machines, which have `wait_s` seconds to come to `master_host`:`master_port`.
-    `number` is for a worker. `measured_fd`: the ledger's descriptor, inherited."""
+    `number` is for a worker. `measured_fd`: the request log's descriptor, inherited."""
 
     host: str
     port: int
@@ -38,7 +38,7 @@ class Stopped(Exception):
     """The run cannot go on; why, in a sentence."""
 
 
-class WorkerOrder(msgspec.Struct, frozen=True):
+class WorkerConfig(msgspec.Struct, frozen=True):
     """Where a worker of another machine finds its master, and for how long it looks for it."""
 
     master_host: str
@@ -50,9 +50,9 @@ class WorkerOrder(msgspec.Struct, frozen=True):
 TRIAL_OVER, NO_MASTER, MASTER_LOST = 0, 3, 4
 
 
-def interval_ns(order: LocustOrder) -> int:
+def interval_ns(config: LocustConfig) -> int:
     """Between two requests of one user."""
-    return int(1e9 * order.users / order.rps)
+    return int(1e9 * config.users / config.rps)
 
 
 def next_due_ns(intended_ns: int, ended_ns: int, interval_ns: int) -> int:
@@ -65,7 +65,7 @@ def most_requests(users: int, rps: float, duration_s: float) -> int:
     return users * (int(duration_s * rps / users) + 2)
 
 
-class WebOrder(msgspec.Struct, frozen=True):
+class WebConfig(msgspec.Struct, frozen=True):
     """Where the server is, and where the page is to be (port 0: any that is free)."""
 
     host: str
