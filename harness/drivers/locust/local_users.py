@@ -64,7 +64,7 @@ def wait_for(done: Callable[[], object], limit_s: float, what: str) -> None:
         gevent.sleep(TICK_S)
 
 
-class Part:
+class LocalUsers:
     """The users of one process, from their start to their account."""
 
     def __init__(self, environment: Environment, runner: Runner) -> None:

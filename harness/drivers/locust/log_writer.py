@@ -8,7 +8,7 @@ from harness.drivers import request_log as L
 from harness.drivers.locust.config import ROW, Stopped, next_due_ns
 
 
-class Book:
+class LogWriter:
     """Writes the request log as rows come in. `interval_ns`: between two requests of a user."""
 
     def __init__(self, fd: int, interval_ns: int) -> None:

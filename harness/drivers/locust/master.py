@@ -32,8 +32,8 @@ from harness.drivers.locust.local_users import (
     wait_for,
     warm_up,
 )
-from harness.drivers.locust.log_writer import Book
-from harness.drivers.locust.parent_channel import Lab
+from harness.drivers.locust.log_writer import LogWriter
+from harness.drivers.locust.parent_channel import ParentChannel
 from harness.drivers.open_loop.worker import Summary
 
 # A worker that is missing stays so: Locust would hand its users to the others after a minute.
@@ -42,11 +42,11 @@ runners.HEARTBEAT_DEAD_INTERNAL = -(10**9)
 runners.HEARTBEAT_LIVENESS = 8
 
 
-class Crew:
+class Workers:
     """The workers of a master, and what they said."""
 
-    def __init__(self, config: LocustConfig, runner: MasterRunner, book: Book) -> None:
-        self._config, self._runner, self._book = config, runner, book
+    def __init__(self, config: LocustConfig, runner: MasterRunner, log: LogWriter) -> None:
+        self._config, self._runner, self._log = config, runner, log
         self.held: set[int] = set()
         self.first: dict[int, int] = {}
         self.done: dict[int, tuple[int, int, int]] = {}  # recorded, CPU and time in ns
@@ -93,7 +93,7 @@ class Crew:
         """Put down what those that were lost were still to send; how many requests."""
         config = self._config
         return sum(
-            self._book.add_lost(
+            self._log.add_lost(
                 range(self.before(n), self.before(n) + self.first[n]),
                 config.users,
                 config.duration_s,
@@ -107,7 +107,7 @@ class Crew:
 
     def _rows(self, environment: Environment, msg: Any, **_: Any) -> None:
         number, rows = msg.data["number"], msg.data["rows"]
-        self._book.add(rows, self.before(number))
+        self._log.add(rows, self.before(number))
         self.arrived[number] = self.arrived.get(number, 0) + len(rows) // ROW_BYTES
 
     def _done(self, environment: Environment, msg: Any, **_: Any) -> None:
@@ -119,11 +119,11 @@ class Crew:
         return sum(users for other, users in self.first.items() if other < number)
 
 
-class LocalCrew(Crew):
+class LocalWorkers(Workers):
     """Processes of this one's."""
 
-    def __init__(self, config: LocustConfig, runner: MasterRunner, book: Book) -> None:
-        super().__init__(config, runner, book)
+    def __init__(self, config: LocustConfig, runner: MasterRunner, log: LogWriter) -> None:
+        super().__init__(config, runner, log)
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
 
     def start(self) -> None:
@@ -157,11 +157,11 @@ class LocalCrew(Crew):
             process.wait()
 
 
-class DistantCrew(Crew):
+class RemoteWorkers(Workers):
     """Workers of other machines, numbered as they came."""
 
-    def __init__(self, config: LocustConfig, runner: MasterRunner, book: Book) -> None:
-        super().__init__(config, runner, book)
+    def __init__(self, config: LocustConfig, runner: MasterRunner, log: LogWriter) -> None:
+        super().__init__(config, runner, log)
         self._names: dict[int, str] = {}
         self._ready: set[int] = set()
         runner.register_message("lab_ready", self._on_ready)
@@ -213,8 +213,8 @@ class DistantCrew(Crew):
         self._ready.add(msg.data["number"])
 
 
-def run_crew(config: LocustConfig, lab: Lab) -> None:
-    """The master of `config.workers` processes; `lab`: whom to tell."""
+def run_workers(config: LocustConfig, parent: ParentChannel) -> None:
+    """The master of `config.workers` processes; `parent`: whom to tell."""
     host = f"http://{config.host}:{config.port}"  # which it tells the workers
     environment = Environment(user_classes=[CLASSES[config.user_class]], host=host)
     try:
@@ -222,30 +222,32 @@ def run_crew(config: LocustConfig, lab: Lab) -> None:
     except RPCError as error:
         where = f"{config.master_host}:{config.master_port}"
         raise Stopped(f"workers cannot be waited for at {where}: {error}") from error
-    book = Book(config.measured_fd, interval_ns(config))
-    crew = (DistantCrew if config.expected else LocalCrew)(config, runner, book)
+    log = LogWriter(config.measured_fd, interval_ns(config))
+    workers = (RemoteWorkers if config.expected else LocalWorkers)(config, runner, log)
     try:
-        crew.start()
+        workers.start()
         warm_up(runner, config)
         runner.send_message("lab_hold")
-        wait_for(lambda: len(crew.held) == config.workers or crew.lost(),
+        wait_for(lambda: len(workers.held) == config.workers or workers.lost(),
                  config.timeout_s + ARRIVE_S, "the end of the warm-up")  # fmt: skip
-        if crew.lost():
-            raise Stopped(crew.obituary())
-        lab.say_warm()
-        book.open(monotonic_ns())
+        if workers.lost():
+            raise Stopped(workers.obituary())
+        parent.say_warm()
+        log.open(monotonic_ns())
         for client in runner.clients.all:
-            runner.send_message("lab_go", {"first": crew.first, "users": config.users}, client.id)
+            runner.send_message(
+                "lab_go", {"first": workers.first, "users": config.users}, client.id
+            )
         began_ns, used_ns = monotonic_ns(), cpu_ns()
-        wait_for(crew.settled, limit(config) + STRAGGLE_S, "the end of the window")
+        wait_for(workers.settled, limit(config) + STRAGGLE_S, "the end of the window")
         took_ns, own_ns = monotonic_ns() - began_ns, cpu_ns() - used_ns
-        recorded = [crew.done[n][0] for n in sorted(crew.done)]
-        failure = crew.verdict(book.written)
-        used = [own_ns, *(cpu for _, cpu, _ in crew.done.values())]
+        recorded = [workers.done[n][0] for n in sorted(workers.done)]
+        failure = workers.verdict(log.written)
+        used = [own_ns, *(cpu for _, cpu, _ in workers.done.values())]
         # One process can fill a CPU, and so can all of them together where they share one.
         shared_ns = 0 if config.expected else sum(used) // len(os.sched_getaffinity(0))
         busiest_ns = max(*used, shared_ns)
-        lab.say(Summary(took_ns, busiest_ns, 0, recorded=recorded, failure=failure))
+        parent.say(Summary(took_ns, busiest_ns, 0, recorded=recorded, failure=failure))
     finally:
-        crew.stop()
+        workers.stop()
         runner.quit()

@@ -13,7 +13,7 @@ from gevent.queue import Queue
 from harness.drivers.open_loop.worker import Summary
 
 
-class Lab:
+class ParentChannel:
     """Reads standard input from now on; when that ends, so does this process, whatever it does."""
 
     def __init__(self) -> None:

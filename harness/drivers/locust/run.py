@@ -29,43 +29,43 @@ from harness.drivers.locust.config import (  # noqa: E402
 )
 from harness.drivers.locust.local_users import (  # noqa: E402
     ARRIVE_S,
-    Part,
+    LocalUsers,
     limit,
     make_environment,
     wait_for,
     warm_up,
 )
-from harness.drivers.locust.log_writer import Book  # noqa: E402
-from harness.drivers.locust.master import run_crew  # noqa: E402
-from harness.drivers.locust.parent_channel import Lab  # noqa: E402
-from harness.drivers.locust.worker import be_distant_worker, be_worker  # noqa: E402
+from harness.drivers.locust.log_writer import LogWriter  # noqa: E402
+from harness.drivers.locust.master import run_workers  # noqa: E402
+from harness.drivers.locust.parent_channel import ParentChannel  # noqa: E402
+from harness.drivers.locust.worker import be_remote_worker, be_worker  # noqa: E402
 from harness.drivers.open_loop.worker import Summary, take_priority  # noqa: E402
 
 
-def run_here(config: LocustConfig, lab: Lab) -> None:
+def run_here(config: LocustConfig, parent: ParentChannel) -> None:
     """All users in this process."""
     environment = make_environment(config)
     runner = environment.create_local_runner()
-    part, book = Part(environment, runner), Book(config.measured_fd, interval_ns(config))
+    users, log = LocalUsers(environment, runner), LogWriter(config.measured_fd, interval_ns(config))
     warm_up(runner, config)
-    part.window.hold()
-    wait_for(part.held, config.timeout_s + ARRIVE_S, "the end of the warm-up")
-    lab.say_warm()
-    book.open(monotonic_ns())
-    part.window.open(config.duration_s, config.users, 0)
-    used_ns, took_ns = part.run_window(lambda rows: book.add(rows, 0), limit(config))
-    lab.say(Summary(took_ns, used_ns, 0, recorded=[part.window.recorded]))
+    users.window.hold()
+    wait_for(users.held, config.timeout_s + ARRIVE_S, "the end of the warm-up")
+    parent.say_warm()
+    log.open(monotonic_ns())
+    users.window.open(config.duration_s, config.users, 0)
+    used_ns, took_ns = users.run_window(lambda rows: log.add(rows, 0), limit(config))
+    parent.say(Summary(took_ns, used_ns, 0, recorded=[users.window.recorded]))
     runner.quit()
 
 
 def main() -> int:
     """Exit status 0; 1 with a sentence on standard error when the run could not be made."""
-    lab = Lab()
+    parent = ParentChannel()
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     if "--distant" in sys.argv:
-        be_distant_worker(msgspec.json.decode(lab.line(), type=WorkerConfig))
-    config = msgspec.json.decode(lab.line(), type=LocustConfig)
+        be_remote_worker(msgspec.json.decode(parent.line(), type=WorkerConfig))
+    config = msgspec.json.decode(parent.line(), type=LocustConfig)
     if config.cpus:
         os.sched_setaffinity(0, config.cpus)
         take_priority()
@@ -73,9 +73,9 @@ def main() -> int:
         if "--worker" in sys.argv:
             be_worker(config)
         elif config.workers:
-            run_crew(config, lab)
+            run_workers(config, parent)
         else:
-            run_here(config, lab)
+            run_here(config, parent)
     except Stopped as stopped:
         print(stopped, file=sys.stderr)
         return 1

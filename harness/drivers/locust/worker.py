@@ -26,7 +26,14 @@ from harness.drivers.locust.config import (
     LocustConfig,
     WorkerConfig,
 )
-from harness.drivers.locust.local_users import CLASSES, TICK_S, Part, equip, limit, make_environment
+from harness.drivers.locust.local_users import (
+    CLASSES,
+    TICK_S,
+    LocalUsers,
+    equip,
+    limit,
+    make_environment,
+)
 
 _LOST_S = 15.0  # without a word from the master, a worker of another machine gives it up
 _CALL_S = 5  # between two calls for a master
@@ -40,7 +47,7 @@ def be_worker(config: LocustConfig) -> None:
     gevent.get_hub().join()
 
 
-def be_distant_worker(found: WorkerConfig) -> None:
+def be_remote_worker(found: WorkerConfig) -> None:
     """A worker of another machine, for one trial. Ends the process, with one of three statuses."""
     runners.CONNECT_TIMEOUT = max(1, min(_CALL_S, int(found.wait_s)))
     runners.CONNECT_RETRY_COUNT = int(found.wait_s / runners.CONNECT_TIMEOUT) - 1
@@ -102,15 +109,15 @@ def _give_up(runner: WorkerRunner) -> None:
 
 def work(config: LocustConfig, environment: Environment, runner: WorkerRunner) -> None:
     """The part of one worker in a trial, until its account has left."""
-    part = Part(environment, runner)
+    users = LocalUsers(environment, runner)
     go = AsyncResult()
 
     def hold(environment: Environment, msg: Any, **_: Any) -> None:
-        part.window.hold()
+        users.window.hold()
         gevent.spawn(tell_held)
 
     def tell_held() -> None:
-        while not part.held():
+        while not users.held():
             gevent.sleep(TICK_S)
         said = {"number": config.number, "users": runner.user_count}
         runner.send_message("lab_held", said)
@@ -121,15 +128,15 @@ def work(config: LocustConfig, environment: Environment, runner: WorkerRunner) -
     runner.register_message("lab_hold", hold)
     runner.register_message("lab_go", begin)
     said = go.get()
-    first = sum(users for other, users in said["first"].items() if int(other) < config.number)
-    part.window.open(config.duration_s, said["users"], first)
+    first = sum(many for other, many in said["first"].items() if int(other) < config.number)
+    users.window.open(config.duration_s, said["users"], first)
 
     def ship(rows: bytes) -> None:
         if rows:
             runner.send_message("lab_rows", {"number": config.number, "rows": rows})
 
-    used_ns, took_ns = part.run_window(ship, limit(config))
+    used_ns, took_ns = users.run_window(ship, limit(config))
     runner.send_message("lab_done", {
-        "number": config.number, "recorded": part.window.recorded, "cpu_ns": used_ns,
+        "number": config.number, "recorded": users.window.recorded, "cpu_ns": used_ns,
         "took_ns": took_ns,
     })  # fmt: skip

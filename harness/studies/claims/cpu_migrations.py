@@ -36,7 +36,7 @@ _START_S = 60.0
 def count_moves(
     settings: Settings, rps: float, rounds: int, tell: Callable[[str], None]
 ) -> list[Migrations]:
-    """Moves of each backend's threads at one level, round by round, in alternating config.
+    """Moves of each backend's threads at one level, round by round, in alternating order.
 
     Raises `CannotCount` where there is one CPU or the kernel does not let us count, or when a
     server or generator dies; `LabError` when a server cannot be started.

@@ -61,7 +61,7 @@ ATTEMPTS = 3
 
 @dataclass(frozen=True)
 class Measured:
-    """The generator's rows and summary figures, and the server's truth; arrays in row config."""
+    """The generator's rows and summary figures, and the server's truth; arrays in row order."""
 
     rows: Rows
     client: Client
