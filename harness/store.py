@@ -17,6 +17,7 @@ from harness.core.foreign import read_json, short
 from harness.core.record import Run
 
 RUN_FILE, REQUESTS_FILE, TIMELINE_FILE = "run.json", "requests.parquet", "timeline.parquet"
+BLOCKS_FILE = "blocks.parquet"
 PARTS = ".parts"
 Record = TypeVar("Record")
 
@@ -62,6 +63,11 @@ class RunFolder:
         """Write `run.json`, replacing what was there."""
         data = msgspec.json.format(msgspec.json.encode(run), indent=1)
         write_whole(self.path / RUN_FILE, data + b"\n")
+
+    def save_blocks(self, blocks: pd.DataFrame) -> None:
+        """Write a row for each block, where there are any. Raises `LabError`."""
+        if len(blocks):
+            self._write_frame(self.path / BLOCKS_FILE, blocks)
 
     def finish(self) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Merge the rows of all trials into the two parquet files; the frames."""

@@ -41,8 +41,14 @@ def regress(
     backends: Annotated[
         str, typer.Option(help="Backends of --against-ref, each old against new.")
     ] = "thread-per-request,thread-pool",
-    rounds: Annotated[int, typer.Option(help="Old and new once each; 12 are enough.")] = 12,
-    duration: Annotated[float, typer.Option(help="Seconds measured in each trial.")] = 1.5,
+    design: Annotated[
+        str, typer.Option(help="blocks: old and new alive, in turns; trials: one after the other.")
+    ] = "blocks",
+    rounds: Annotated[int, typer.Option(help="Old and new afresh so often; 12 are enough.")] = 12,
+    duration: Annotated[float, typer.Option(help="Seconds of load for each in a round.")] = 1.5,
+    block: Annotated[
+        float | None, typer.Option(help="Seconds of load before it is the next one's turn (0.5).")
+    ] = None,
     warmup: Warmup = 0.5,
     workload: Workload = "ingest",
     workers: Workers = 16,
@@ -61,6 +67,8 @@ def regress(
         backends=backends,
         rounds=rounds,
         duration_s=duration,
+        design=design,
+        block_s=block,
         warmup_s=warmup,
         workload=workload,
         workers=workers,

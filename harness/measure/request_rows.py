@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from harness.core.record import Block, Trial
 from harness.designs.trials import PlannedTrial
 from harness.drivers import request_log as L
 from harness.targets.sampler import Observation
@@ -109,6 +112,32 @@ def requests_frame(planned: PlannedTrial, rows: Rows) -> pd.DataFrame:
             "status": np.where(outcome == L.UNSENT, 0, rows.detail).astype(np.int16),
         }
     )
+
+
+def blocks_frame(trials: Sequence[Trial]) -> pd.DataFrame:
+    """One row a block of each trial, with what `blocks` of the record has; times of quantiles that
+    lie among the failures are infinite."""
+    rows = [_block_row(trial, block) for trial in trials for block in trial.blocks]
+    return pd.DataFrame(rows)
+
+
+def _block_row(trial: Trial, block: Block) -> dict[str, object]:
+    times = {
+        f"response_us_{name}": math.inf if name in block.beyond else value
+        for name, value in msgspec.structs.asdict(block.response_us).items()
+    }
+    cpu = {
+        f"cpu_us_per_request_{name}": value
+        for name, value in msgspec.structs.asdict(block.cpu_us_per_request).items()
+    }
+    plain = {
+        name: value
+        for name, value in msgspec.structs.asdict(block).items()
+        if name not in ("pair", "response_us", "beyond", "cpu_us_per_request")
+    }
+    place = {"backend": trial.backend, "slot": trial.slot, "level": trial.rps,
+             "round": trial.round, "block": block.pair}  # fmt: skip
+    return place | plain | times | cpu
 
 
 def timeline_frame(

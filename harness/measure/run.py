@@ -23,6 +23,7 @@ from harness.machine.environment import read_environment
 from harness.machine.neighbours import Neighbourhood, announced
 from harness.machine.probe import probe
 from harness.measure.blocks import run_restart
+from harness.measure.request_rows import blocks_frame
 from harness.measure.trial import Progress, TrialResult, run_trial
 from harness.store import RunFolder
 from harness.targets.arm import Arm
@@ -152,6 +153,7 @@ def _run(
     run = msgspec.structs.replace(record(), complete=reason is None, incomplete_reason=reason)
     run = planner.conclude(run, folder.path.parent)
     requests, timeline = folder.finish()
+    folder.save_blocks(blocks_frame(run.trials))
     folder.save(run)
     return RunResult(run, requests, timeline, folder, interrupted)
 

@@ -29,13 +29,18 @@ PAIRED: dict[str, Callable[[Block], float | None]] = {
 def paired_estimate(path: str, restarts: Sequence[tuple[Trial, Trial]]) -> Hierarchical | None:
     """The ratio of a figure over restarts, each the trials of baseline and contender. None where no
     pair has it."""
+    pairs = pairs_within(path, restarts)
+    return hierarchical_ratio(pairs) if any(pairs) else None
+
+
+def pairs_within(path: str, restarts: Sequence[tuple[Trial, Trial]]) -> list[list[Pair]]:
+    """The figure of each pair of blocks that has it on both sides, restart by restart."""
     value = PAIRED[path]
-    pairs = [
+    return [
         [(a, b) for one, other in block_pairs(*trials)
          if (a := value(one)) is not None and (b := value(other)) is not None]
         for trials in restarts
     ]  # fmt: skip
-    return hierarchical_ratio(pairs) if any(pairs) else None
 
 
 def block_pairs(baseline: Trial, contender: Trial) -> list[tuple[Block, Block]]:
@@ -52,6 +57,3 @@ def block_pairs(baseline: Trial, contender: Trial) -> list[tuple[Block, Block]]:
 def in_blocks(restarts: Sequence[tuple[Trial, Trial]]) -> bool:
     """Whether all of them were measured in blocks."""
     return bool(restarts) and all(trial.blocks for pair in restarts for trial in pair)
-
-
-__all__ = ["PAIRED", "Pair", "block_pairs", "in_blocks", "paired_estimate"]

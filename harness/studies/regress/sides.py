@@ -12,10 +12,12 @@ from typing import Literal
 from harness.core.metrics import SUCCESS
 from harness.core.record import Run, Trial, ordered_value
 from harness.core.trials import comparable
+from harness.stats.hierarchical import Pair, hierarchical_ratio
 from harness.stats.intervals import LEAST_ROUNDS, Estimate, location_estimate
 from harness.stats.paired import paired_ratio, unpaired_ratio
 from harness.stats.shares import Tally, quotient, share_estimate, share_ratio_estimate
 from harness.studies.compare.comparison import tally
+from harness.studies.compare.pairs import PAIRED, in_blocks, pairs_within
 
 Basis = Literal["interleaved", "absolute", "ratio", "value"]
 
@@ -68,6 +70,7 @@ class Sides:
     before: Sample
     after: Sample
     reference: str | None = None
+    pairs: list[list[Pair]] | None = None  # of blocks, within each restart
 
     def ratio(self, confidence: float) -> Estimate | None:
         """The candidate's figure over the baseline's; None where there is no ratio."""
@@ -78,6 +81,9 @@ class Sides:
             return None if below is None or above is None else quotient(below, above)
         if self.metric == SUCCESS:
             return share_ratio_estimate(before.tallies, after.tallies, confidence=confidence)
+        if self.pairs is not None:
+            found = hierarchical_ratio(self.pairs, confidence)
+            return None if found is None else found.estimate
         if not before.values or not after.values:
             return None
         method = paired_ratio if self.basis == "interleaved" else unpaired_ratio
@@ -139,7 +145,10 @@ def interleaved(run: Run, rps: float, slot: int, metric: str) -> Sides:
     """Old and new of a run that measured both: in `slot` and in the next, where both are valid."""
     rounds = common_rounds(run.trials, rps, slot, slot + 1)
     before, after = (Sample.of([pair[side] for pair in rounds], metric) for side in (0, 1))
-    return Sides(run.settings.backends[slot], rps, metric, "interleaved", before, after)
+    pairs = pairs_within(metric, rounds) if metric in PAIRED and in_blocks(rounds) else None
+    return Sides(
+        run.settings.backends[slot], rps, metric, "interleaved", before, after, pairs=pairs
+    )
 
 
 def absolute(baseline: Run, candidate: Run, backend: str, rps: float, metric: str) -> Sides:

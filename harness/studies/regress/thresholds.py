@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from harness.core.errors import LabError
 from harness.core.metrics import BY_PATH
+from harness.core.record import Design
 
 # Where nothing is asked for. A loss of 3 % of CPU is what ten rounds can tell on a quiet machine;
 # latency is far noisier, and its tail noisier still. `python -m benchmarks.regress_power`.
@@ -25,10 +26,24 @@ DEFAULT_MAX_LOSS = {
 @dataclass(frozen=True, slots=True)
 class Thresholds:
     """Metric path -> largest loss, as a share (0.1 is 10 % worse); metric path -> least value of
-    the candidate, in the metric's unit."""
+    the candidate, in the metric's unit. `named`: the metrics whose loss was asked for by name."""
 
     max_loss: dict[str, float]
     least: dict[str, float]
+    named: frozenset[str] = frozenset()
+
+    def of_design(self, design: Design) -> Thresholds:
+        """The same for a run of that design: of blocks, a default about response times is about
+        those of a typical block, by which small differences can be told."""
+        if design != "blocks":
+            return self
+        losses = {
+            path
+            if path in self.named
+            else path.replace(".response_us.", ".block_response_us."): loss
+            for path, loss in self.max_loss.items()
+        }
+        return Thresholds(losses, self.least, self.named)
 
 
 def parse_thresholds(max_loss: Iterable[str], least: Iterable[str]) -> Thresholds:
@@ -37,6 +52,7 @@ def parse_thresholds(max_loss: Iterable[str], least: Iterable[str]) -> Threshold
     Those of headline metrics that are not named keep their defaults. Raises `LabError`.
     """
     losses: dict[str, float] = dict(DEFAULT_MAX_LOSS)
+    named = set()
     for path, text, value in _each("--max-loss", max_loss):
         if value == "off":
             losses.pop(path, None)
@@ -45,12 +61,13 @@ def parse_thresholds(max_loss: Iterable[str], least: Iterable[str]) -> Threshold
         if not 0 <= loss < 10:
             raise LabError(f"--max-loss {text}: a loss is from 0% to below 1000%")
         losses[path] = loss
+        named.add(path)
     floors = {}
     for path, text, value in _each("--min", least):
         floors[path] = _number("--min", text, value)
     if not losses and not floors:
         raise LabError("every threshold is off, so there is nothing to check; leave one on")
-    return Thresholds(losses, floors)
+    return Thresholds(losses, floors, frozenset(named))
 
 
 def _each(option: str, texts: Iterable[str]) -> Iterator[tuple[str, str, str]]:

@@ -119,6 +119,7 @@ def judge_interleaved(run: Run, thresholds: Thresholds) -> Verdict:
             f"{run.id} holds no old and new code side by side; name a second run, "
             "or make one with --against-ref"
         )
+    thresholds = thresholds.of_design(run.settings.design)
     sides = [
         interleaved(run, rps, slot, metric)
         for rps in run.settings.rps
@@ -159,6 +160,7 @@ def judge_runs(baseline: Run, candidate: Run, thresholds: Thresholds) -> Verdict
             "absolute figures are not compared across machines, and with one backend in common "
             "there is no ratio: use --against-ref on one machine"
         )
+    thresholds = thresholds.of_design(baseline.settings.design)
     metrics = [*thresholds.max_loss, *(m for m in thresholds.least if m not in thresholds.max_loss)]
     sides: list[Sides] = []
     for rps in common_levels(baseline, candidate):
