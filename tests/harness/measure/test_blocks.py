@@ -1,0 +1,150 @@
+"""One restart in blocks, with real servers: accounts, figures, what is late, what dies."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import numpy as np
+import psutil
+import pytest
+
+from harness.core.record import Settings
+from harness.designs.blocks import plan_restart
+from harness.machine.cpus import plan_cpus
+from harness.measure.blocks import run_restart, typical
+from harness.measure.request_rows import blocks_frame
+from harness.measure.run import raise_descriptor_limit
+from harness.measure.trial import Progress, TrialResult, Watch
+from harness.studies.compare.pairs import block_pairs
+from tests.support.made import make_settings
+
+RPS = 1000.0
+
+
+def settings_of(**changes: object) -> Settings:
+    return make_settings(
+        **{"design": "blocks", "block_s": 0.5, "duration_s": 1.0, "warmup_s": 0.2, "rps": [RPS]}
+        | changes
+    )
+
+
+def restart(settings: Settings, watch: Watch | None = None) -> list[TrialResult]:
+    planned = plan_restart(settings, settings.rps[0], 1)
+    return run_restart(planned, settings, plan_cpus(), raise_descriptor_limit(), watch)
+
+
+@pytest.fixture(scope="module")
+def results() -> list[TrialResult]:
+    """Both backends, two blocks each, on one schedule a pair."""
+    return restart(settings_of())
+
+
+def test_a_restart_is_a_trial_of_each_arm_with_its_blocks(results: list[TrialResult]) -> None:
+    assert [result.trial.slot for result in results] == [0, 1]
+    for result in results:
+        trial = result.trial
+        assert [block.pair for block in trial.blocks] == [1, 2]
+        assert trial.client.scheduled == sum(block.scheduled for block in trial.blocks)
+        assert trial.client.outcomes.ok == sum(block.ok for block in trial.blocks)
+        assert trial.window_s >= 1.0
+    one, other = (result.trial for result in results)
+    assert [b.scheduled for b in one.blocks] == [b.scheduled for b in other.blocks]
+    assert {b.place for b in one.blocks} == {0, 1}
+
+
+def test_the_accounts_of_all_blocks_agree(results: list[TrialResult]) -> None:
+    """The rows, the generator's integral and the server's counts, spliced, are one account."""
+    for result in results:
+        trial = result.trial
+        assert not [told for told in trial.warnings if "reconcile" in told]
+        assert trial.client.little_gap_us is not None
+        assert abs(trial.client.little_gap_us) < 5
+        assert trial.server is not None
+        assert trial.server.requests.accepted == sum(b.accepted or 0 for b in trial.blocks)
+        assert trial.server.requests.accepted == trial.client.scheduled - sum(
+            (trial.client.outcomes.refused, trial.client.outcomes.unsent)
+        )
+
+
+def test_no_time_between_blocks_is_in_a_figure(results: list[TrialResult]) -> None:
+    """The window is two blocks long and what followed each, not the whole restart."""
+    for result in results:
+        server, blocks = result.trial.server, result.trial.blocks
+        assert server is not None
+        assert server.window_s is not None
+        began = max(block.began_s for block in blocks)
+        slowest_s = sum(block.idle_after_ms or 0.0 for block in blocks) / 1e3
+        assert server.window_s >= 1.0
+        assert result.timeline["t_ms"].max() <= 1000 * (server.window_s + slowest_s + 1)
+        assert began > 0.5  # the others had their block in between
+
+
+def test_the_rows_say_which_block_they_are_of(results: list[TrialResult]) -> None:
+    for result in results:
+        rows, blocks = result.requests, result.trial.blocks
+        assert rows["block"].value_counts().to_dict() == {b.pair: b.scheduled for b in blocks}
+        for block in blocks:
+            times = rows.loc[rows["block"] == block.pair, "intended_us"]
+            assert (times >= (block.pair - 1) * 500_000).all()
+            assert (times < block.pair * 500_000).all()
+
+
+def test_a_typical_block_is_the_median_of_its_blocks(results: list[TrialResult]) -> None:
+    for result in results:
+        blocks, times = result.trial.blocks, typical(result.trial.blocks)
+        assert times == result.trial.client.block_response_us
+        assert times is not None
+        medians = [block.response_us.p50 for block in blocks if "p50" not in block.beyond]
+        if len(medians) == 2:
+            assert times.p50 == pytest.approx(np.median(np.array(medians, dtype=float)))
+
+
+def test_the_table_of_blocks_has_them_all(results: list[TrialResult]) -> None:
+    frame = blocks_frame([result.trial for result in results])
+    assert len(frame) == 4
+    assert frame["scheduled"].sum() == sum(r.trial.client.scheduled for r in results)
+
+
+def test_a_server_that_is_not_idle_in_time_makes_its_block_late() -> None:
+    """2 ms of CPU a request at 1,000 a second: half a second of load takes a second at least."""
+    results = restart(settings_of(workload="cpu:2ms", duration_s=0.5))
+    for result in results:
+        (block,) = result.trial.blocks
+        assert block.late
+    assert block_pairs(*(result.trial for result in results)) == []
+
+
+def test_too_few_requests_give_a_block_no_p99() -> None:
+    planned = plan_restart(settings_of(rps=[1000.0], duration_s=0.5), 1000.0, 1)
+    results = run_restart(
+        planned, settings_of(duration_s=0.5), plan_cpus(), raise_descriptor_limit()
+    )
+    for result in results:
+        (block,) = result.trial.blocks
+        assert block.response_us.p999 is None
+        assert "p999" not in block.beyond
+
+
+def test_a_server_that_dies_in_mid_block_fails_from_then_on_and_the_other_goes_on() -> None:
+    """Killed in its first block: its later ones are refused, and its trial says who died."""
+
+    killed = []
+
+    def watch(progress: Progress) -> None:
+        if progress.planned.backend == "thread-pool" and not killed:
+            (server,) = (
+                child for child in psutil.Process().children()
+                if {"servers", "thread-pool"} <= set(child.cmdline())
+            )  # fmt: skip
+            os.kill(server.pid, signal.SIGKILL)
+            killed.append(server.pid)
+
+    one, other = restart(settings_of(block_s=2.0, duration_s=4.0), watch)
+    assert one.trial.died is None
+    assert one.trial.server is not None
+    assert other.trial.died == "server"
+    assert other.trial.server is None
+    assert other.trial.client.outcomes.refused > 0
+    assert other.trial.client.scheduled == other.trial.client.outcomes.total()
+    assert any("died (SIGKILL)" in told for told in other.trial.warnings)

@@ -1,0 +1,174 @@
+"""`labrun compare --design blocks`: what is compared, and what is measured again otherwise."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from harness.core.record import Block, CpuPerRequest, Quantiles, Trial
+from harness.designs.trials import PlannedRestart, PlannedTrial, StartOver
+from harness.reading.runs import load_run
+from harness.studies.compare.comparison import build_comparisons
+from harness.studies.compare.planner import ComparePlanner
+from tests.support.labrun import Labrun, assert_measured
+from tests.support.made import make_settings, make_trial
+
+IN_BLOCKS: dict[str, Any] = {"design": "blocks", "block_s": 0.5, "duration_s": 3.5, "rounds": 8}
+
+
+def block(pair: int, p50_us: float = 100.0, cpu_us: float = 100.0, **changes: Any) -> Block:
+    times: dict[str, float | None] = dict.fromkeys(
+        ("mean", "p50", "p90", "p95", "p99", "p999", "max"), p50_us
+    )
+    record: dict[str, Any] = {
+        "pair": pair, "place": 0, "began_s": 0.0, "scheduled": 1000, "ok": 1000,
+        "response_us": Quantiles(**times), "lag_us_p99": 1.0, "accepted": 1000, "answered": 1000,
+        "cpu_us_per_request": CpuPerRequest(total=cpu_us, handler=10.0, overhead=cpu_us - 10),
+        "context_switches_per_request": 1.0, "context_switches_per_s": 100.0,
+        "threads_created": 0, "idle_after_ms": 0.0, "late": False, "others_cpu_share": 0.0,
+        "steal_ms": 0.0,
+    }  # fmt: skip
+    return Block(**(record | changes))
+
+
+def trials_of(**second: Any) -> list[Trial]:
+    """Eight restarts of seven pairs; the machine gets slower from restart to restart, for both."""
+
+    def blocks(slot: int, number: int) -> list[Block]:
+        cpu_us = 100.0 * number * (1.1 if slot else 1.0)
+        return [block(pair, cpu_us=cpu_us, **(second if slot else {})) for pair in range(1, 8)]
+
+    return [
+        make_trial(slot, number, blocks=blocks(slot, number))
+        for number in range(1, 9)
+        for slot in (0, 1)
+    ]
+
+
+def test_pairs_cancel_what_is_slower_than_they_are() -> None:
+    settings = make_settings(**IN_BLOCKS)
+    found = {c.metric: c for c in build_comparisons(settings, trials_of())}
+    cpu = found["server.cpu_us_per_request.total"]
+    assert cpu.ratio == pytest.approx(1.1)
+    assert cpu.ci_low == pytest.approx(1.1)
+    assert cpu.ci_high == pytest.approx(1.1)
+    assert cpu.verdict == "worse"
+    assert cpu.sd_within == pytest.approx(0.0)
+    assert found["client.block_response_us.p50"].verdict == "cannot-tell"
+
+
+def test_whole_trials_have_no_figures_of_blocks() -> None:
+    trials = [make_trial(slot, number) for number in range(1, 6) for slot in (0, 1)]
+    found = {c.metric for c in build_comparisons(make_settings(), trials)}
+    assert "client.block_response_us.p50" not in found
+
+
+def test_late_pairs_are_left_out() -> None:
+    settings = make_settings(**IN_BLOCKS)
+    trials = trials_of(late=True)
+    found = {c.metric: c for c in build_comparisons(settings, trials)}
+    assert found["server.cpu_us_per_request.total"].ratio is None
+
+
+def test_a_restart_is_planned_until_all_are_there() -> None:
+    settings = make_settings(**IN_BLOCKS)
+    planner, trials = ComparePlanner(settings), trials_of()
+    step = planner.next_trial([])
+    assert isinstance(step, PlannedRestart)
+    assert (step.round, len(step.blocks)) == (1, 14)
+    third = planner.next_trial(trials[:4])
+    assert isinstance(third, PlannedRestart)
+    assert third.round == 3
+    assert planner.next_trial(trials) is None
+
+
+@pytest.mark.parametrize(
+    ("spoilt", "words"),
+    [
+        ({"late": True}, "thread-pool was not idle in time after 7 of 7 blocks"),
+        ({"others_cpu_share": 0.02}, "idle servers used 2.0 % of a CPU"),
+        ({"p50_us": 400_000.0}, "shorter than three typical response times of thread-pool"),
+    ],
+)
+def test_a_level_that_blocks_cannot_measure_is_measured_in_whole_trials(
+    spoilt: dict[str, Any], words: str
+) -> None:
+    settings = make_settings(**IN_BLOCKS)
+    planner = ComparePlanner(settings)
+    trials = trials_of(**spoilt)[:2]
+    step = planner.next_trial(trials)
+    assert isinstance(step, StartOver)
+    assert step.rps == 2000.0
+    assert words in step.why
+    again = planner.next_trial([])
+    assert isinstance(again, PlannedTrial)
+
+
+@pytest.fixture
+def labrun_in(labrun: Labrun) -> Labrun:
+    def run(*arguments: str) -> Any:
+        return labrun("compare", "--design", "blocks", *arguments)
+
+    return run
+
+
+def the_folder(tmp_path: Path) -> Path:
+    (folder,) = (tmp_path / "results").iterdir()
+    return folder
+
+
+def test_a_run_in_blocks_for_real(labrun_in: Labrun, tmp_path: Path) -> None:
+    done = labrun_in("--rps", "1000", "--rounds", "2", "--duration", "1", "--warmup", "0.2")
+    assert_measured(done.returncode, done.stderr)
+    run = load_run(the_folder(tmp_path))
+    assert run.complete
+    assert (run.settings.design, run.settings.block_s) == ("blocks", 0.5)
+    assert len(run.trials) in (4, 8)  # 8: the generator was late, and a level was repeated
+    assert all(len(trial.blocks) == 2 for trial in run.trials)
+    assert len(pd.read_parquet(the_folder(tmp_path) / "blocks.parquet")) == 2 * len(run.trials)
+    assert "restarts of 1 s in blocks of 0.5 s" in done.stdout
+    assert "p99 of a block" in done.stdout
+    assert (the_folder(tmp_path) / "report.html").is_file()
+
+
+def test_backlogs_are_not_hidden_between_blocks(labrun_in: Labrun, tmp_path: Path) -> None:
+    """A server that is too slow works off each backlog while the other has its turn; so the level
+    is measured again in whole trials, and those are what the record has."""
+    done = labrun_in("--rps", "1000", "--rounds", "1", "--duration", "2.5", "--warmup", "0",
+                     "--workload", "cpu:2ms", "--bare")  # fmt: skip
+    assert_measured(done.returncode, done.stderr)
+    record = json.loads((the_folder(tmp_path) / "run.json").read_text("utf-8"))
+    assert [trial["blocks"] for trial in record["trials"]] == [[], []]
+    assert any("measured again in whole trials" in told for told in record["warnings"])
+    assert "measured again in whole trials" in done.stdout
+    rows = pd.read_parquet(the_folder(tmp_path) / "requests.parquet")
+    assert len(rows) == sum(t["client"]["scheduled"] for t in record["trials"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--block", "0"], "--block must be from 0.1 to 60, not 0"),
+        (["--block", "9"], "--block must be from 0.1 to 3.5, not 9"),
+        (["--workload", "io:400ms"], "--block 0.5: a handler takes 0.4 s"),
+        (["--driver", "closed-loop"], "--driver closed-loop: blocks are for the open loop"),
+    ],
+)
+def test_what_cannot_be_in_blocks_is_one_sentence(
+    labrun_in: Labrun, arguments: list[str], words: str
+) -> None:
+    done = labrun_in(*arguments)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert words in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_a_block_without_blocks_is_refused(labrun: Labrun) -> None:
+    done = labrun("compare", "--design", "trials", "--block", "1")
+    assert done.returncode == 2
+    assert "--block is for --design blocks" in done.stderr
