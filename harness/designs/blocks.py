@@ -48,6 +48,6 @@ def _orders(arms: int, pairs: int, number: int, draw: random.Random) -> list[Seq
     """The order of the arms in each pair: at random, and balanced. Every arm is as often at every
     place as at any other, but for what does not divide, which changes from restart to restart."""
     first = list(range(arms)) if number % 2 else list(range(arms))[::-1]
-    turns = [(pair + number) % arms for pair in range(pairs)]
+    turns = [(pair + number // 2) % arms for pair in range(pairs)]
     draw.shuffle(turns)
     return [first[turn:] + first[:turn] for turn in turns]

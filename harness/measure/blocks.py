@@ -57,6 +57,7 @@ IDLE_WITHIN_MS = 50.0  # beyond the workload's own time: later, and it carries o
 _BEYOND_A_QUANTILE = 5
 _LOOK_S = 0.005
 _LATE_S = 60.0
+_ENDING_S = 0.5  # for a server that is killed to have ended once its sockets are closed
 
 
 @dataclass(slots=True)
@@ -174,7 +175,7 @@ class _Restart:
 
     def _lost(self, each: _Alive, error: ControlLost) -> None:
         """Its server does not answer; whether it died is told in its words."""
-        gone = not each.server.alive(0.5)
+        gone = not each.server.alive(_ENDING_S)
         each.died = str(each.server.died()) if gone else str(error)
 
     def _block(self, block: PlannedBlock, log: L.RequestLog, began_ns: int) -> None:
@@ -190,7 +191,7 @@ class _Restart:
         summary = self._wait(each, log)
         others_s = _grown(idle_s, _clocks(others))
         wall_s = (monotonic_ns() - start_ns) / 1e9
-        observations = each.sampler.pause() if before is not None else []
+        observations = self._seen(each) if before is not None else []
         rows = copy_rows(log)
         done, rested, idle_ms = self._rest(each, rows)
         if before is not None and done is not None and rested is not None:
@@ -212,6 +213,16 @@ class _Restart:
                 steal_ms=_difference_ms(stolen, steal_s()),
             )
         )
+
+    def _seen(self, each: _Alive) -> list[Observation]:
+        """What the sampler saw in this block. One whose server is gone has ended with it."""
+        try:
+            return each.sampler.pause()
+        except ProcessDied:
+            if each.server.alive(_ENDING_S):
+                raise
+            each.died = str(each.server.died())
+            return []
 
     def _report(self, each: _Alive) -> Report | None:
         if each.died is not None:

@@ -129,7 +129,7 @@ def test_too_few_requests_give_a_block_no_p99() -> None:
 def test_a_server_that_dies_in_mid_block_fails_from_then_on_and_the_other_goes_on() -> None:
     """Killed in its first block: its later ones are refused, and its trial says who died."""
 
-    killed = []
+    killed: list[int] = []
 
     def watch(progress: Progress) -> None:
         if progress.planned.backend == "thread-pool" and not killed:
