@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+Format = Callable[[float | None], str]
+
 
 def microseconds(value_us: float | None) -> str:
     """`118 µs`, `1.42 ms`, `2.1 s`; `-` for None. None of these is rounded to nothing."""

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from harness.core.record import CellMetric, Client, Comparison, Settings
-from harness.core.units import microseconds, ratio
-
-Format = Callable[[float | None], str]
+from harness.core.units import Format, microseconds, ratio
 
 NOT_ANSWERED = "not answered"
 _TIMES = (

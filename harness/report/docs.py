@@ -24,11 +24,11 @@ from functools import cached_property, partial
 from pathlib import Path
 
 from harness.core.errors import LabError
+from harness.core.metrics import BY_PATH
 from harness.core.wording import figure_words, has_interval, ratio_figure, ratio_interval
 from harness.report.build import build
 from harness.report.source import CAPACITY, Source, load_source
 from harness.studies.anatomy.account import anatomy_finding
-from harness.studies.compare.section import ROWS
 from harness.views import style
 from harness.views.markdown import block_text, table
 from harness.views.model import Report, Section, Table
@@ -133,7 +133,7 @@ def _median(source: Source, place: str) -> str:
     rps, _, backend = rest.partition("/")
     for cell in source.run.cells:
         if f"{cell.rps:g}" == rps and cell.backend == backend and path in cell.metrics:
-            return figure_words(cell.metrics[path], _format(path))
+            return figure_words(cell.metrics[path], BY_PATH[path].unit.write)
     raise LabError(f"{source.run.id} has no figure {place!r}")
 
 
@@ -163,10 +163,3 @@ def _setting(source: Source, name: str) -> str:
     if value is None:
         raise LabError(f"there is no setting {name!r}")
     return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _format(path: str) -> Callable[[float | None], str]:
-    for _, known, write in ROWS:
-        if known == path:
-            return write
-    raise LabError(f"{path!r} is no figure of the comparison table")

@@ -16,12 +16,7 @@ from harness.views import style
 from harness.views.model import Block, Cell, Column, Gallery, Missing, Paragraph, Section, Table
 from harness.views.svg import chart
 
-_FIGURES = (
-    ("Median", "client.response_us.p50", microseconds),
-    ("p90", "client.response_us.p90", microseconds),
-    ("p99", "client.response_us.p99", microseconds),
-    ("p99.9", "client.response_us.p999", microseconds),
-)
+_FIGURES = tuple(f"client.response_us.{name}" for name in ("p50", "p90", "p99", "p999"))
 
 
 def latency_section(source: Source) -> Section:

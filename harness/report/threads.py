@@ -6,7 +6,6 @@ from functools import partial
 
 import pandas as pd
 
-from harness.core.units import number
 from harness.report.source import Source
 from harness.studies.compare.charts import thread_timeline as storm
 from harness.studies.compare.restrict import only
@@ -14,6 +13,13 @@ from harness.studies.compare.section import by_level
 from harness.views import style
 from harness.views.model import Gallery, Missing, Paragraph, Section
 from harness.views.svg import chart
+
+_FIGURES = (
+    "server.threads_created_per_s",
+    "server.threads_active_mean",
+    "server.threads_peak",
+    "server.queue_depth_max",
+)
 
 
 def storm_section(source: Source) -> Section:
@@ -30,17 +36,11 @@ def storm_section(source: Source) -> Section:
         for rps in levels
         if not at_level(source, rps).empty
     )  # fmt: skip
-    figures = (
-        ("Created a second", "server.threads_created_per_s", number),
-        ("Active, mean", "server.threads_active_mean", number),
-        ("Peak", "server.threads_peak", number),
-        ("Queue, peak", "server.queue_depth_max", number),
-    )
     words = (
         "Steps of 100 ms, as in the document, which draws 200 threads created and 40 to 60 active "
         "in each at 2,000 RPS. Active threads are counted inside the server."
     )
-    table = by_level(run, "Threads and queue by level", figures)
+    table = by_level(run, "Threads and queue by level", _FIGURES)
     return Section("storm", title, (Paragraph(words), Gallery(charts), table))
 
 

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 
 from harness.core.ends import figure_ends, ratio_ends
 from harness.core.errors import LabError
+from harness.core.metrics import shown
 from harness.core.record import CellMetric, Comparison, Run, Settings, Trial, ordered_value
 from harness.core.wording import slot_names
 from harness.report.source import Source
@@ -20,19 +21,6 @@ from harness.studies.anatomy.account import Anatomy, dissect
 from harness.studies.compare.restrict import only
 from harness.studies.compare.section import from_trials
 from harness.studies.compare.summary import finding
-
-_SHOWN = (
-    ("success", "client.success_rate"),
-    ("median response, µs", "client.response_us.p50"),
-    ("p99 response, µs", "client.response_us.p99"),
-    ("CPU per request, µs", "server.cpu_us_per_request.total"),
-    ("overhead CPU per request, µs", "server.cpu_us_per_request.overhead"),
-    ("context switches per second", "server.context_switches.per_s"),
-    ("threads alive, mean", "server.threads_active_mean"),
-    ("threads created per second", "server.threads_created_per_s"),
-    ("queue depth, most", "server.queue_depth_max"),
-    ("resident memory, bytes", "server.memory.rss_peak_bytes"),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,13 +97,13 @@ class Experiment:
         cells = [cell for cell in self.run.cells if cell.rps == level]
         compared = {(c.slot, c.metric): c for c in self.run.comparisons if c.rps == level}
         rows = {}
-        for title, path in _SHOWN:
+        for title, metric in shown("notebook", self.settings.design):
             medians: dict[str, float | str | None] = {
-                _name(self.run, c.slot): _median(c.metrics.get(path)) for c in cells
+                _name(self.run, c.slot): _median(c.metrics.get(metric.path)) for c in cells
             }
             for slot in range(1, len(self.run.settings.backends)):
                 suffix = "" if slot == 1 else f", {_name(self.run, slot)}"
-                medians |= _ratio(compared.get((slot, path)), suffix)
+                medians |= _ratio(compared.get((slot, metric.path)), suffix)
             rows[title] = medians
         return pd.DataFrame(rows).T
 
@@ -235,4 +223,4 @@ def _trial_row(trial: Trial) -> dict[str, Any]:
         "rps": trial.rps, "round": trial.round, "backend": trial.backend, "class": trial.class_,
         "valid": trial.valid,
     }  # fmt: skip
-    return row | {title: ordered_value(trial, path) for title, path in _SHOWN}
+    return row | {title: ordered_value(trial, m.path) for title, m in shown("notebook")}

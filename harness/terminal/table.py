@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from harness.core.record import Cell, Comparison, Run, Settings, Trial
-from harness.core.units import microseconds, number, rate, share, size
+from harness.core.metrics import shown
+from harness.core.record import Cell, Comparison, Run, Trial
+from harness.core.units import rate
 from harness.core.wording import (
     design_words,
     figure_words,
@@ -23,27 +23,6 @@ from harness.core.wording import (
 from harness.drivers.sentence import driver_sentence
 from harness.studies.compare.aa_control import control_sentences
 
-Format = Callable[[float | None], str]
-
-# title, path, how it is written
-ROWS: tuple[tuple[str, str, Format], ...] = (
-    ("Threads active, mean", "server.threads_active_mean", number),
-    ("Threads at the peak", "server.threads_peak", number),
-    ("Thread creations/s", "server.threads_created_per_s", number),
-    ("Resident peak", "server.memory.rss_peak_bytes", size),
-    ("Stack reservation", "server.memory.stack_reserved_bytes", size),
-    ("CPU per request", "server.cpu_us_per_request.total", microseconds),
-    ("Overhead CPU/request", "server.cpu_us_per_request.overhead", microseconds),
-    ("Efficiency", "server.efficiency", share),
-    ("Context switches/s", "server.context_switches.per_s", number),
-    ("Latency, median", "client.response_us.p50", microseconds),
-    ("Latency, p99", "client.response_us.p99", microseconds),
-    ("Success", "client.success_rate", share),
-)
-_BLOCK_ROWS: tuple[tuple[str, str, Format], ...] = (
-    ("Median of a block", "client.block_response_us.p50", microseconds),
-    ("p99 of a block", "client.block_response_us.p99", microseconds),
-)
 MOST_TOLD = 8
 _NAME_WIDTH = 12
 _STYLES = {"better": "green", "worse": "red", "cannot-tell": "dim", "not-comparable": "dim"}
@@ -97,15 +76,11 @@ def level_table(run: Run, rps: float, cells: list[Cell]) -> Table:
         table.add_column("\n".join(lines), justify="right", no_wrap=True)
     if len(cells) == 2:
         table.add_column("ratio (95 % CI)", justify="left", no_wrap=True)
-    for title, path, write in rows_of(settings):
-        figures = [figure_words(cell.metrics.get(path), write) for cell in cells]
-        table.add_row(title, *figures, *(ratio_text(c) for c in of_pair(run, rps, path, cells)))
+    for title, metric in shown("table", settings.design):
+        figures = [figure_words(cell.metrics.get(metric.path), metric.unit.write) for cell in cells]
+        ratios = (ratio_text(c) for c in of_pair(run, rps, metric.path, cells))
+        table.add_row(title, *figures, *ratios)
     return table
-
-
-def rows_of(settings: Settings) -> tuple[tuple[str, str, Format], ...]:
-    """What the table has of a run."""
-    return (*ROWS[:-1], *_BLOCK_ROWS, ROWS[-1]) if settings.design == "blocks" else ROWS
 
 
 def of_pair(run: Run, rps: float, path: str, cells: list[Cell]) -> list[Comparison]:

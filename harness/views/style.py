@@ -17,6 +17,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator
 
+from harness.core.metrics import BY_PATH
 from harness.core.record import Comparison, Run
 from harness.core.wording import (
     has_interval,
@@ -237,16 +238,21 @@ def comparison(run: Run, metric: str, rps: float, slot: int = 1) -> Comparison |
     return None
 
 
-def against(run: Run, rps: float, figures: Sequence[tuple[str, str]]) -> str:
-    """What each contender's figures (metric, what it is called) come to beside the baseline's."""
+def against(run: Run, rps: float, metrics: Sequence[str]) -> str:
+    """What each contender's figures (by their paths) come to beside the baseline's."""
     names = slot_names(run.settings.backends)
     told = []
     for slot, name in enumerate(names[1:], start=1):
-        claims = [claim(comparison(run, metric, rps, slot), what) for metric, what in figures]
+        claims = [claim(comparison(run, path, rps, slot), _place(path)) for path in metrics]
         told.append((name, "; ".join(claims)))
     if len(told) == 1:
         return f"{told[0][0]} against {names[0]}: {told[0][1]}"
     return f"against {names[0]}: " + ". ".join(f"{name}: {words}" for name, words in told)
+
+
+def _place(path: str) -> str:
+    """`the CPU per request`; of response times the place among them alone, `the median`."""
+    return BY_PATH[path].sentence.removesuffix(" response time")
 
 
 def claim(found: Comparison | None, what: str) -> str:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from harness.core import record
+from harness.core.metrics import BY_PATH, shown
 from harness.core.record import CellMetric, Comparison, Run, ordered_value
-from harness.core.units import microseconds, number, percent, rate, share, size
+from harness.core.units import Format, percent, rate, share
 from harness.core.wording import (
     figure_interval,
     figure_words,
@@ -19,31 +20,6 @@ from harness.core.wording import (
 )
 from harness.views.model import Cell, Column, Mark, Table
 
-Format = Callable[[float | None], str]
-
-# what a row is called, path in the record, how its figures are written
-ROWS: tuple[tuple[str, str, Format], ...] = (
-    ("Success", "client.success_rate", share),
-    ("Response time, median", "client.response_us.p50", microseconds),
-    ("Response time, p90", "client.response_us.p90", microseconds),
-    ("Response time, p99", "client.response_us.p99", microseconds),
-    ("Response time, p99.9", "client.response_us.p999", microseconds),
-    ("CPU per request", "server.cpu_us_per_request.total", microseconds),
-    ("of it in the handler", "server.cpu_us_per_request.handler", microseconds),
-    ("of it overhead", "server.cpu_us_per_request.overhead", microseconds),
-    ("Efficiency", "server.efficiency", share),
-    ("Dispatch, median", "server.stages_us.dispatch.p50", microseconds),
-    ("Context switches a second", "server.context_switches.per_s", number),
-    ("Context switches a request", "server.context_switches.per_request", number),
-    ("Threads active, mean", "server.threads_active_mean", number),
-    ("Threads at the peak", "server.threads_peak", number),
-    ("Threads created a second", "server.threads_created_per_s", number),
-    ("Queue depth, mean", "server.queue_depth_mean", number),
-    ("Queue depth at the peak", "server.queue_depth_max", number),
-    ("Resident memory, peak", "server.memory.rss_peak_bytes", size),
-    ("Stack reservation", "server.memory.stack_reserved_bytes", size),
-    ("Generator's lag, p99", "client.lag_us.p99", microseconds),
-)
 _MARKS: dict[record.Verdict, Mark] = {
     "better": "better",
     "worse": "worse",
@@ -74,11 +50,12 @@ def level_table(run: Run, rps: float) -> Table:
         columns.append(Column("Ratio" if len(names) == 2 else f"Ratio of {name}"))
     cells = {c.slot: c for c in run.cells if c.rps == rps}
     rows = []
-    for title, path, write in ROWS:
-        figures = [c.metrics.get(path) for _, c in sorted(cells.items())]
+    for title, metric in shown("report", run.settings.design):
+        write = metric.unit.write
+        figures = [c.metrics.get(metric.path) for _, c in sorted(cells.items())]
         if all(figure_words(figure, write) == "-" for figure in figures):
             continue
-        compared = [c for c in run.comparisons if c.rps == rps and c.metric == path]
+        compared = [c for c in run.comparisons if c.rps == rps and c.metric == metric.path]
         rows.append(
             (
                 Cell(title),
@@ -111,19 +88,20 @@ def ratio(comparison: Comparison) -> Cell:
     return Cell(text, comparison.ratio, small, _MARKS[comparison.verdict])
 
 
-def by_level(run: Run, caption: str, figures: Sequence[tuple[str, str, Format]]) -> Table:
-    """A row for each level and backend, a column for each figure (title, path, format)."""
+def by_level(run: Run, caption: str, paths: Sequence[str]) -> Table:
+    """A row for each level and backend, a column for each metric."""
+    metrics = [BY_PATH[path] for path in paths]
     columns = (
         Column("RPS"),
         Column("Backend", numeric=False),
-        *(Column(title) for title, _, _ in figures),
+        *(Column(metric.column) for metric in metrics),
     )
     names = labels(run)
     rows = [
         (
             Cell(rate(cell.rps).removesuffix(" RPS"), cell.rps),
             Cell(names[cell.slot]),
-            *(_median(cell.metrics.get(path), write) for _, path, write in figures),
+            *(_median(cell.metrics.get(metric.path), metric.unit.write) for metric in metrics),
         )
         for cell in run.cells
     ]

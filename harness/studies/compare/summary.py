@@ -4,35 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Container, Mapping, Sequence
 
-from harness.core.metrics import HEADLINES, SUCCESS
+from harness.core.metrics import HEADLINES, SUCCESS, shown
 from harness.core.record import OUTCOMES, Cell, Comparison, Trial
 from harness.core.trials import comparable, standard
 from harness.core.units import percent, share
 from harness.core.wording import effect_words, has_interval, one_side_answers, slot_names
 
-WORDS = (
-    ("server.cpu_us_per_request.total", "the CPU per request"),
-    ("server.cpu_us_per_request.overhead", "the overhead CPU"),
-    ("client.block_response_us.p50", "the median response time of a typical block"),
-    ("client.block_response_us.p99", "the p99 of a typical block"),
-    ("client.response_us.p50", "the median response time of all requests"),
-    ("client.response_us.p99", "the p99 of all"),
-    ("server.context_switches.per_s", "the context switches"),
-)
 _UNDECIDED = ("cannot-tell", "not-comparable")
 
 
 def words_of(metrics: Container[str]) -> list[tuple[str, str]]:
-    """The figures that a sentence is about, and what they are called: where there are those of a
-    typical block, all requests are told apart from it."""
-    in_blocks = "client.block_response_us.p50" in metrics
+    """Of these metrics those that a sentence is about, and what they are called: where there are
+    those of a typical block, all requests are told apart from it."""
+    apart = " of all requests" if "client.block_response_us.p50" in metrics else ""
     return [
-        (
-            path,
-            words if in_blocks else words.removesuffix(" of all requests").removesuffix(" of all"),
-        )
-        for path, words in WORDS
-        if path in metrics
+        (m.path, words + apart if m.path.startswith("client.response_us.") else words)
+        for words, m in shown("sentence")
+        if m.path in metrics
     ]
 
 
@@ -83,7 +71,7 @@ def _contender(level: Sequence[Comparison], names: Sequence[str]) -> str:
 
 
 def _undecided(by_metric: Mapping[str, Comparison], contender: str, baseline: str) -> str:
-    """Success apart, no figure of `WORDS` tells the two apart: why, by the first that says so."""
+    """Success apart, no figure of a sentence tells the two apart: why, by the first with a note."""
     notes = [
         found.note for path, _ in words_of(by_metric) if (found := by_metric.get(path)) is not None
     ]

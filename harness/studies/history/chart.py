@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, PercentFormatter
 
+from harness.core.metrics import HEADLINES, MICROSECONDS, SHARE, Metric
 from harness.core.wording import NOT_ANSWERED
-from harness.studies.history.series import HEADLINE, History, Point, Series, step_size, tell_steps
+from harness.studies.history.series import History, Point, Series, step_size, tell_steps
 from harness.views import style
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def levels(history: History) -> list[float]:
 def draw(history: History, rps: float) -> Figure:
     """One level: a row a metric; left the figures themselves, right their ratios."""
     here = [series for series in history.series if series.rps == rps]
-    metrics = [m for m in HEADLINE if any(s.metric is m for s in here)]
+    metrics = [m for m in HEADLINES if any(s.metric is m for s in here)]
     ratios = any(s.reference for s in here)
     figure = style.new_figure(11.0, 1.4 + 1.75 * len(metrics))
     grid = figure.subplots(len(metrics), 2 if ratios else 1, squeeze=False, sharex=True)
@@ -43,7 +44,7 @@ def draw(history: History, rps: float) -> Figure:
             _limits(axes, chosen)
             _machines(axes, history)
             axes.set_title(metric.title + (" (ratio)" if column else ""), loc="left", fontsize=9)
-            _scale(axes, metric.path, bool(column))
+            _scale(axes, metric, bool(column))
     _commits(grid, history)
     handles, labels = grid[0][0].get_legend_handles_labels()
     handles = [*handles, grid[0][0].plot([], [], color=style.INK, linestyle=":")[0]]
@@ -129,12 +130,12 @@ def _machines(axes: Axes, history: History) -> None:
         axes.axvline(place - 0.5, color=style.INK, linestyle=":", linewidth=1.2)
 
 
-def _scale(axes: Axes, path: str, ratio: bool) -> None:
+def _scale(axes: Axes, metric: Metric, ratio: bool) -> None:
     if ratio:
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.2f}×"))
-    elif "_us" in path:
+    elif metric.unit is MICROSECONDS:
         style.time_axis(axes)
-    elif path.endswith("success_rate"):
+    elif metric.unit is SHARE:
         axes.yaxis.set_major_formatter(PercentFormatter(1.0))
         axes.set_ylim(-0.03, 1.05)
     else:

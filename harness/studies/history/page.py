@@ -7,7 +7,8 @@ from collections.abc import Callable
 from html import escape
 from itertools import groupby, pairwise
 
-from harness.studies.history.series import HEADLINE, History, Point, Series, step_size, tell_steps
+from harness.core.metrics import HEADLINES
+from harness.studies.history.series import History, Point, Series, step_size, tell_steps
 from harness.studies.regress.sentences import figure as figure_text
 from harness.studies.regress.sentences import ratio_text
 
@@ -59,7 +60,7 @@ def page(history: History) -> str:
     for rps in dict.fromkeys(s.rps for s in history.series):
         parts.append(f"<h2>{rps:,.0f} requests a second</h2><div class=row>")
         here = [s for s in history.series if s.rps == rps]
-        for metric in HEADLINE:
+        for metric in HEADLINES:
             for ratio in (False, True):
                 chosen = [s for s in here if s.metric is metric and bool(s.reference) == ratio]
                 if chosen:

@@ -11,13 +11,11 @@ from pathlib import Path
 
 from harness.core.ends import Ends, figure_ends, ratio_ends
 from harness.core.errors import LabError
-from harness.core.metrics import METRICS, Metric
+from harness.core.metrics import HEADLINES, Metric
 from harness.core.record import Environment, Run, Settings
 from harness.core.wording import NOT_ANSWERED, is_time
 from harness.stats.steps import Step, find_changes, least_runs
 from harness.studies.regress.comparability import machine_difference, settings_difference
-
-HEADLINE = tuple(metric for metric in METRICS if metric.headline)
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +208,7 @@ def _all_series(runs: Sequence[Run], machine_starts: Sequence[int]) -> list[Seri
     backends = list(dict.fromkeys(name for run in runs for name in run.settings.backends))
     found = []
     for rps in sorted(levels):
-        for metric in HEADLINE:
+        for metric in HEADLINES:
             for name in backends:
                 found.append(_absolute(runs, machine_starts, name, rps, metric))
             for name in backends[1:]:

@@ -16,7 +16,7 @@ import msgspec
 
 from harness.core.ends import figure_ends
 from harness.core.errors import LabError
-from harness.core.metrics import BY_PATH, METRICS
+from harness.core.metrics import BY_PATH, HEADLINES
 from harness.core.record import Run
 from harness.stats.intervals import Direction
 from harness.studies.regress import sentences as words
@@ -96,8 +96,8 @@ def _of_run(run: Run) -> list[Figure]:
         if cell.slot in labels:
             label += f" of {labels[cell.slot]}"
         found += [
-            Figure(cell.backend, cell.rps, path, unit(path), *figure_ends(m), cell.rounds,
-                   label=label)
+            Figure(cell.backend, cell.rps, path, BY_PATH[path].unit.symbol, *figure_ends(m),
+                   cell.rounds, label=label)
             for path, m in cell.metrics.items()
         ]  # fmt: skip
     return found
@@ -107,7 +107,7 @@ def _of_verdict(verdict: Verdict) -> list[Figure]:
     found = []
     for check in verdict.checks:
         estimate = check.estimate
-        what = unit(check.metric) if check.basis == "value" else "ratio"
+        what = BY_PATH[check.metric].unit.symbol if check.basis == "value" else "ratio"
         label = check.backend + (f" over {check.reference}" if check.reference else "")
         found.append(
             Figure(check.backend, check.rps, check.metric, what,
@@ -117,15 +117,6 @@ def _of_verdict(verdict: Verdict) -> list[Figure]:
                    f"{label}, {check.basis}")
         )  # fmt: skip
     return found
-
-
-def unit(path: str) -> str:
-    """The unit of a metric: `us`, `bytes`, `1/s`, or `1` for counts and shares."""
-    if "_us" in path:
-        return "us"
-    if path.endswith("_bytes"):
-        return "bytes"
-    return "1/s" if path.endswith(("per_s", "_rps")) else "1"
 
 
 WHOLE, CUT = "run.complete", "run.partial"  # 1 or 0, for formats that hold nothing but figures
@@ -331,7 +322,7 @@ def _verdict_markdown(verdict: Verdict) -> str:
 
 
 def _run_markdown(run: Run, figures: Sequence[Figure]) -> str:
-    headline = {metric.path for metric in METRICS if metric.headline}
+    headline = {metric.path for metric in HEADLINES}
     lines = [f"**{_cell(run.finding or run.id)}**", ""]
     if not run.complete:
         lines += [f"Partial run: {_cell(run.incomplete_reason or 'cut short')}.", ""]

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from harness.core.metrics import BY_PATH
-from harness.core.units import microseconds, number, rate, share, size
+from harness.core.units import rate
 from harness.core.wording import NOT_ANSWERED, is_time
 from harness.studies.regress.verdict import INCLUDED, Check, Verdict
 
@@ -68,11 +68,7 @@ def figure(metric: str, value: float | None) -> str:
     """A value of a metric with its unit; one that is infinite lies among the failures."""
     if value is not None and math.isinf(value):
         return NOT_ANSWERED
-    if "_us" in metric:
-        return microseconds(value)
-    if metric.endswith("_bytes"):
-        return size(value)
-    return share(value) if metric.endswith(("success_rate", "efficiency")) else number(value)
+    return BY_PATH[metric].unit.write(value)
 
 
 def value_text(check: Check) -> str:

@@ -7,27 +7,28 @@ from typing import TYPE_CHECKING, Any
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from harness.core.metrics import BY_PATH
 from harness.core.record import Cell, CellMetric, Run
 from harness.views import style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-CPU = "server.cpu_us_per_request"
+CPU, HANDLER = "server.cpu_us_per_request.total", "server.cpu_us_per_request.handler"
 SWITCHES = "server.context_switches.per_s"
 
 
 def draw(run: Run) -> Figure:
     """Stacked bars of CPU per request, and bars of context switches, by level and backend."""
-    known = [c for c in run.cells if c.metric(f"{CPU}.total").median is not None]
+    known = [c for c in run.cells if c.metric(CPU).median is not None]
     if not known:
         return style.nothing_to_draw(run, "no valid trial has the server's own figures")
     figure = style.new_figure(9.0, 4.4)
     left, right = figure.subplots(1, 2)
-    _bars(left, run, known, f"{CPU}.total", f"{CPU}.handler")
-    left.set_ylabel("CPU per request (µs)")
+    _bars(left, run, known, CPU, HANDLER)
+    left.set_ylabel(f"{BY_PATH[CPU].title} (µs)")
     _bars(right, run, known, SWITCHES, None)
-    right.set_ylabel("context switches a second")
+    right.set_ylabel(BY_PATH[SWITCHES].title)
     for axes in (left, right):
         style.count_axis(axes)
     handles = [
@@ -84,5 +85,4 @@ def _title(run: Run) -> str:
     start = f"At {style.level_label(rps)} RPS"
     if len(run.settings.backends) < 2:
         return f"{start}: what a request costs {run.settings.backends[0]}"
-    figures = ((f"{CPU}.total", "the CPU per request"), (SWITCHES, "the context switches"))
-    return f"{start}, {style.against(run, rps, figures)}"
+    return f"{start}, {style.against(run, rps, (CPU, SWITCHES))}"

@@ -48,8 +48,8 @@ def _title(run: Run) -> str:
     start = f"At {style.level_label(rps)} RPS"
     if len(run.settings.backends) < 2:
         return f"{start}: response times of {run.settings.backends[0]}"
-    figures = (("client.response_us.p50", "the median"), ("client.response_us.p99", "the p99"))
-    return f"{start}, {style.against(run, rps, figures)}"
+    told = style.against(run, rps, ("client.response_us.p50", "client.response_us.p99"))
+    return f"{start}, {told}"
 
 
 def _panel(axes: Axes, run: Run, requests: pd.DataFrame, ticks: tuple[float, ...] = _TICKS) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from harness.core.metrics import BY_PATH, HEADLINES
+from harness.core.metrics import BY_PATH, HEADLINES, shown
 from harness.core.record import Comparison, Control, Run
 from harness.core.units import percent
 from harness.machine.cpus import plan_cpus
@@ -31,7 +31,6 @@ from harness.studies.compare.aa_control import (
     read_controls,
     same_settings,
 )
-from harness.studies.compare.summary import WORDS as FINDING_WORDS
 from tests.support.made import make_settings as settings
 
 ROOT = Path(__file__).parents[4]
@@ -80,7 +79,7 @@ HERE = Machine.of(read_environment(plan_cpus()))
 
 
 def test_headlines_are_few_and_are_those_that_sentences_are_about() -> None:
-    quoted = {path for path, _ in FINDING_WORDS} | {"client.success_rate"}
+    quoted = {metric.path for _, metric in shown("sentence")} | {"client.success_rate"}
     # A sentence on a run in blocks names times of a typical block beside those of all requests.
     typical = {path for path in quoted if path.startswith("client.block_response_us.")}
     assert {metric.path for metric in HEADLINES} == quoted - typical
