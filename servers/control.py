@@ -24,14 +24,12 @@ import msgspec
 
 from servers.access import Access
 from servers.problem import PROBLEM_TYPE, Problem
-from servers.report import Report
 
 log = logging.getLogger("servers")
 
 # What answers a request: (method, path, body) -> (status, content type, body)
 Respond = Callable[[bytes, bytes, bytes], tuple[int, str, bytes]]
 
-_REJECTED = ("queue_full", "no_thread", "rate")
 _MAX_REQUEST_BYTES = 16 * 1024
 # The sampler sends exactly this, over one kept connection; parsing it ten times a second would
 # cost the server more than answering it. No browser can: it would add headers. Unchanged since the
@@ -133,68 +131,6 @@ class ControlConnection:
     def on_message_complete(self) -> None:
         self._complete = True
         self._keep = self._parser.should_keep_alive()  # it knows until the next message begins
-
-
-def prometheus(report: Report) -> str:
-    """The report in Prometheus text format 0.0.4; what is None is left out."""
-    counters, gauges, process = report.counters, report.gauges, report.process
-    lines: list[str] = []
-
-    def add(name: str, kind: str, help_text: str, value: float | None, labels: str = "") -> None:
-        if value is None:
-            return
-        header = f"# HELP metricstream_{name} {help_text}\n# TYPE metricstream_{name} {kind}"
-        if header not in lines:
-            lines.append(header)
-        lines.append(f"metricstream_{name}{labels} {value}")
-
-    add("accepted_total", "counter", "Connections accepted.", counters.accepted)
-    for status, count in sorted(counters.answered_by_status.items()):
-        add("answered_total", "counter", "Responses sent.", count, f'{{status="{status}"}}')
-    rejected = {cause: getattr(counters, f"rejected_{cause}") for cause in _REJECTED}
-    for cause, count in (counters.rejected_by_backend | rejected).items():
-        add("rejected_total", "counter", "Requests that the server said no to.",
-            count, f'{{cause="{label(cause)}"}}')  # fmt: skip
-    for name, help_text in (
-        ("timed_out", "Requests that ended at the deadline without an answer."),
-        ("reset", "Connections that the client closed or reset before its answer."),
-        ("abandoned", "Requests given up when the server stopped or a thread was killed."),
-        ("deadlines_missed", "Requests not complete in time."),
-        ("handler_errors", "Handlers that raised."),
-        ("dispatch_errors", "Connections that the backend could not dispatch."),
-        ("accept_errors", "Failed calls of accept."),
-        ("descriptor_episodes", "Times that file descriptors ran out."),
-        ("metrics_taken", "Metrics in accepted requests."),
-    ):
-        add(f"{name}_total", "counter", help_text, getattr(counters, name))
-    add("held_seconds_total", "counter", "Time from accept to the end of requests that ended.",
-        None if counters.held_ns is None else counters.held_ns / 1e9)  # fmt: skip
-    add("in_progress", "gauge", "Connections accepted and not at their end.", counters.in_progress)
-    add("clients_tracked", "gauge", "Clients in the rate limiter.", counters.clients_tracked)
-    add("threads_created_total", "counter", "Threads created.", gauges.threads_created)
-    add("threads_replaced_total", "counter", "Workers replaced.", gauges.threads_replaced)
-    add("threads_active", "gauge", "Threads of the backend.", gauges.threads_active)
-    add("threads_peak", "gauge", "Most threads at once in this window.", gauges.threads_peak)
-    add("queue_depth", "gauge", "Connections waiting for a worker.", gauges.queue_depth)
-    add("queue_depth_max", "gauge", "Most waiting in this window.", gauges.queue_depth_max)
-    add("cpu_seconds_total", "counter", "CPU time of the process.", process.cpu_us / 1e6)
-    add("handler_cpu_seconds_total", "counter", "CPU time in handlers.",
-        process.handler_cpu_us / 1e6)  # fmt: skip
-    for kind in ("voluntary", "involuntary"):
-        add("context_switches_total", "counter", "Context switches of the process.",
-            getattr(process, f"{kind}_switches"), f'{{kind="{kind}"}}')  # fmt: skip
-    add("resident_bytes", "gauge", "Resident set.", process.rss_bytes)
-    add("virtual_bytes", "gauge", "Address space.", process.vms_bytes)
-    for stage, figures in report.stages_us.items():
-        for quantile, value in (("0.5", figures.p50), ("0.99", figures.p99)):
-            add("stage_microseconds", "gauge", "Time of each step of the request path.",
-                value, f'{{stage="{stage}",quantile="{quantile}"}}')  # fmt: skip
-    return "\n".join(lines) + "\n"
-
-
-def label(value: str) -> str:
-    """`value` as it stands in a label of the text format."""
-    return value.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
 
 
 def encode(record: msgspec.Struct) -> bytes:

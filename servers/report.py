@@ -1,10 +1,15 @@
-"""The server's own report: the records that cross the control port."""
+"""The server's own report: the records that cross the control port, what the operating system adds
+to them, and the same for Prometheus."""
 
 from __future__ import annotations
+
+import os
+import resource
 
 import msgspec
 
 STAGES = ("dispatch", "read", "parse", "rate_limit", "decode", "validate", "write", "close")
+_REJECTED = ("queue_full", "no_thread", "rate")
 
 
 class StageFigures(msgspec.Struct, frozen=True):
@@ -18,8 +23,9 @@ class StageFigures(msgspec.Struct, frozen=True):
 class Gauges(msgspec.Struct, frozen=True):
     """What a backend says of its threads and its queue at this moment.
 
-    `threads_active_ns` is the time lived by all its threads together since the start, so that
-    a difference over a window, divided by the window, is the mean number of threads. The
+    `threads_active`: handler threads that are alive, whether they serve a request or wait for one.
+    `threads_active_ns` is the time lived by all of them together since the start, so that a
+    difference over a window, divided by the window, is their mean number. The
     `queue_*` fields are None where there is no queue; `queue_wait_ns` likewise adds up waiting.
     Peaks are since the window was opened.
     """
@@ -123,3 +129,107 @@ class Report(msgspec.Struct, frozen=True):
     stage_rows_dropped: int
     draining: bool
     settings: dict[str, str | int | float | bool | None]
+
+
+def process_usage() -> resource.struct_rusage:
+    """CPU time and context switches of the whole process, ended threads included."""
+    return resource.getrusage(resource.RUSAGE_SELF)
+
+
+def read_process(
+    status_fd: int,
+    *,
+    handler_cpu_us: int,
+    housekeeping_cpu_us: int,
+    housekeeping_switches: int,
+    stack_size_bytes: int,
+) -> Process:
+    """What the operating system says now, by an open /proc/self/status too, beside what only the
+    server knows."""
+    usage, memory = process_usage(), memory_bytes(status_fd)
+    return Process(
+        cpu_us=int((usage.ru_utime + usage.ru_stime) * 1e6),
+        handler_cpu_us=handler_cpu_us,
+        housekeeping_cpu_us=housekeeping_cpu_us,
+        voluntary_switches=usage.ru_nvcsw,
+        involuntary_switches=usage.ru_nivcsw,
+        housekeeping_switches=housekeeping_switches,
+        minor_faults=usage.ru_minflt,
+        rss_bytes=memory["VmRSS"],
+        rss_peak_bytes=memory["VmHWM"],
+        vms_bytes=memory["VmSize"],
+        vms_peak_bytes=memory["VmPeak"],
+        stack_size_bytes=stack_size_bytes,
+    )
+
+
+def memory_bytes(status_fd: int) -> dict[str, int]:
+    """The lines of an open /proc/self/status that end in kB, in bytes.
+
+    Not ru_maxrss: that one starts from the resident set of whoever started this process.
+    """
+    text = os.pread(status_fd, 16 * 1024, 0).decode("ascii", "replace")
+    lines = [line.split() for line in text.splitlines() if line.endswith(" kB")]
+    return {words[0].rstrip(":"): int(words[1]) * 1024 for words in lines}
+
+
+def prometheus(report: Report) -> str:
+    """The report in Prometheus text format 0.0.4; what is None is left out."""
+    counters, gauges, process = report.counters, report.gauges, report.process
+    lines: list[str] = []
+
+    def add(name: str, kind: str, help_text: str, value: float | None, labels: str = "") -> None:
+        if value is None:
+            return
+        header = f"# HELP metricstream_{name} {help_text}\n# TYPE metricstream_{name} {kind}"
+        if header not in lines:
+            lines.append(header)
+        lines.append(f"metricstream_{name}{labels} {value}")
+
+    add("accepted_total", "counter", "Connections accepted.", counters.accepted)
+    for status, count in sorted(counters.answered_by_status.items()):
+        add("answered_total", "counter", "Responses sent.", count, f'{{status="{status}"}}')
+    rejected = {cause: getattr(counters, f"rejected_{cause}") for cause in _REJECTED}
+    for cause, count in (counters.rejected_by_backend | rejected).items():
+        add("rejected_total", "counter", "Requests that the server said no to.",
+            count, f'{{cause="{label(cause)}"}}')  # fmt: skip
+    for name, help_text in (
+        ("timed_out", "Requests that ended at the deadline without an answer."),
+        ("reset", "Connections that the client closed or reset before its answer."),
+        ("abandoned", "Requests given up when the server stopped or a thread was killed."),
+        ("deadlines_missed", "Requests not complete in time."),
+        ("handler_errors", "Handlers that raised."),
+        ("dispatch_errors", "Connections that the backend could not dispatch."),
+        ("accept_errors", "Failed calls of accept."),
+        ("descriptor_episodes", "Times that file descriptors ran out."),
+        ("metrics_taken", "Metrics in accepted requests."),
+    ):
+        add(f"{name}_total", "counter", help_text, getattr(counters, name))
+    add("held_seconds_total", "counter", "Time from accept to the end of requests that ended.",
+        None if counters.held_ns is None else counters.held_ns / 1e9)  # fmt: skip
+    add("in_progress", "gauge", "Connections accepted and not at their end.", counters.in_progress)
+    add("clients_tracked", "gauge", "Clients in the rate limiter.", counters.clients_tracked)
+    add("threads_created_total", "counter", "Threads created.", gauges.threads_created)
+    add("threads_replaced_total", "counter", "Workers replaced.", gauges.threads_replaced)
+    add("threads_active", "gauge", "Handler threads alive.", gauges.threads_active)
+    add("threads_peak", "gauge", "Most threads at once in this window.", gauges.threads_peak)
+    add("queue_depth", "gauge", "Connections waiting for a worker.", gauges.queue_depth)
+    add("queue_depth_max", "gauge", "Most waiting in this window.", gauges.queue_depth_max)
+    add("cpu_seconds_total", "counter", "CPU time of the process.", process.cpu_us / 1e6)
+    add("handler_cpu_seconds_total", "counter", "CPU time in handlers.",
+        process.handler_cpu_us / 1e6)  # fmt: skip
+    for kind in ("voluntary", "involuntary"):
+        add("context_switches_total", "counter", "Context switches of the process.",
+            getattr(process, f"{kind}_switches"), f'{{kind="{kind}"}}')  # fmt: skip
+    add("resident_bytes", "gauge", "Resident set.", process.rss_bytes)
+    add("virtual_bytes", "gauge", "Address space.", process.vms_bytes)
+    for stage, figures in report.stages_us.items():
+        for quantile, value in (("0.5", figures.p50), ("0.99", figures.p99)):
+            add("stage_microseconds", "gauge", "Time of each step of the request path.",
+                value, f'{{stage="{stage}",quantile="{quantile}"}}')  # fmt: skip
+    return "\n".join(lines) + "\n"
+
+
+def label(value: str) -> str:
+    """`value` as it stands in a label of the text format."""
+    return value.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")

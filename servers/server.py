@@ -17,16 +17,24 @@ from types import FrameType
 from servers.access import TOKEN_VARIABLE, Access
 from servers.backend import Backend, Overloaded
 from servers.connection import AnswerTimedOut, ClientLeft, Connection
-from servers.control import encode, prometheus
+from servers.control import encode
 from servers.housekeeper import Housekeeper
 from servers.message import problem_response
 from servers.options import ServerOptions
 from servers.problem import Problem
 from servers.rate_limit import TokenBuckets
-from servers.report import Counters, Process, Report, Sample
+from servers.report import (
+    Counters,
+    Process,
+    Report,
+    Sample,
+    process_usage,
+    prometheus,
+    read_process,
+)
 from servers.request_path import RequestPath
 from servers.restart import CannotRestart, Restart, read_restart
-from servers.telemetry import Recorder, Telemetry, count_rows, process_usage, stage_figures
+from servers.telemetry import Recorder, Telemetry, count_rows, stage_figures
 
 log = logging.getLogger("servers")
 
@@ -376,32 +384,13 @@ class Server:
         )
 
     def _process(self) -> Process:
-        usage = process_usage()
-        memory = memory_bytes(self._status)
-        return Process(
-            cpu_us=int((usage.ru_utime + usage.ru_stime) * 1e6),
+        return read_process(
+            self._status,
             handler_cpu_us=sum(r.handler_cpu_ns for r in self.telemetry.recorders()) // 1000,
             housekeeping_cpu_us=self._housekeeper.cpu_us,
-            voluntary_switches=usage.ru_nvcsw,
-            involuntary_switches=usage.ru_nivcsw,
             housekeeping_switches=self._housekeeper.switches,
-            minor_faults=usage.ru_minflt,
-            rss_bytes=memory["VmRSS"],
-            rss_peak_bytes=memory["VmHWM"],
-            vms_bytes=memory["VmSize"],
-            vms_peak_bytes=memory["VmPeak"],
             stack_size_bytes=self.options.stack_size_bytes,
         )
-
-
-def memory_bytes(status_fd: int) -> dict[str, int]:
-    """The lines of an open /proc/self/status that end in kB, in bytes.
-
-    Not ru_maxrss: that one starts from the resident set of whoever started this process.
-    """
-    text = os.pread(status_fd, 16 * 1024, 0).decode("ascii", "replace")
-    lines = [line.split() for line in text.splitlines() if line.endswith(" kB")]
-    return {words[0].rstrip(":"): int(words[1]) * 1024 for words in lines}
 
 
 def is_loopback(listener: socket.socket) -> bool:

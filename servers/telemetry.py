@@ -8,7 +8,6 @@ more. `docs/servers.md` has the table of all that threads share.
 
 from __future__ import annotations
 
-import resource
 import statistics
 import struct
 import time
@@ -168,8 +167,3 @@ def stage_figures(pieces: list[bytes]) -> dict[str, StageFigures]:
             p99=times_ns[min(len(times_ns) - 1, (len(times_ns) * 99) // 100)] / 1e3,
         )
     return figures
-
-
-def process_usage() -> resource.struct_rusage:
-    """CPU time and context switches of the whole process, ended threads included."""
-    return resource.getrusage(resource.RUSAGE_SELF)

@@ -72,11 +72,13 @@ class ThreadPerRequest(Backend):
     # ---- any thread -------------------------------------------------------------------------
 
     def gauges(self) -> Gauges:
+        # A thread lives as long as its request: from accept until the handler is done with it.
+        lived_ns = sum(r.waited_ns + r.handled_ns for r in self.telemetry.recorders())
         return Gauges(
             threads_created=self._created,
             threads_active=self._threads(),
             threads_peak=self._peak.window,
-            threads_active_ns=sum(r.waited_ns + r.handled_ns for r in self.telemetry.recorders()),
+            threads_active_ns=lived_ns,
         )
 
     def step_peaks(self) -> tuple[int, int | None]:

@@ -143,12 +143,13 @@ class ThreadPoolBackend(Backend):
     # ---- any thread -------------------------------------------------------------------------
 
     def gauges(self) -> Gauges:
-        elapsed_ns = time.monotonic_ns() - self.telemetry.started_ns
+        # Workers live as long as the server: one that is killed is replaced.
+        lived_ns = self.options.workers * (time.monotonic_ns() - self.telemetry.started_ns)
         return Gauges(
             threads_created=self._pool.created,
             threads_active=self.options.workers,
             threads_peak=self.options.workers,
-            threads_active_ns=self.options.workers * elapsed_ns,
+            threads_active_ns=lived_ns,
             threads_replaced=self._pool.replaced,
             queue_depth=len(self._queue),
             queue_depth_max=self._queue_peak.window,

@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 
 from harness.machine.cpus import CpuPlan
+from harness.machine.kernel import time_wait_sockets
 
 LOOK_S = 0.3
 _WAITS = 40
@@ -50,7 +51,7 @@ def probe(cpus: CpuPlan) -> Probe:
         stolen=stolen,
         can_pin=_can_pin(),
         cpu_quota=_cpu_quota(),
-        time_wait=_time_wait(),
+        time_wait=time_wait_sockets(),
         most_time_wait=_number("/proc/sys/net/ipv4/tcp_max_tw_buckets"),
         available_bytes=psutil.virtual_memory().available,
         wait_late_us=_wait_lateness(cpus),
@@ -111,14 +112,6 @@ def _cpu_quota() -> float | None:
         words = (_text(str(folder / "cpu.max")) or "").split()
         if len(words) == 2 and words[0] != "max":
             return int(words[0]) / int(words[1])
-    return None
-
-
-def _time_wait() -> int | None:
-    for line in (_text("/proc/net/sockstat") or "").splitlines():
-        words = line.split()
-        if words[:1] == ["TCP:"] and "tw" in words:
-            return int(words[words.index("tw") + 1])
     return None
 
 

@@ -38,7 +38,7 @@ def storm_section(source: Source) -> Section:
     )  # fmt: skip
     words = (
         "Steps of 100 ms, as in the document, which draws 200 threads created and 40 to 60 active "
-        "in each at 2,000 RPS. Active threads are counted inside the server."
+        "in each at 2,000 RPS. Threads alive are counted inside the server."
     )
     table = by_level(run, "Threads and queue by level", _FIGURES)
     return Section("storm", title, (Paragraph(words), Gallery(charts), table))

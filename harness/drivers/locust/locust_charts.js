@@ -2,7 +2,7 @@
 "use strict";
 (() => {
   const CHARTS = [
-    ["threads_active", "Threads active", ""],
+    ["threads_active", "Threads alive", ""],
     ["threads_created_per_s", "Threads created", "a second"],
     ["queue_depth", "Queue depth", "connections"],
     ["context_switches_per_s", "Context switches", "a second"],

@@ -93,7 +93,7 @@ def test_what_is_said_and_shown_first() -> None:
         "the context switches",
     ]  # fmt: skip
     table = [name for name, _ in shown("table", "blocks")]
-    assert table[0] == "Threads active, mean"
+    assert table[0] == "Threads alive, mean"
     assert table[-5:] == ["Latency, median", "Latency, p99", "Median of a block", "p99 of a block",
                           "Success"]  # fmt: skip
     assert [name for name, _ in shown("notebook")] == [

@@ -315,7 +315,7 @@ def test_the_page_shows_requests_and_the_servers_own_charts(
         tab.get_by_role("button", name=re.compile("^start", re.IGNORECASE)).click()
         tab.wait_for_selector("td:has-text('/metrics')")
         for figure, words in (
-            ("threads_active", "Threads active: 16"), ("queue_depth", "Queue depth:"),
+            ("threads_active", "Threads alive: 16"), ("queue_depth", "Queue depth:"),
             ("context_switches_per_s", "Context switches:"), ("rss_mib", "Resident memory:"),
         ):  # fmt: skip
             tab.wait_for_selector(f"[data-figure={figure}] figcaption:has-text('{words}')")
