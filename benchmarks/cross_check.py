@@ -24,7 +24,7 @@ from benchmarks.common import lab_settings, print_table, run_trials
 from benchmarks.peak import running
 from harness.core.errors import LabError
 from harness.core.record import Trial
-from harness.measure.trial import BODY
+from harness.drivers.payloads import BODY
 
 BACKEND = "thread-pool"
 LIGHT_CLIENTS, MANY_CLIENTS = 10, 100

@@ -22,11 +22,11 @@ from benchmarks.common import lab_settings, met, print_table
 from harness.core.record import SCHEMA_VERSION, Kernel, Run, Settings, Trial
 from harness.designs.trials import PlannedTrial, plan_trials
 from harness.drivers import request_log as L
+from harness.drivers.schedule import make_schedule, request_log_of
 from harness.machine.cpus import plan_cpus
 from harness.machine.environment import read_environment
 from harness.measure.build_trial import build_trial
 from harness.measure.request_rows import copy_rows, requests_frame
-from harness.measure.trial import new_request_log
 from harness.store import RunFolder
 
 MARK_S, MARK_MIB = 15.0, 1024.0
@@ -41,7 +41,11 @@ def synthetic_trial(
     planned: PlannedTrial, settings: Settings
 ) -> tuple[Trial, pd.DataFrame, pd.DataFrame]:
     """A trial with made-up times, in the shape of a real one."""
-    log = new_request_log(settings, planned.rps, settings.duration_s, planned.seed)
+    log = request_log_of(
+        make_schedule(
+            planned.rps, settings.duration_s, settings.clients, settings.arrivals, planned.seed
+        )
+    )
     random = np.random.default_rng(planned.seed + planned.slot)
 
     def column(index: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:

@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from benchmarks.common import met, print_table
-from harness.measure.trial import BODY
+from harness.drivers.payloads import BODY
 
 SECONDS = 3
 _SCRIPT = f"""wrk.method = "POST"

@@ -18,18 +18,18 @@ from collections import Counter
 from dataclasses import asdict, dataclass
 
 import msgspec
-import numpy as np
 import psutil
 
 from benchmarks.faults import FaultyClients
 from harness.core.errors import LabError
 from harness.drivers import request_log as L
+from harness.drivers.open_loop.driver import source_address
 from harness.drivers.open_loop.process import GeneratorProcess
 from harness.drivers.open_loop.worker import GeneratorConfig, Phase, TargetConfig
-from harness.drivers.schedule import make_schedule
+from harness.drivers.payloads import BODY
+from harness.drivers.schedule import make_schedule, request_log_of
 from harness.machine.child_process import ProcessDied
 from harness.machine.cpus import plan_cpus
-from harness.measure.trial import BODY, source_address
 from harness.targets.control_client import ControlClient
 from harness.targets.processes import ServerProcess
 from servers.rate_limit import MAX_CLIENTS
@@ -146,13 +146,7 @@ def soak(
 
 def steady_log(rps: float, seconds: float) -> L.RequestLog:
     """A request log of `rps` requests a second at equal gaps, from all clients in turn."""
-    schedule = make_schedule(rps, seconds, CLIENTS, "constant", seed=1)
-    log = L.RequestLog.create(len(schedule))
-    for column, values in ((L.INTENDED, schedule.intended_ns), (L.CLIENT, schedule.client)):
-        np.frombuffer(log.column(column), dtype=np.int64)[:] = values
-    for column in (L.ALLOWED, L.SENT, L.CONNECTED, L.ENDED):
-        np.frombuffer(log.column(column), dtype=np.int64)[:] = L.NOT_YET
-    return log
+    return request_log_of(make_schedule(rps, seconds, CLIENTS, "constant", seed=1))
 
 
 def generator_config(port: int, warmup: L.RequestLog, measured: L.RequestLog) -> GeneratorConfig:

@@ -35,6 +35,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from harness.core.record import Run
+from harness.drivers.driver import driver_of
 from harness.reading.runs import load_run
 from harness.stats.weighted import WEIGHT
 from harness.store import REQUESTS_FILE
@@ -76,7 +77,7 @@ def rounded(run: Run, rows: pd.DataFrame) -> pd.DataFrame:
     intended = rows["intended_us"].round()
     narrow = np.int32 if intended.max() < 2**31 else np.int64
     kept = rows.assign(intended_us=intended.astype(narrow))
-    if run.settings.driver == "closed-loop":
+    if driver_of(run.settings.driver).falls_behind:
         kept[SENT_AFTER] = sent_after_us(rows)
     for column in _TIMES:
         if column in kept:
@@ -111,7 +112,7 @@ def thinned(run: Run, rows: pd.DataFrame) -> pd.DataFrame:
     if WEIGHT in rows:
         return rows
     rows = rows.reset_index(drop=True)
-    parts = parts_us(rows, run.settings.driver == "closed-loop").drop(columns=WEIGHT)
+    parts = parts_us(rows, driver_of(run.settings.driver).falls_behind).drop(columns=WEIGHT)
     parts["service_us"] = parts["response_us"] - parts[PARTS[0]]
     most = _most(rows, parts["service_us"].reindex(rows.index))
     place = np.zeros(len(rows), dtype=np.int64)

@@ -6,6 +6,9 @@ from collections.abc import Iterable
 
 from harness.core.record import Trial
 
+# Below this share of ok the server did not keep up with the offered load.
+SATURATED_BELOW = 0.99
+
 
 def comparable(trial: Trial) -> bool:
     """Whether a trial says something about its server: the generator was not the limit."""

@@ -1,10 +1,16 @@
-"""Metrics as services send them: a few hundred names, tags, some batches, and bad ones if asked."""
+"""What is sent: one small metric in every measurement; else metrics as services send them, of a few
+hundred names, with tags, some in batches, and bad ones if asked."""
 
 from __future__ import annotations
 
 import json
 import random
 
+# 50 ms of work and a metric a request, 96 bytes of JSON, as the design document's clients send.
+BODY = (
+    '{"name":"cpu.load.average","value":0.42,"timestamp":1700000000,'
+    '"tags":{"host":"web-1","dc":"a"}}'
+)
 _SERVICES = ("checkout", "search", "billing", "login", "catalogue", "mail", "stock", "routing")
 _THINGS = ("requests", "errors", "latency_ms", "queue.depth", "cpu.load", "memory.bytes", "retries")
 _PARTS = ("total", "mean", "p50", "p99", "max", "rate")

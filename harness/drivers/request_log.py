@@ -1,4 +1,4 @@
-"""The request log: one row a scheduled request, in memory that both processes see.
+"""The request log: one row a request, in memory that both processes see.
 
 The parent writes the schedule, the generator fills in what happened, and the parent may look at
 any time: watching costs the generator nothing, and what a generator that was killed had measured
@@ -14,8 +14,9 @@ from typing import Final
 # Columns, each of n int64: times in ns from the window's start.
 INTENDED, CLIENT, ALLOWED, SENT, CONNECTED, ENDED, CODE = range(7)
 _COLUMNS: Final = 7
-# Header, int64 each: number of rows; the window's start on the monotonic clock; next row to be
-# sent; the number of requests in flight integrated over time, in ns, and its peak.
+# Header, int64 each: how many rows count; the window's start on the monotonic clock; next row to be
+# sent; the number of requests in flight integrated over time, in ns, and its peak (both `NOT_YET`
+# where nobody keeps that account).
 ROWS, START_NS, CURSOR, IN_FLIGHT_NS, IN_FLIGHT_MAX = range(5)
 _HEADER: Final = 16
 
@@ -47,6 +48,7 @@ UNSENT_CAUSES: Final = (
     "lost with its worker",
     "never allowed",
 )
+NEVER_ALLOWED: Final = UNSENT_CAUSES[UNSENT_NEVER_ALLOWED]
 
 
 class RequestLog:
@@ -60,12 +62,15 @@ class RequestLog:
         self.header = self._words[:_HEADER]
 
     @classmethod
-    def create(cls, rows: int) -> RequestLog:
-        """A new request log of `rows` open rows. Raises OSError when there is no memory for it."""
+    def create(cls, rows: int, scheduled: bool = True) -> RequestLog:
+        """A new request log of `rows` open rows. Without a schedule, a row counts from when it is
+        written. Raises OSError when there is no memory for it."""
         fd = os.memfd_create("request-log")
         os.ftruncate(fd, 8 * (_HEADER + _COLUMNS * rows))
         log = cls(fd, rows)
-        log.header[ROWS] = rows
+        log.header[ROWS] = rows if scheduled else 0
+        if not scheduled:
+            log.header[IN_FLIGHT_NS] = log.header[IN_FLIGHT_MAX] = NOT_YET
         return log
 
     @classmethod

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.core.limits import MAX_REQUESTS
+from harness.drivers import request_log as L
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,16 @@ def make_schedule(
         times_s, owner = _poisson(rps, duration_s, clients, seed)
     order = np.argsort(times_s, kind="stable")
     return Schedule(np.rint(times_s[order] * 1e9).astype(np.int64), owner[order])
+
+
+def request_log_of(schedule: Schedule) -> L.RequestLog:
+    """A request log with that schedule in it. Raises OSError when there is no memory for it."""
+    log = L.RequestLog.create(len(schedule))
+    for column, values in ((L.INTENDED, schedule.intended_ns), (L.CLIENT, schedule.client)):
+        np.frombuffer(log.column(column), dtype=np.int64)[:] = values
+    for column in (L.ALLOWED, L.SENT, L.CONNECTED, L.ENDED):
+        np.frombuffer(log.column(column), dtype=np.int64)[:] = L.NOT_YET
+    return log
 
 
 def _constant(

@@ -24,8 +24,9 @@ from harness.core.record import (
 )
 from harness.designs.trials import PlannedBlock, PlannedRestart, PlannedTrial
 from harness.drivers import request_log as L
+from harness.drivers.driver import Load, LoadPhase, driver_of
 from harness.drivers.open_loop.process import GeneratorProcess
-from harness.drivers.open_loop.worker import Phase, Summary
+from harness.drivers.open_loop.worker import Summary
 from harness.machine.child_process import ProcessDied
 from harness.machine.cpus import CpuPlan
 from harness.machine.kernel import deltas, read_kernel
@@ -36,13 +37,9 @@ from harness.measure.splice import BlockLook, spliced_rows, spliced_window
 from harness.measure.trial import (
     IDLE_S,
     READY_S,
-    RESERVED_DESCRIPTORS,
     Progress,
     TrialResult,
     Watch,
-    generator_config,
-    new_request_log,
-    target_config,
 )
 from harness.targets.arm import Arm
 from harness.targets.control_client import ControlClient, ControlLost
@@ -91,32 +88,30 @@ def run_restart(
     started, `ProcessDied` when the generator or a sampler dies.
     """
     started = datetime.now(UTC).isoformat(timespec="milliseconds")
-    warmups = {
-        arm.slot: new_request_log(settings, planned.rps, settings.warmup_s, planned.warmup_seed)
-        for arm in planned.arms
-        if settings.warmup_s > 0
-    }
-    logs = [new_request_log(settings, planned.rps, planned.block_s, b.seed) for b in planned.blocks]
     with ExitStack() as stack:
         alive: dict[int, _Alive] = {}
         for place, arm in enumerate(planned.arms):
             alive[arm.slot] = _start(stack, arm, place, settings, cpus)
         index = {slot: number for number, slot in enumerate(alive)}
-        config = generator_config(
-            [target_config(each.server, settings) for each in alive.values()],
-            settings,
-            cpus,
-            [Phase(index[slot], log.fd) for slot, log in warmups.items()],
-            [
-                Phase(index[block.slot], log.fd)
-                for block, log in zip(planned.blocks, logs, strict=True)
+        warmup = [
+            LoadPhase(number, planned.rps, settings.warmup_s, planned.warmup_seed)
+            for number in index.values()
+            if settings.warmup_s > 0
+        ]
+        load = Load(
+            targets=[(each.server.ready.host, each.server.ready.port) for each in alive.values()],
+            warmup=warmup,
+            measured=[
+                LoadPhase(index[block.slot], planned.rps, planned.block_s, block.seed)
+                for block in planned.blocks
             ],
-            descriptors - RESERVED_DESCRIPTORS,
+            settings=settings,
+            cpus=cpus,
+            descriptors=descriptors,
         )
-        generator = stack.enter_context(GeneratorProcess(config))
-        for log in (*warmups.values(), *logs):
-            log.close()  # both processes have it mapped; the descriptor has served
-        _Restart(planned, settings, generator, alive, watch).run(logs)
+        sending = driver_of(settings.driver).start(load)
+        generator = stack.enter_context(sending.process)
+        _Restart(planned, settings, generator, alive, watch).run(sending.request_logs)
         for each in alive.values():
             each.sampler.finish()
             if each.died is None:

@@ -17,29 +17,20 @@ from harness.core.record import (
     Outcomes,
     Quantiles,
     Trial,
-    TrialClass,
 )
 from harness.designs.trials import PlannedTrial
 from harness.drivers import request_log as L
+from harness.drivers.driver import driver_of
 from harness.drivers.open_loop.worker import Summary
 from harness.measure.accounts import account_warnings, in_flight_mean, little_gap_us
-from harness.measure.causes import NEVER_ALLOWED, failure_causes
+from harness.measure.causes import failure_causes
 from harness.measure.request_rows import Floats, Rows
 from harness.measure.server_metrics import ServerWindow, server_figures
 
-# A generator that is this late at p99, or did not get this share off at all, was the limit.
-LAG_LIMIT_US = 1000.0
-UNSENT_LIMIT = 0.001
-# Locust itself warns above this: its users then wait for one another, and call that latency.
-LOCUST_CPU_LIMIT = 0.9
-# Its timers count whole milliseconds; later than this, something else had its CPU.
-LOCUST_LAG_LIMIT_US = 10_000.0
 STALE = (
     "the server's process was not started for this trial, so its memory and threads are those of "
     "all that it has served"
 )
-# Below this share of ok the server did not keep up with the offered load.
-SATURATED_BELOW = 0.99
 
 
 def quantiles(times_us: Floats, failed: int = 0) -> Quantiles:
@@ -146,61 +137,6 @@ def achieved_rps(rows: Rows, duration_s: float) -> float:
     return int((rows.ended[ok] <= fastest_ns + round(duration_s * 1e9)).sum()) / duration_s
 
 
-def classify(client: Client) -> tuple[TrialClass, str | None]:
-    """The class of a trial, and in words why it is not sound.
-
-    Clients of a closed loop that were never allowed to send waited for answers until the window was
-    long over. That is the server's limit and no fault of the generator's: the trial stands, and
-    what they did not send is missing from its success rate, as it was from their users.
-    """
-    causes = {name: n for name, n in client.unsent_causes.items() if name != NEVER_ALLOWED}
-    never_allowed = client.unsent_causes.get(NEVER_ALLOWED, 0)
-    unsent = client.outcomes.unsent - never_allowed
-    unsent_share = unsent / client.scheduled if client.scheduled else 0.0
-    if unsent_share > UNSENT_LIMIT:
-        why = ", ".join(f"{name}: {count}" for name, count in causes.items())
-        return "generator-limited", (
-            f"the generator did not send {unsent_share:.1%} of the requests ({why or 'stopped'})"
-        )
-    if client.lag_us.p99 is not None and client.lag_us.p99 > LAG_LIMIT_US:
-        return "generator-limited", (
-            f"the generator was {client.lag_us.p99 / 1e3:.1f} ms late at p99 "
-            f"(limit {LAG_LIMIT_US / 1e3:g} ms)"
-        )
-    if never_allowed:
-        return "server-saturated", None
-    if client.success_rate is not None and client.success_rate < SATURATED_BELOW:
-        return "server-saturated", None
-    return "sound", None
-
-
-def classify_locust(
-    client: Client, asked: float, summary: Summary | None
-) -> tuple[TrialClass, str | None]:
-    """The same for Locust, whose users send less when they wait for answers: whether the server or
-    Locust itself was slow is told by how much of its CPU it used, and by its lag.
-
-    `asked`: how many requests the rate comes to."""
-    if summary is not None and summary.failure is not None:
-        return "generator-limited", summary.failure
-    used = client.generator_cpu_share
-    if used is not None and used > LOCUST_CPU_LIMIT:
-        return "generator-limited", (
-            f"Locust used {used:.0%} of a CPU (limit {LOCUST_CPU_LIMIT:.0%}), so it timed itself"
-        )
-    late_us = client.lag_us.p99
-    if late_us is not None and late_us > LOCUST_LAG_LIMIT_US:
-        return "generator-limited", (
-            f"Locust was {late_us / 1e3:.1f} ms late at p99 (limit {LOCUST_LAG_LIMIT_US / 1e3:g} "
-            "ms), so it timed itself"
-        )
-    if client.scheduled < SATURATED_BELOW * asked:
-        return "server-saturated", None
-    if client.success_rate is not None and client.success_rate < SATURATED_BELOW:
-        return "server-saturated", None
-    return "sound", None
-
-
 def build_trial(
     planned: PlannedTrial,
     started: str,
@@ -210,7 +146,7 @@ def build_trial(
     kernel: Kernel,
     window: ServerWindow | None,
     failure: str | None,
-    driver: Driver = "open-loop",
+    driven_by: Driver = "open-loop",
     fresh: bool = True,
     died: Died | None = None,
 ) -> Trial:
@@ -218,10 +154,9 @@ def build_trial(
     process that was; `fresh`: whether the server's process was started for this trial."""
     client = client_figures(rows, duration_s, summary)
     window_s = window_length_s(rows, duration_s)
-    if driver == "locust":
-        kind, reason = classify_locust(client, planned.rps * duration_s, summary)
-    else:
-        kind, reason = classify(client)
+    driver, asked = driver_of(driven_by), planned.rps * duration_s
+    gap = None if summary is None else summary.failure
+    kind, reason = driver.classify(client, asked, gap)
     server = None if window is None else server_figures(window)
     if server is not None:
         server = msgspec.structs.replace(server, fresh_process=fresh)
@@ -244,33 +179,16 @@ def build_trial(
         kernel=kernel,
         server=server,
         warnings=[
-            *account_warnings(
-                rows, client, kernel, server, summary is None or summary.failure is None
-            ),
+            *account_warnings(rows, client, kernel, server, gap is None),
             *window_warnings(window),
             *failure_causes(rows, client, kernel),
             *(() if fresh else (STALE,)),
-            *(locust_warnings(client, planned.rps * duration_s) if driver == "locust" else ()),
+            *driver.warnings(client, asked),
         ],
         died=died,
         workload=planned.arm.workload,
         workers=planned.arm.workers,
     )
-
-
-def locust_warnings(client: Client, asked: float) -> list[str]:
-    """What a closed loop of users did to its own figures."""
-    told = []
-    if client.scheduled < SATURATED_BELOW * asked:
-        told.append(
-            f"Locust's users sent {client.scheduled:,} of {asked:,.0f} requests: whoever waits for "
-            "an answer sends nothing, so what the rest would have waited is not in the figures"
-        )
-    if client.lag_us.p99 is not None and client.lag_us.p99 > LAG_LIMIT_US:
-        told.append(
-            f"Locust was {client.lag_us.p99 / 1e3:.1f} ms late at p99, and counts that as response"
-        )
-    return told
 
 
 def window_warnings(window: ServerWindow | None) -> list[str]:

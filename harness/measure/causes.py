@@ -10,9 +10,9 @@ import numpy as np
 
 from harness.core.record import Client, Kernel
 from harness.drivers import request_log as L
+from harness.drivers.request_log import NEVER_ALLOWED
 from harness.measure.request_rows import Rows
 
-NEVER_ALLOWED = L.UNSENT_CAUSES[L.UNSENT_NEVER_ALLOWED]
 # Linux sends a SYN that was dropped again after 1 s, then 3 s, 7 s after the first.
 SYN_AGAIN_NS = 950_000_000
 

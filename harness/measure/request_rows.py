@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 
 import msgspec
@@ -40,14 +40,6 @@ class Rows:
     in_flight_max: int
     in_flight_ns: int | None = None
 
-    def first(self, count: int) -> Rows:
-        """The first rows alone, as if there were no others."""
-        kept = {
-            name: getattr(self, name)[:count]
-            for name in ("intended", "client", "allowed", "sent", "connected", "ended", "code")
-        }
-        return replace(self, in_flight_max=most_in_flight(kept["sent"], kept["ended"]), **kept)
-
     @property
     def outcome(self) -> Ints:
         """0 open, else the outcome's number in the request log."""
@@ -70,22 +62,25 @@ def most_in_flight(sent: Ints, ended: Ints) -> int:
 
 
 def copy_rows(log: L.RequestLog) -> Rows:
-    """The request log as it stands now."""
+    """The rows of the request log that count, as they stand now."""
+    count, most = log.header[L.ROWS], log.header[L.IN_FLIGHT_MAX]
+    held_ns = log.header[L.IN_FLIGHT_NS]
 
     def column(index: int) -> Ints:
-        return np.frombuffer(log.column(index), dtype=np.int64).copy()
+        return np.frombuffer(log.column(index), dtype=np.int64)[:count].copy()
 
+    sent, ended = column(L.SENT), column(L.ENDED)
     return Rows(
         start_ns=log.header[L.START_NS],
         intended=column(L.INTENDED),
         client=column(L.CLIENT),
         allowed=column(L.ALLOWED),
-        sent=column(L.SENT),
+        sent=sent,
         connected=column(L.CONNECTED),
-        ended=column(L.ENDED),
+        ended=ended,
         code=column(L.CODE),
-        in_flight_max=log.header[L.IN_FLIGHT_MAX],
-        in_flight_ns=log.header[L.IN_FLIGHT_NS] or None,
+        in_flight_max=most_in_flight(sent, ended) if most == L.NOT_YET else most,
+        in_flight_ns=None if held_ns in (0, L.NOT_YET) else held_ns,
     )
 
 

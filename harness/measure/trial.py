@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from time import monotonic
 
-import numpy as np
 import pandas as pd
 
 from harness.core.record import Died, Kernel, Settings, Trial
 from harness.designs.trials import PlannedTrial
 from harness.drivers import request_log as L
-from harness.drivers.locust.config import LocustConfig, most_requests
-from harness.drivers.locust.process import LocustProcess
+from harness.drivers.driver import Load, LoadPhase, driver_of
 from harness.drivers.open_loop.process import GeneratorProcess
-from harness.drivers.open_loop.worker import GeneratorConfig, Phase, Summary, TargetConfig
-from harness.drivers.schedule import make_schedule
+from harness.drivers.open_loop.worker import Summary
 from harness.machine.child_process import ProcessDied
 from harness.machine.cpus import CpuPlan
 from harness.machine.kernel import deltas, read_kernel
@@ -36,12 +33,6 @@ _WATCH_S = 0.25
 READY_S = 60.0  # beyond its warm-up, for a generator to start
 _LATE_S = 60.0  # one that takes this much longer than its window is given up
 _ENDING_S = 0.5  # for a server that is killed to have ended once its sockets are closed
-# 50 ms of work and a metric a request, 96 bytes of JSON, as the design document's clients send.
-BODY = (
-    '{"name":"cpu.load.average","value":0.42,"timestamp":1700000000,'
-    '"tags":{"host":"web-1","dc":"a"}}'
-)
-RESERVED_DESCRIPTORS = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,92 +58,6 @@ class TrialResult:
 Watch = Callable[[Progress], None]
 
 
-def new_request_log(settings: Settings, rps: float, duration_s: float, seed: int) -> L.RequestLog:
-    """A request log with the schedule of one phase in it."""
-    schedule = make_schedule(rps, duration_s, settings.clients, settings.arrivals, seed)
-    log = L.RequestLog.create(len(schedule))
-    for column, values in ((L.INTENDED, schedule.intended_ns), (L.CLIENT, schedule.client)):
-        np.frombuffer(log.column(column), dtype=np.int64)[:] = values
-    for column in (L.ALLOWED, L.SENT, L.CONNECTED, L.ENDED):
-        np.frombuffer(log.column(column), dtype=np.int64)[:] = L.NOT_YET
-    return log
-
-
-def source_address(client: int, host: str) -> str | None:
-    """Each client has a loopback address of its own, so that ports do not run out in a stall.
-
-    None for another machine's server: there the system chooses.
-    """
-    if not host.startswith("127."):
-        return None
-    return f"127.{1 + client // 62_500}.{client // 250 % 250}.{1 + client % 250}"
-
-
-def generator_config(
-    targets: Sequence[TargetConfig],
-    settings: Settings,
-    cpus: CpuPlan,
-    warmup: Sequence[Phase],
-    measured: Sequence[Phase],
-    max_in_flight: int,
-) -> GeneratorConfig:
-    """What the generator is to do."""
-    return GeneratorConfig(
-        targets=list(targets),
-        warmup=list(warmup),
-        measured=list(measured),
-        timeout_ns=int(settings.timeout_s * 1e9),
-        max_in_flight=max_in_flight,
-        closed_loop=settings.driver == "closed-loop",
-        own_cpu=cpus.pinned,
-        cpus=sorted(cpus.generator) if cpus.pinned else [],
-    )
-
-
-def target_config(server: ServerProcess | RemoteServer, settings: Settings) -> TargetConfig:
-    """Where the server is, and what each client sends to it."""
-    clients = range(settings.clients)
-    host, port = server.ready.host, server.ready.port
-    requests = [
-        f"POST /metrics HTTP/1.1\r\nHost: {host}:{port}\r\nX-Client-Id: client-{client}\r\n"
-        f"Content-Type: application/json\r\nContent-Length: {len(BODY)}\r\n"
-        f"Connection: close\r\n\r\n{BODY}"
-        for client in clients
-    ]
-    sources = [source_address(client, host) for client in clients]
-    return TargetConfig(host, port, requests, sources)
-
-
-def locust_config(
-    planned: PlannedTrial,
-    server: ServerProcess | RemoteServer,
-    settings: Settings,
-    cpus: CpuPlan,
-    measured: L.RequestLog,
-) -> LocustConfig:
-    """What Locust is to do."""
-    # Without workers of other machines the master takes a port that is free, on loopback.
-    master_host, _, master_port = (settings.master or "127.0.0.1:0").rpartition(":")
-    return LocustConfig(
-        host=server.ready.host,
-        port=server.ready.port,
-        body=BODY,
-        users=settings.clients,
-        rps=planned.rps,
-        user_class=settings.user_class or "socket",
-        workers=settings.expect_workers or settings.locust_workers or 0,
-        warmup_s=settings.warmup_s,
-        duration_s=settings.duration_s,
-        timeout_s=settings.timeout_s,
-        cpus=sorted(cpus.generator) if cpus.pinned else [],
-        measured_fd=measured.fd,
-        master_host=master_host,
-        master_port=int(master_port),
-        expected=settings.expect_workers is not None,
-        wait_s=settings.worker_wait_s or 0.0,
-    )
-
-
 def run_trial(
     planned: PlannedTrial,
     settings: Settings,
@@ -166,41 +71,28 @@ def run_trial(
     and is told in the result, with all that was measured until then.
     """
     started = datetime.now(UTC).isoformat(timespec="milliseconds")
-    by_locust = settings.driver == "locust"
-    warmup = None
-    if by_locust:
-        most = most_requests(settings.clients, planned.rps, settings.duration_s)
-        measured = L.RequestLog.create(most)
-    else:
-        measured = new_request_log(settings, planned.rps, settings.duration_s, planned.seed)
-    if settings.warmup_s > 0 and not by_locust:
-        warmup = new_request_log(settings, planned.rps, settings.warmup_s, planned.warmup_seed)
+    warmup = LoadPhase(0, planned.rps, settings.warmup_s, planned.warmup_seed)
+    measured = LoadPhase(0, planned.rps, settings.duration_s, planned.seed)
     elsewhere = settings.target is not None
     with start_server(planned.arm, settings, cpus) as server:
         ready = server.ready
-        generator: GeneratorProcess
-        if by_locust:
-            generator = LocustProcess(locust_config(planned, server, settings, cpus, measured))
-        else:
-            config = generator_config(
-                [target_config(server, settings)],
-                settings,
-                cpus,
-                [] if warmup is None else [Phase(0, warmup.fd)],
-                [Phase(0, measured.fd)],
-                descriptors - RESERVED_DESCRIPTORS,
-            )
-            generator = GeneratorProcess(config)
+        load = Load(
+            targets=[(ready.host, ready.port)],
+            warmup=[warmup] if settings.warmup_s > 0 else [],
+            measured=[measured],
+            settings=settings,
+            cpus=cpus,
+            descriptors=descriptors,
+        )
+        sending = driver_of(settings.driver).start(load)
         with (
-            generator,
+            sending.process as generator,
             SamplerProcess(ready, cpus.observers, elsewhere) as sampler,
             ControlClient(ready.control_host, ready.control_port, elsewhere=elsewhere) as control,
         ):
-            for log in (warmup, measured):
-                if log is not None:
-                    log.close()  # both processes have it mapped; the descriptor has served
+            (log,) = sending.request_logs
             measurement = _Measurement(
-                planned, settings, server, generator, sampler, control, measured, watch
+                planned, settings, server, generator, sampler, control, log, watch
             )
             return measurement.run(started)
 
@@ -254,8 +146,6 @@ class _Measurement:
                 listen_overflows=None, listen_drops=None, retransmits=None, time_wait_peak=None
             )
         rows = copy_rows(self._log)
-        if self._settings.driver == "locust":  # its schedule is what its users came to send
-            rows = rows.first(self._log.header[L.CURSOR])
         duration_s = self._settings.duration_s
         trial = build_trial(
             self._planned, started, duration_s, rows, summary, kernel, window, failure,

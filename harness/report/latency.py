@@ -6,6 +6,7 @@ from functools import partial
 from shlex import quote
 
 from harness.core.units import microseconds, rate
+from harness.drivers.driver import driver_of
 from harness.report.source import Source
 from harness.studies.compare.charts import distribution, omission, waterfall
 from harness.studies.compare.charts.omission import Measured
@@ -45,13 +46,13 @@ def latency_section(source: Source) -> Section:
 def _omission(source: Source) -> tuple[Block, ...]:
     """The closed loop beside this run, where there is one."""
     run, closed = source.run, source.closed_loop
-    if closed is None and run.settings.driver == "closed-loop":
+    driver = driver_of(run.settings.driver)
+    if closed is None and driver.falls_behind:
         closed = Measured(run, source.requests)
-    if run.settings.driver == "locust":
+    if driver.leaves_out is not None:
         return (
             Missing(
-                "Locust is a closed loop, so what requests would have waited that its users did "
-                "not send is not in these figures. The open loop has it:",
+                f"{driver.leaves_out} The open loop has it:",
                 f"labrun compare --rps {','.join(f'{rps:g}' for rps in run.settings.rps)}",
             ),
         )

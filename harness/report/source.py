@@ -15,6 +15,7 @@ from pandas.api.types import is_numeric_dtype
 
 from harness.core.errors import LabError
 from harness.core.record import Run
+from harness.drivers.driver import driver_of
 from harness.reading.runs import load_run
 from harness.stats.weighted import WEIGHT, weights
 from harness.store import REQUESTS_FILE, RUN_FILE, TIMELINE_FILE, read_rows
@@ -99,7 +100,7 @@ def _closed_loop(path: Path) -> Measured:
     from harness.studies.compare.charts.omission import Measured
 
     closed = Measured(*_load(path))
-    if closed.run.settings.driver != "closed-loop":
+    if not driver_of(closed.run.settings.driver).falls_behind:
         raise LabError(
             f"{path} was driven by {closed.run.settings.driver}, not by a closed loop; make one "
             "with labrun compare --driver closed-loop"

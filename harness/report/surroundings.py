@@ -6,7 +6,7 @@ from shlex import quote
 
 from harness.core.record import Environment, Run
 from harness.core.units import rate, share, size
-from harness.drivers.sentence import driver_sentence
+from harness.drivers.driver import driver_of
 from harness.studies.compare.aa_control import control_sentences
 from harness.views.model import (
     Block,
@@ -34,7 +34,7 @@ def trust_section(run: Run) -> Section:
         "compared.",
         f"{scheduled:,} requests were scheduled and {accounted:,} have an outcome.",
     ]
-    driven = driver_sentence(run.settings)
+    driven = driver_of(run.settings.driver).sentence(run.settings)
     if driven is not None:
         items.append(driven)
     repeated = sorted({t.round for t in run.trials if t.round > run.settings.rounds})

@@ -20,7 +20,7 @@ from harness.core.wording import (
     ratio_interval,
     slot_names,
 )
-from harness.drivers.sentence import driver_sentence
+from harness.drivers.driver import driver_of
 from harness.studies.compare.aa_control import control_sentences
 
 MOST_TOLD = 8
@@ -129,7 +129,7 @@ def notes(run: Run) -> list[str]:
     lines += told[:MOST_TOLD]
     if len(told) > MOST_TOLD:
         lines.append(f"{len(told) - MOST_TOLD} more such warnings are in run.json.")
-    driven = driver_sentence(run.settings)
+    driven = driver_of(run.settings.driver).sentence(run.settings)
     if driven is not None:
         lines.append(driven)
     if run.settings.max_threads is not None:

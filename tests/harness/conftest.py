@@ -9,13 +9,11 @@ from functools import partial
 from pathlib import Path
 from time import monotonic_ns
 
-import numpy as np
 import pytest
 
 from harness.core.record import Run
-from harness.drivers import request_log as L
 from harness.drivers.open_loop.engine import Engine, Rules, Target
-from harness.drivers.schedule import make_schedule
+from harness.drivers.schedule import make_schedule, request_log_of
 from harness.measure.request_rows import Rows, copy_rows
 from harness.report.source import Source, load_source
 from tests.support.labrun import Labrun, run_lab
@@ -86,16 +84,7 @@ def drive() -> Drive:
         engine: type[Engine] = Engine,
     ) -> Rows:
         schedule = make_schedule(rps, duration_s, clients, arrivals, seed=7)
-        log = L.RequestLog.create(len(schedule))
-        for column, values in (
-            (L.INTENDED, schedule.intended_ns),
-            (L.CLIENT, schedule.client),
-            (L.ALLOWED, L.NOT_YET),
-            (L.SENT, L.NOT_YET),
-            (L.CONNECTED, L.NOT_YET),
-            (L.ENDED, L.NOT_YET),
-        ):
-            np.frombuffer(log.column(column), dtype=np.int64)[:] = values
+        log = request_log_of(schedule)
         sources: list[str | None] = [f"127.9.0.{client % 250 + 1}" for client in range(clients)]
         target = Target("127.0.0.1", port, [request] * clients, sources)
         rules = Rules(int(timeout_s * 1e9), max_in_flight, closed_loop, own_cpu)

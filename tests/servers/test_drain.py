@@ -7,13 +7,12 @@ import time
 from collections import Counter
 from contextlib import ExitStack
 
-import numpy as np
 import pytest
 
 from harness.drivers import request_log as L
 from harness.drivers.open_loop.process import GeneratorProcess
 from harness.drivers.open_loop.worker import GeneratorConfig, Phase, TargetConfig
-from harness.drivers.schedule import make_schedule
+from harness.drivers.schedule import make_schedule, request_log_of
 from harness.machine.cpus import plan_cpus
 from tests.support.serving import (
     PATIENCE_S,
@@ -108,12 +107,8 @@ def test_no_accepted_request_is_lost_at_5000_rps(backend: str, start_server: Sta
         backend, "--rate-limit=0", "--cpus=" + ",".join(map(str, sorted(cpus.server)))
     )
     schedule = make_schedule(5000, 3.0, CLIENTS, "constant", seed=1)
-    warmup, measured = L.RequestLog.create(1), L.RequestLog.create(len(schedule))
-    for log in (warmup, measured):
-        for column in (L.ALLOWED, L.SENT, L.CONNECTED, L.ENDED):
-            np.frombuffer(log.column(column), dtype=np.int64)[:] = L.NOT_YET
-    for column, values in ((L.INTENDED, schedule.intended_ns), (L.CLIENT, schedule.client)):
-        np.frombuffer(measured.column(column), dtype=np.int64)[:] = values
+    warmup = request_log_of(make_schedule(1, 1.0, 1, "constant", seed=1))
+    measured = request_log_of(schedule)
     config = GeneratorConfig(
         targets=[TargetConfig(
             "127.0.0.1", server.port,

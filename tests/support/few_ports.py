@@ -14,13 +14,11 @@ import struct
 from pathlib import Path
 from time import monotonic_ns
 
-import numpy as np
-
-from harness.drivers import request_log as L
+from harness.drivers.driver import driver_of
 from harness.drivers.open_loop.engine import Engine, Rules, Target
-from harness.drivers.schedule import make_schedule
+from harness.drivers.schedule import make_schedule, request_log_of
 from harness.machine.kernel import deltas, read_kernel
-from harness.measure.build_trial import classify, client_figures
+from harness.measure.build_trial import client_figures
 from harness.measure.causes import failure_causes
 from harness.measure.request_rows import copy_rows
 
@@ -42,10 +40,7 @@ def main() -> None:
     ports = Path("/proc/sys/net/ipv4/ip_local_port_range")
     ports.write_text(f"40000 {40000 + PORTS - 1}\n", encoding="ascii")
     schedule = make_schedule(200, 0.5, 1, "constant", seed=1)
-    log = L.RequestLog.create(len(schedule))
-    for column in (L.ALLOWED, L.SENT, L.CONNECTED, L.ENDED):
-        np.frombuffer(log.column(column), dtype=np.int64)[:] = L.NOT_YET
-    np.frombuffer(log.column(L.INTENDED), dtype=np.int64)[:] = schedule.intended_ns
+    log = request_log_of(schedule)
     before = read_kernel()
     with socket.create_server(("127.0.0.1", 8080), backlog=1024):
         target = Target("127.0.0.1", 8080, [b"GET / HTTP/1.1\r\n\r\n"], ["127.0.0.1"])
@@ -53,7 +48,7 @@ def main() -> None:
         Engine(log, target, rules, watch_fd=None).run(monotonic_ns())
     rows = copy_rows(log)
     client = client_figures(rows, 0.5, None)
-    kind, why = classify(client)
+    kind, why = driver_of("open-loop").classify(client, 100.0, None)
     said = {
         "unsent": client.unsent_causes,
         "timeout": client.outcomes.timeout,

@@ -53,4 +53,4 @@ class LogWriter:
         ):
             column[at] = value
         self.written = at + 1
-        self._header[L.CURSOR] = self.written
+        self._header[L.CURSOR] = self._header[L.ROWS] = self.written

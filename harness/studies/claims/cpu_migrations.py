@@ -11,18 +11,11 @@ from collections.abc import Callable
 
 from harness.core.record import Settings
 from harness.designs.trials import trial_seed
-from harness.drivers.open_loop.process import GeneratorProcess
-from harness.drivers.open_loop.worker import Phase
+from harness.drivers.driver import Load, LoadPhase, driver_of
 from harness.machine.child_process import ProcessDied
 from harness.machine.cpu_moves import CannotCount, MoveCounter
 from harness.machine.cpus import CpuPlan
 from harness.measure.run import raise_descriptor_limit
-from harness.measure.trial import (
-    RESERVED_DESCRIPTORS,
-    generator_config,
-    new_request_log,
-    target_config,
-)
 from harness.studies.claims.records import Migrations
 from harness.targets.arm import Arm
 from harness.targets.control_client import ControlClient, ControlLost
@@ -68,17 +61,14 @@ def _count(
     arm: Arm, seed: int, rps: float, settings: Settings, cpus: CpuPlan, descriptors: int
 ) -> tuple[int, int]:
     """Moves and requests answered over one measured window."""
-    log = new_request_log(settings, rps, settings.duration_s, seed)
     with ServerProcess(server_arguments(arm, settings, cpus)) as server:
-        most = descriptors - RESERVED_DESCRIPTORS
-        config = generator_config(
-            [target_config(server, settings)], settings, cpus, [], [Phase(0, log.fd)], most
-        )
+        measured = [LoadPhase(0, rps, settings.duration_s, seed)]
+        address = server.ready.host, server.ready.port
+        load = Load([address], [], measured, settings, cpus, descriptors)
         with (
-            GeneratorProcess(config) as generator,
+            driver_of(settings.driver).start(load).process as generator,
             ControlClient("127.0.0.1", server.ready.control_port) as control,
         ):
-            log.close()
             generator.must_say(_START_S)
             opened = control.open_window()
             with MoveCounter(server.ready.pid) as counter:

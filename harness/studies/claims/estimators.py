@@ -16,8 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.core.record import Capacity, Run, ThreadCost, ThreadCosts, Trial
-from harness.core.trials import comparable, standard
-from harness.measure.build_trial import SATURATED_BELOW
+from harness.core.trials import SATURATED_BELOW, comparable, standard
 from harness.stats.intervals import Estimate, location_estimate, ratio_estimate
 from harness.stats.shares import share_estimate, share_ratio_estimate
 from harness.studies.claims.records import Beside, Bound, Claim, Figure

@@ -24,6 +24,7 @@ import pytest
 from harness.core.record import Kernel, Server, Settings
 from harness.designs.trials import PlannedTrial, plan_trials
 from harness.drivers import request_log as L
+from harness.drivers.driver import driver_of
 from harness.drivers.open_loop import engine as engines
 from harness.drivers.open_loop.engine import Engine
 from harness.machine.cpus import plan_cpus
@@ -32,7 +33,6 @@ from harness.measure import trial as experiment
 from harness.measure.accounts import account_warnings, in_flight_mean, little_gap_us
 from harness.measure.build_trial import (
     build_trial,
-    classify,
     client_figures,
     window_length_s,
     window_warnings,
@@ -518,7 +518,8 @@ def test_what_was_never_allowed_is_the_servers_limit() -> None:
     # Its user waits for it still: slower than any answer.
     assert client.response_us.p90 is not None
     assert (client.response_us.p95, client.beyond) == (None, ["mean", "p95", "p99", "p999", "max"])
-    assert classify(client) == ("server-saturated", None)
+    closed_loop = driver_of("closed-loop")
+    assert closed_loop.classify(client, 100, None) == ("server-saturated", None)
     (said,) = failure_causes(rows, client, QUIET)
     assert said == (
         "never allowed: their clients still waited for an earlier answer when the window was long "
@@ -526,7 +527,7 @@ def test_what_was_never_allowed_is_the_servers_limit() -> None:
     )
     # Beside a generator that had no ports it is still the generator's.
     mixed = replace(rows, code=np.where(rows.intended == 0, L.UNSENT + 16 * 3, rows.code))
-    kind, why = classify(client_figures(mixed, 0.5, None))
+    kind, why = closed_loop.classify(client_figures(mixed, 0.5, None), 100, None)
     assert kind == "generator-limited"
     assert why == "the generator did not send 1.0% of the requests (no ports: 1)"
 

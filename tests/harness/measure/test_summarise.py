@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from harness.core.record import OUTCOMES
 from harness.designs.trials import PlannedTrial
 from harness.drivers import request_log as L
+from harness.drivers.driver import driver_of
 from harness.measure.accounts import in_flight_mean, little_gap_us
-from harness.measure.build_trial import classify, client_figures, quantiles, window_length_s
+from harness.measure.build_trial import client_figures, quantiles, window_length_s
 from harness.measure.request_rows import Rows, requests_frame
 from harness.targets.arm import Arm
 
@@ -91,7 +92,9 @@ def test_latency_is_given_by_outcome_since_quick_refusals_flatter_a_mean() -> No
 def test_a_trial_is_sound_saturated_or_limited_by_the_generator(
     codes: list[int], lag_ns: int, expected: str, reason: str | None
 ) -> None:
-    kind, why = classify(client_figures(rows_of(codes, lag_ns), 1.0, None))
+    kind, why = driver_of("open-loop").classify(
+        client_figures(rows_of(codes, lag_ns), 1.0, None), len(codes), None
+    )
     assert kind == expected
     if reason is None:
         assert why is None

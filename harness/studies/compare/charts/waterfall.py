@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from matplotlib.patches import Patch
 
 from harness.core.units import microseconds
+from harness.drivers.driver import driver_of
 from harness.studies.compare.waterfall import BANDS, PARTS, Band, band, parts_us
 from harness.views import style
 
@@ -67,7 +68,7 @@ def parts_of(run: Run, requests: pd.DataFrame, slot: int, rps: float) -> pd.Data
         return requests
     mine = requests[(requests["slot"] == slot) & (requests["level"] == rps)]
     mine = mine[mine["round"].isin(valid)]
-    return parts_us(mine, run.settings.driver == "closed-loop")
+    return parts_us(mine, driver_of(run.settings.driver).falls_behind)
 
 
 def _bar(axes: Axes, place: int, look: style.Look, found: Band) -> None:

@@ -23,8 +23,8 @@ from playwright.sync_api import sync_playwright
 import harness
 from harness.core.record import OUTCOMES, Settings
 from harness.designs.trials import plan_trials
+from harness.drivers.driver import driver_of
 from harness.drivers.payloads import make_bodies, names
-from harness.drivers.sentence import driver_sentence
 from harness.machine.cpus import plan_cpus
 from harness.measure.run import raise_descriptor_limit
 from harness.measure.trial import Progress, run_trial
@@ -87,7 +87,7 @@ def test_every_request_is_in_both_accounts(
     assert_accounted(trial)
     assert_users_keep_their_rules(pd.read_parquet(folder / "requests.parquet"))
     said = " ".join(done.stdout.split())
-    sentence = driver_sentence(msgspec.convert(settings, Settings))
+    sentence = driver_of("locust").sentence(msgspec.convert(settings, Settings))
     assert sentence is not None
     assert f"({settings['user_class']} users" in sentence
     assert sentence in said

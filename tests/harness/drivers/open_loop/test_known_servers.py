@@ -38,13 +38,13 @@ from scipy import optimize, stats
 
 from harness.core.record import Client
 from harness.drivers import request_log as L
+from harness.drivers.open_loop.driver import source_address
 from harness.drivers.open_loop.process import GeneratorProcess
 from harness.drivers.open_loop.worker import GeneratorConfig, Phase, TargetConfig
-from harness.drivers.schedule import Schedule, make_schedule
+from harness.drivers.schedule import Schedule, make_schedule, request_log_of
 from harness.machine.cpus import plan_cpus
 from harness.measure.build_trial import client_figures
 from harness.measure.request_rows import Rows, copy_rows
-from harness.measure.trial import source_address
 from tests.support import known_server
 from tests.support.known_server import Truth, departure_after, service_times
 
@@ -106,7 +106,7 @@ def measure(
             server = stack.enter_context(running_server(law, service_s, stalls))
             os.sched_setaffinity(server.pid, plan_cpus().server)
             assert server.stdout is not None
-            log = new_request_log(schedule)
+            log = request_log_of(schedule)
             config = generator_config(
                 int(server.stdout.readline()), schedule, log, closed_loop, alone
             )
@@ -136,15 +136,6 @@ def running_server(law: str, service_s: float, stalls: bool) -> subprocess.Popen
         stdout=subprocess.PIPE,
         start_new_session=True,  # so that the priority which it asks for is its own
     )
-
-
-def new_request_log(schedule: Schedule) -> L.RequestLog:
-    log = L.RequestLog.create(len(schedule))
-    for column, values in ((L.INTENDED, schedule.intended_ns), (L.CLIENT, schedule.client)):
-        np.frombuffer(log.column(column), dtype=np.int64)[:] = values
-    for column in (L.ALLOWED, L.SENT, L.CONNECTED, L.ENDED):
-        np.frombuffer(log.column(column), dtype=np.int64)[:] = L.NOT_YET
-    return log
 
 
 def generator_config(

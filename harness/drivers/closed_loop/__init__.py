@@ -1,0 +1,1 @@
+"""The closed loop: the same engine, one request in flight a client."""

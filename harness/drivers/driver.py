@@ -1,0 +1,91 @@
+"""What a driver is: one way of sending load, and everything in which it differs from the others.
+
+A driver is the object `DRIVER` of `harness/drivers/NAME/driver.py`; its name is in `DriverName` of
+the record (NAME has underscores). What asks a driver never asks for its name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from typing import TYPE_CHECKING, Protocol
+
+from harness.core.record import Client, Settings, TrialClass
+from harness.core.record import Driver as DriverName
+from harness.drivers.request_log import RequestLog
+from harness.machine.cpus import CpuPlan
+
+if TYPE_CHECKING:
+    from harness.drivers.open_loop.process import GeneratorProcess
+
+
+@dataclass(frozen=True, slots=True)
+class LoadPhase:
+    """Load for one target, by its place among them: `rps` for `duration_s`, drawn from `seed`."""
+
+    target: int
+    rps: float
+    duration_s: float
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What is to be sent. `targets`: host and port of each; `warmup`: phases one right after the
+    other; `measured`: phases each at a word; `descriptors`: how many the process may open."""
+
+    targets: Sequence[tuple[str, int]]
+    warmup: Sequence[LoadPhase]
+    measured: Sequence[LoadPhase]
+    settings: Settings
+    cpus: CpuPlan
+    descriptors: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """A driver at work: its process, which says `warm` once it is, runs a measured phase for each
+    line that it is told and says its `Summary`; and the request log of each measured phase."""
+
+    process: GeneratorProcess
+    request_logs: list[RequestLog]
+
+
+class Driver(Protocol):
+    """One way of sending load. Without state: there is one object for all runs.
+
+    `in_turns`: whether it loads several targets, one after the other, as the design of blocks does.
+    `falls_behind`: whether a client that waits for an answer sends its next request later than it
+    was planned, so that between the two there is more than lag (charts and kept rows ask).
+    `leaves_out`: why the waiting of what was never sent is in no figure, in a sentence (the report
+    asks); None where it is in the response times.
+    """
+
+    in_turns: bool
+    falls_behind: bool
+    leaves_out: str | None
+
+    def start(self, load: Load) -> Sending:
+        """Start the process that sends `load`. `measure` calls it once a trial or restart, when the
+        servers are up. Raises `LabError` when it cannot be started."""
+
+    def classify(
+        self, client: Client, asked: float, failure: str | None
+    ) -> tuple[TrialClass, str | None]:
+        """The class of a trial, and in words why it is not sound. `measure` calls it when the trial
+        is over. `asked`: how many requests the rate comes to; `failure`: of its `Summary`."""
+
+    def warnings(self, client: Client, asked: float) -> list[str]:
+        """What it did to its own figures, a sentence each. Called with `classify`."""
+
+    def sentence(self, settings: Settings) -> str | None:
+        """What a run that was driven by it leaves out. Tables and reports call it."""
+
+
+@cache
+def driver_of(name: DriverName) -> Driver:
+    """The driver of that name, imported when it is asked for."""
+    driver: Driver = import_module(f"harness.drivers.{name.replace('-', '_')}.driver").DRIVER
+    return driver

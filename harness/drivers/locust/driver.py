@@ -1,0 +1,116 @@
+"""Locust as a driver: a closed loop of users, in processes of its own. Without gevent, so that the
+lab can import it."""
+
+from __future__ import annotations
+
+from harness.core.record import Client, Settings, TrialClass
+from harness.core.trials import SATURATED_BELOW
+from harness.drivers.driver import Driver, Load, Sending
+from harness.drivers.locust.config import LocustConfig, most_requests
+from harness.drivers.payloads import BODY
+from harness.drivers.request_log import RequestLog
+
+# Locust itself warns above this: its users then wait for one another, and call that latency.
+CPU_LIMIT = 0.9
+# Its timers count whole milliseconds; later than this, something else had its CPU.
+LAG_LIMIT_US = 10_000.0
+_LAG_TOLD_US = 1000.0
+
+
+class Locust:
+    """Users that send again when they have their answer, or when their next request is due."""
+
+    in_turns = False
+    falls_behind = False  # a user's next request is due when its last one is answered
+    leaves_out: str | None = (
+        "Locust is a closed loop, so what requests would have waited that its users did not send "
+        "is not in these figures."
+    )
+
+    def start(self, load: Load) -> Sending:
+        """Start one process, which starts the others."""
+        from harness.drivers.locust.process import LocustProcess
+
+        settings = load.settings
+        ((host, port),), (measured,) = load.targets, load.measured
+        log = RequestLog.create(
+            most_requests(settings.clients, measured.rps, measured.duration_s), scheduled=False
+        )
+        # Without workers of other machines the master takes a port that is free, on loopback.
+        master_host, _, master_port = (settings.master or "127.0.0.1:0").rpartition(":")
+        config = LocustConfig(
+            host=host,
+            port=port,
+            body=BODY,
+            users=settings.clients,
+            rps=measured.rps,
+            user_class=settings.user_class or "socket",
+            workers=settings.expect_workers or settings.locust_workers or 0,
+            warmup_s=sum(phase.duration_s for phase in load.warmup),
+            duration_s=measured.duration_s,
+            timeout_s=settings.timeout_s,
+            cpus=sorted(load.cpus.generator) if load.cpus.pinned else [],
+            measured_fd=log.fd,
+            master_host=master_host,
+            master_port=int(master_port),
+            expected=settings.expect_workers is not None,
+            wait_s=settings.worker_wait_s or 0.0,
+        )
+        process = LocustProcess(config)
+        log.close()
+        return Sending(process, [log])
+
+    def classify(
+        self, client: Client, asked: float, failure: str | None
+    ) -> tuple[TrialClass, str | None]:
+        """Users send less when they wait for answers: whether the server or Locust itself was slow
+        is told by how much of its CPU it used, and by its lag."""
+        if failure is not None:
+            return "generator-limited", failure
+        used = client.generator_cpu_share
+        if used is not None and used > CPU_LIMIT:
+            return "generator-limited", (
+                f"Locust used {used:.0%} of a CPU (limit {CPU_LIMIT:.0%}), so it timed itself"
+            )
+        late_us = client.lag_us.p99
+        if late_us is not None and late_us > LAG_LIMIT_US:
+            return "generator-limited", (
+                f"Locust was {late_us / 1e3:.1f} ms late at p99 (limit {LAG_LIMIT_US / 1e3:g} "
+                "ms), so it timed itself"
+            )
+        if client.scheduled < SATURATED_BELOW * asked:
+            return "server-saturated", None
+        if client.success_rate is not None and client.success_rate < SATURATED_BELOW:
+            return "server-saturated", None
+        return "sound", None
+
+    def warnings(self, client: Client, asked: float) -> list[str]:
+        """What a closed loop of users did to its own figures."""
+        told = []
+        if client.scheduled < SATURATED_BELOW * asked:
+            told.append(
+                f"Locust's users sent {client.scheduled:,} of {asked:,.0f} requests: whoever waits "
+                "for an answer sends nothing, so what the rest would have waited is not in the "
+                "figures"
+            )
+        if client.lag_us.p99 is not None and client.lag_us.p99 > _LAG_TOLD_US:
+            told.append(
+                f"Locust was {client.lag_us.p99 / 1e3:.1f} ms late at p99, and counts that as "
+                "response"
+            )
+        return told
+
+    def sentence(self, settings: Settings) -> str | None:
+        """What a closed loop of users hides."""
+        spread = f" in {settings.locust_workers} workers" if settings.locust_workers else ""
+        if settings.expect_workers:
+            spread = f" in {settings.expect_workers} workers of other machines"
+        return (
+            f"Driven by Locust ({settings.user_class} users{spread}), a closed loop: a user sends "
+            "again only when it has its answer. While the server is slow fewer requests leave, and "
+            "what the missing ones would have waited is in no figure; Locust's own lateness is in "
+            "every response time."
+        )
+
+
+DRIVER: Driver = Locust()

@@ -1,0 +1,118 @@
+"""The open loop as a driver: requests leave when they are planned, whatever the server does."""
+
+from __future__ import annotations
+
+from harness.core.record import Client, Settings, TrialClass
+from harness.core.trials import SATURATED_BELOW
+from harness.drivers.driver import Driver, Load, LoadPhase, Sending
+from harness.drivers.open_loop.worker import GeneratorConfig, Phase, TargetConfig
+from harness.drivers.payloads import BODY
+from harness.drivers.request_log import NEVER_ALLOWED, RequestLog
+
+# A generator that is this late at p99, or did not get this share off at all, was the limit.
+LAG_LIMIT_US = 1000.0
+UNSENT_LIMIT = 0.001
+RESERVED_DESCRIPTORS = 200
+
+
+class OpenLoop:
+    """The lab's own generator."""
+
+    in_turns = True
+    falls_behind = False
+    leaves_out: str | None = None
+
+    def start(self, load: Load) -> Sending:
+        """Draw the schedule of each phase, and start the generator."""
+        from harness.drivers.open_loop.process import GeneratorProcess
+        from harness.drivers.schedule import make_schedule, request_log_of
+
+        settings = load.settings
+
+        def drawn(phase: LoadPhase) -> RequestLog:
+            return request_log_of(
+                make_schedule(
+                    phase.rps, phase.duration_s, settings.clients, settings.arrivals, phase.seed
+                )
+            )
+
+        warmup, measured = [*map(drawn, load.warmup)], [*map(drawn, load.measured)]
+        config = GeneratorConfig(
+            targets=[target_config(host, port, settings.clients) for host, port in load.targets],
+            warmup=[Phase(p.target, log.fd) for p, log in zip(load.warmup, warmup, strict=True)],
+            measured=[
+                Phase(p.target, log.fd) for p, log in zip(load.measured, measured, strict=True)
+            ],
+            timeout_ns=int(settings.timeout_s * 1e9),
+            max_in_flight=load.descriptors - RESERVED_DESCRIPTORS,
+            closed_loop=self.falls_behind,
+            own_cpu=load.cpus.pinned,
+            cpus=sorted(load.cpus.generator) if load.cpus.pinned else [],
+        )
+        process = GeneratorProcess(config)
+        for log in (*warmup, *measured):
+            log.close()  # both processes have it mapped; the descriptor has served
+        return Sending(process, measured)
+
+    def classify(
+        self, client: Client, asked: float, failure: str | None
+    ) -> tuple[TrialClass, str | None]:
+        """By what was not sent, and by how late the rest was.
+
+        Clients of a closed loop that were never allowed to send waited for answers until the window
+        was long over. That is the server's limit and no fault of the generator's: the trial stands,
+        and what they did not send is missing from its success rate, as it was from their users.
+        """
+        causes = {name: n for name, n in client.unsent_causes.items() if name != NEVER_ALLOWED}
+        never_allowed = client.unsent_causes.get(NEVER_ALLOWED, 0)
+        unsent = client.outcomes.unsent - never_allowed
+        unsent_share = unsent / client.scheduled if client.scheduled else 0.0
+        if unsent_share > UNSENT_LIMIT:
+            why = ", ".join(f"{name}: {count}" for name, count in causes.items())
+            return "generator-limited", (
+                f"the generator did not send {unsent_share:.1%} of the requests "
+                f"({why or 'stopped'})"
+            )
+        if client.lag_us.p99 is not None and client.lag_us.p99 > LAG_LIMIT_US:
+            return "generator-limited", (
+                f"the generator was {client.lag_us.p99 / 1e3:.1f} ms late at p99 "
+                f"(limit {LAG_LIMIT_US / 1e3:g} ms)"
+            )
+        if never_allowed:
+            return "server-saturated", None
+        if client.success_rate is not None and client.success_rate < SATURATED_BELOW:
+            return "server-saturated", None
+        return "sound", None
+
+    def warnings(self, client: Client, asked: float) -> list[str]:
+        """None: every request that was planned is in its figures."""
+        return []
+
+    def sentence(self, settings: Settings) -> str | None:
+        """None: it leaves nothing out."""
+        return None
+
+
+def target_config(host: str, port: int, clients: int) -> TargetConfig:
+    """Where a server is, and what each client sends to it."""
+    requests = [
+        f"POST /metrics HTTP/1.1\r\nHost: {host}:{port}\r\nX-Client-Id: client-{client}\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(BODY)}\r\n"
+        f"Connection: close\r\n\r\n{BODY}"
+        for client in range(clients)
+    ]
+    sources = [source_address(client, host) for client in range(clients)]
+    return TargetConfig(host, port, requests, sources)
+
+
+def source_address(client: int, host: str) -> str | None:
+    """Each client has a loopback address of its own, so that ports do not run out in a stall.
+
+    None for another machine's server: there the system chooses.
+    """
+    if not host.startswith("127."):
+        return None
+    return f"127.{1 + client // 62_500}.{client // 250 % 250}.{1 + client % 250}"
+
+
+DRIVER: Driver = OpenLoop()
