@@ -1,21 +1,26 @@
-"""The knobs of a server: one default, one unit and one reason each."""
+"""The knobs of a server: one default, one unit and one reason each.
+
+An option is a field of `ServerOptions`. The parser, the report's settings and what the control port
+lets others choose follow from it.
+"""
 
 from __future__ import annotations
 
 import argparse
+import json
 import math
 import re
 import time
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import NoReturn
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from functools import partial
+from typing import Any, NoReturn
 
 KIB = 1024
 MIB = 1024 * KIB
 MIN_STACK_BYTES = 32 * KIB  # what CPython's threading.stack_size accepts at least
 MAX_STACK_BYTES = 1024 * MIB
-MAX_WORKERS = 10_000
 # For a whole request, from accept to the last byte of its answer: a browser's user gives up later,
 # a monitoring client sooner. Every second of it is a second that a slow client holds a thread.
 REQUEST_DEADLINE_S = 5.0
@@ -53,29 +58,7 @@ class Workload:
             pass
 
 
-@dataclass(frozen=True, slots=True)
-class ServerOptions:
-    """Everything that a server is started with. Sizes in bytes, rates per second."""
-
-    backend: str
-    host: str = "127.0.0.1"
-    port: int = 8080
-    workers: int = 16
-    queue_size: int = 10_000
-    stack_size_bytes: int = 2 * MIB
-    backlog: int = 4096
-    rate_limit_per_s: int = 1000
-    request_deadline_s: float = REQUEST_DEADLINE_S
-    max_threads: int = 0
-    control_host: str = "127.0.0.1"
-    control_port: int = 0
-    workload: Workload = Workload()
-    cpus: frozenset[int] = frozenset()
-    switch_interval_s: float | None = None
-    lock_stacks: bool = False
-    exit_with_parent: bool = False
-    allow_restart: bool = False
-    supervised: bool = False
+INGEST = Workload()
 
 
 def parse_size(text: str) -> int:
@@ -84,6 +67,14 @@ def parse_size(text: str) -> int:
     if match is None:
         raise ValueError(f"{text!r} is no size: write a number of bytes, or like 512KiB or 2MiB")
     return int(match[1]) * _SIZE_UNITS[(match[2] or "").lower()]
+
+
+def size_text(size: int) -> str:
+    """`2MiB`, `512KiB` or `65537`: a number of bytes as `parse_size` reads it."""
+    for unit, name in ((MIB, "MiB"), (KIB, "KiB")):
+        if size % unit == 0:
+            return f"{size // unit}{name}"
+    return str(size)
 
 
 def parse_stack_size(text: str) -> int:
@@ -99,7 +90,7 @@ def parse_stack_size(text: str) -> int:
 def parse_workload(text: str) -> Workload:
     """A `Workload` of `ingest`, `io:40ms` or `cpu:2ms`. Raises ValueError with the reason."""
     if text == "ingest":
-        return Workload()
+        return INGEST
     kind, _, length = text.partition(":")
     match = _DURATION.fullmatch(length)
     if kind not in ("io", "cpu") or match is None:
@@ -124,30 +115,128 @@ def parse_cpus(text: str) -> frozenset[int]:
     return frozenset(cpus)
 
 
-def whole_number(name: str, lowest: int, highest: int) -> Callable[[str], int]:
-    """A parser for `name` that takes whole numbers from `lowest` to `highest`."""
+@dataclass(frozen=True, slots=True)
+class WholeNumber:
+    """Reads a whole number from `lowest` to `highest`; raises ValueError with the reason."""
 
-    def parse(text: str) -> int:
-        if not text.isascii() or not text.isdigit() or not lowest <= int(text) <= highest:
-            raise ValueError(f"{name} must be a whole number from {lowest} to {highest}: {text!r}")
+    name: str
+    lowest: int
+    highest: int
+
+    def __call__(self, text: str) -> int:
+        if not text.isascii() or not text.isdigit() or not self.lowest <= int(text) <= self.highest:
+            raise ValueError(
+                f"{self.name} must be a whole number from {self.lowest} to {self.highest}: {text!r}"
+            )
         return int(text)
 
-    return parse
 
+@dataclass(frozen=True, slots=True)
+class Seconds:
+    """Reads seconds from `lowest` to `highest`; raises ValueError with the reason."""
 
-def number_of_seconds(name: str, lowest: float, highest: float) -> Callable[[str], float]:
-    """A parser for `name` that takes seconds from `lowest` to `highest`."""
+    name: str
+    lowest: float
+    highest: float
 
-    def parse(text: str) -> float:
+    def __call__(self, text: str) -> float:
         try:
             value = float(text)
         except ValueError:
             value = math.nan
-        if not lowest <= value <= highest:
-            raise ValueError(f"{name} is seconds from {lowest:g} to {highest:g}: {text!r}")
+        if not self.lowest <= value <= self.highest:
+            raise ValueError(
+                f"{self.name} is seconds from {self.lowest:g} to {self.highest:g}: {text!r}"
+            )
         return value
 
-    return parse
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """How a field of `ServerOptions` stands on the command line.
+
+    `read`: makes its value of a text, ValueError saying why not; None for a flag. `chosen`: a run
+    may choose it, so the report has it and the control port takes it. Where a server listens, and
+    on which CPUs, is its machine's own business.
+    """
+
+    flag: str
+    read: Callable[[str], Any] | None
+    help: str
+    metavar: str | None
+    chosen: bool
+
+
+def _option(
+    flag: str,
+    default: object,
+    read: Callable[[str], object] | None,
+    help: str,
+    metavar: str | None = None,
+    chosen: bool = False,
+) -> Any:
+    """A field of `ServerOptions` and its option in one."""
+    option = Option(flag, read, help, metavar, chosen)
+    return field(default=default, metadata={"option": option})
+
+
+_chosen = partial(_option, chosen=True)
+
+
+# fmt: off
+@dataclass(frozen=True, slots=True)
+class ServerOptions:
+    """Everything that a server is started with, each declared here and nowhere else. Sizes in
+    bytes, rates per second."""
+
+    backend: str
+    host: str = _option("--host", "127.0.0.1", str,
+        "address to listen on (default: loopback only)")
+    port: int = _option("--port", 8080, WholeNumber("a port", 0, 65_535),
+        "0 takes a free one (default 8080)")
+    workers: int = _chosen("--workers", 16, WholeNumber("--workers", 1, 10_000),
+        "threads of the pool (default 16)")
+    queue_size: int = _chosen("--queue-size", 10_000, WholeNumber("--queue-size", 1, 10_000_000),
+        "connections that may wait for a worker; one more gets 503 (default 10000)")
+    stack_size_bytes: int = _chosen("--stack-size", 2 * MIB, parse_stack_size,
+        "address space for the stack of each thread (default 2MiB)", "SIZE")
+    backlog: int = _chosen("--backlog", 4096, WholeNumber("--backlog", 1, 65_535),
+        "connections that the kernel holds until accept; capped by somaxconn (default 4096)")
+    rate_limit_per_s: int = _chosen("--rate-limit", 1000,
+        WholeNumber("--rate-limit", 0, 10_000_000),
+        "requests a second for each client, burst as many; 0 is no limit (default 1000)")
+    request_deadline_s: float = _chosen("--request-deadline", REQUEST_DEADLINE_S,
+        Seconds("--request-deadline", 0.05, 3600),
+        "seconds that a whole request may take from accept; also of the drain (default 5)", "S")
+    max_threads: int | None = _chosen("--max-threads", None,
+        WholeNumber("--max-threads", 0, 1_000_000),
+        "thread-per-request: live threads at most, one more gets 503 (default 0: no limit)")
+    control_port: int = _option("--control-port", 0, WholeNumber("a port", 0, 65_535),
+        "port of /report and /metrics (default 0: a free one)")
+    control_host: str = _option("--control-host", "127.0.0.1", str,
+        "address of the control port; beyond loopback LABRUN_TOKEN must be set", "HOST")
+    workload: Workload = _chosen("--workload", INGEST, parse_workload,  # noqa: RUF009
+        "ingest, io:40ms (wait as on a database) or cpu:2ms (compute) in each request", "KIND")
+    cpus: frozenset[int] = _option("--cpus", frozenset(), parse_cpus,
+        "run on these CPUs only, so that load elsewhere does not compete", "LIST")
+    switch_interval_s: float | None = _chosen("--switch-interval", None,
+        Seconds("--switch-interval", 1e-6, 10),
+        "how long a thread may keep the GIL once another waits (Python's default 0.005)", "S")
+    lock_stacks: bool = _chosen("--lock-stacks", False, None,
+        "mlockall: every stack page is resident from a thread's start")
+    exit_with_parent: bool = _option("--exit-with-parent", False, None,
+        "end when standard input closes")
+    allow_restart: bool = _option("--allow-restart", False, None,
+        "POST /restart on the control port starts a fresh server on the same ports")
+    supervised: bool = _option("--supervised", False, None, argparse.SUPPRESS)
+# fmt: on
+
+
+OPTIONS: dict[str, Option] = {
+    part.name: part.metadata["option"] for part in fields(ServerOptions) if part.metadata
+}
+CHOSEN = {name: option for name, option in OPTIONS.items() if option.chosen}
+DEFAULTS: dict[str, Any] = {part.name: part.default for part in fields(ServerOptions)}
 
 
 class _Parser(argparse.ArgumentParser):
@@ -172,58 +261,62 @@ def _argument(parse: Callable[[str], object]) -> Callable[[str], object]:
     return parse_or_explain
 
 
+class _ListOptions(argparse.Action):
+    """`--options`: print every option as JSON, for a lab of another version, and exit."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+        told = [
+            {"name": option.flag, "default": plain(DEFAULTS[name]), "choosable": option.chosen}
+            for name, option in OPTIONS.items()
+        ]
+        print(json.dumps(told, indent=1))
+        parser.exit()
+
+
 def build_parser(prog: str, exit_on_error: bool = True) -> argparse.ArgumentParser:
-    """The command line of a server; `prog` is the name that messages start with."""
+    """The command line of a server; `prog` is the name that messages start with. What is not given
+    is not in what it finds."""
     parser = _Parser(
         exit_on_error=exit_on_error,
         prog=prog,
         description="Run one MetricStream server by hand.",
         epilog=f"example: {prog} thread-pool --port 8080 --workers 16",
         allow_abbrev=False,
+        argument_default=argparse.SUPPRESS,
     )
-    add = parser.add_argument
-    port = whole_number("a port", 0, 65_535)
-    # fmt: off
-    add("backend", help="thread-per-request, thread-pool, or a plugin as module:Class")
-    add("--host", default="127.0.0.1", help="address to listen on (default: loopback only)")
-    add("--port", type=_argument(port), default=8080, help="0 takes a free one (default 8080)")
-    add("--workers", type=_argument(whole_number("--workers", 1, MAX_WORKERS)), default=16,
-        help="threads of the pool (default 16)")
-    add("--queue-size", type=_argument(whole_number("--queue-size", 1, 10_000_000)), default=10_000,
-        help="connections that may wait for a worker; one more gets 503 (default 10000)")
-    add("--stack-size", type=_argument(parse_stack_size), default=2 * MIB, metavar="SIZE",
-        help="address space for the stack of each thread (default 2MiB)")
-    add("--backlog", type=_argument(whole_number("--backlog", 1, 65_535)), default=4096,
-        help="connections that the kernel holds until accept; capped by somaxconn (default 4096)")
-    add("--rate-limit", type=_argument(whole_number("--rate-limit", 0, 10_000_000)), default=1000,
-        help="requests a second for each client, burst as many; 0 is no limit (default 1000)")
-    add("--request-deadline", type=_argument(number_of_seconds("--request-deadline", 0.05, 3600)),
-        default=REQUEST_DEADLINE_S, metavar="S",
-        help="seconds that a whole request may take from accept; also of the drain (default 5)")
-    add("--max-threads", type=_argument(whole_number("--max-threads", 0, 1_000_000)), default=0,
-        help="thread-per-request: live threads at most, one more gets 503 (default 0: no limit)")
-    add("--control-port", type=_argument(port), default=0,
-        help="port of /report and /metrics (default 0: a free one)")
-    add("--control-host", default="127.0.0.1", metavar="HOST",
-        help="address of the control port; beyond loopback LABRUN_TOKEN must be set")
-    add("--workload", type=_argument(parse_workload), default=Workload(), metavar="KIND",
-        help="ingest, io:40ms (wait as on a database) or cpu:2ms (compute) in each request")
-    add("--cpus", type=_argument(parse_cpus), default=frozenset(), metavar="LIST",
-        help="run on these CPUs only, so that load elsewhere does not compete")
-    add("--switch-interval", type=_argument(number_of_seconds("--switch-interval", 1e-6, 10)),
-        default=None, metavar="S",
-        help="how long a thread may keep the GIL once another waits (Python's default 0.005)")
-    add("--lock-stacks", action="store_true",
-        help="mlockall: every stack page is resident from a thread's start")
-    add("--exit-with-parent", action="store_true", help="end when standard input closes")
-    add("--allow-restart", action="store_true",
-        help="POST /restart on the control port starts a fresh server on the same ports")
-    add("--supervised", action="store_true", help=argparse.SUPPRESS)
-    # fmt: on
+    parser.add_argument(
+        "backend", help="thread-per-request, thread-pool, or a plugin as module:Class"
+    )
+    for name, option in OPTIONS.items():
+        if option.read is None:
+            parser.add_argument(option.flag, dest=name, action="store_true", help=option.help)
+        else:
+            metavar = option.metavar or option.flag.strip("-").replace("-", "_").upper()
+            parser.add_argument(
+                option.flag, dest=name, type=_argument(option.read), metavar=metavar,
+                help=option.help,
+            )  # fmt: skip
+    parser.add_argument(
+        "--options", action=_ListOptions, nargs=0, help="print all options as JSON and exit"
+    )
     return parser
 
 
-def _refuse_repeated(parser: argparse.ArgumentParser, argv: list[str]) -> None:
+def given_options(parser: argparse.ArgumentParser, argv: Sequence[str]) -> dict[str, Any]:
+    """The fields of `ServerOptions` that a command line gives, the backend among them. Bad usage
+    ends as the parser ends it."""
+    found = vars(parser.parse_args(argv))
+    if not found.get("supervised"):  # to whose command line the supervisor adds what wins
+        _refuse_repeated(parser, argv)
+    return found
+
+
+def parse_options(argv: Sequence[str], prog: str) -> ServerOptions:
+    """Options of a command line. Exits with status 2 and one sentence on bad usage."""
+    return ServerOptions(**given_options(build_parser(prog), argv))
+
+
+def _refuse_repeated(parser: argparse.ArgumentParser, argv: Sequence[str]) -> None:
     """An option that is given twice would silently be the last."""
     names = [argument.partition("=")[0] for argument in argv if argument.startswith("--")]
     for name, times in Counter(names).items():
@@ -231,30 +324,25 @@ def _refuse_repeated(parser: argparse.ArgumentParser, argv: list[str]) -> None:
             parser.error(f"{name} is given more than once; give it once")
 
 
-def parse_options(argv: list[str], prog: str) -> ServerOptions:
-    """Options of a command line. Exits with status 2 and one sentence on bad usage."""
-    parser = build_parser(prog)
-    found = parser.parse_args(argv)
-    if not found.supervised:  # to whose command line the supervisor adds what wins
-        _refuse_repeated(parser, argv)
-    return ServerOptions(
-        backend=found.backend,
-        host=found.host,
-        port=found.port,
-        workers=found.workers,
-        queue_size=found.queue_size,
-        stack_size_bytes=found.stack_size,
-        backlog=found.backlog,
-        rate_limit_per_s=found.rate_limit,
-        request_deadline_s=found.request_deadline,
-        max_threads=found.max_threads,
-        control_port=found.control_port,
-        control_host=found.control_host,
-        workload=found.workload,
-        cpus=found.cpus,
-        switch_interval_s=found.switch_interval,
-        lock_stacks=found.lock_stacks,
-        exit_with_parent=found.exit_with_parent,
-        allow_restart=found.allow_restart,
-        supervised=found.supervised,
-    )
+def reported(options: ServerOptions) -> dict[str, Any]:
+    """What was chosen, for the report; what is None is not there."""
+    values = {name: plain(getattr(options, name)) for name in CHOSEN}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def arguments_of(values: Mapping[str, Any]) -> list[str]:
+    """The command line of fields of `ServerOptions`; None and False are what a server does anyway,
+    and left out."""
+    flags = {name: OPTIONS[name].flag for name in values}
+    return [
+        flags[name] if value is True else f"{flags[name]}={plain(value)}"
+        for name, value in values.items()
+        if value is not None and value is not False
+    ]
+
+
+def plain(value: Any) -> Any:
+    """The value of an option as JSON has it."""
+    if isinstance(value, frozenset):
+        return ",".join(map(str, sorted(value)))
+    return str(value) if isinstance(value, Workload) else value

@@ -7,21 +7,10 @@ import json
 
 import msgspec
 
-from servers.options import build_parser
+from servers.options import CHOSEN, build_parser
 from servers.registry import available
 
-# What a trial chooses. Where a server listens and on which CPUs is its machine's own business.
-CHOSEN = (
-    "--workers",
-    "--queue-size",
-    "--stack-size",
-    "--backlog",
-    "--rate-limit",
-    "--workload",
-    "--switch-interval",
-    "--lock-stacks",
-    "--max-threads",
-)
+_CHOSEN = {option.flag for option in CHOSEN.values()}
 
 
 class CannotRestart(Exception):
@@ -46,7 +35,7 @@ def read_restart(body: bytes, current: str) -> Restart:
     except msgspec.MsgspecError as error:
         raise CannotRestart(f"POST /restart takes a backend and its arguments: {error}") from error
     for argument in order.arguments:
-        if argument.partition("=")[0] not in CHOSEN:
+        if argument.partition("=")[0] not in _CHOSEN:
             raise CannotRestart(f"{argument!r} is not for the control port to choose")
     # What is neither installed nor running is code to load: for whoever has the machine to decide.
     if order.backend not in {current, *available()}:

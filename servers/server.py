@@ -20,7 +20,7 @@ from servers.connection import AnswerTimedOut, ClientLeft, Connection
 from servers.control import encode
 from servers.housekeeper import Housekeeper
 from servers.message import problem_response
-from servers.options import ServerOptions
+from servers.options import ServerOptions, plain, reported
 from servers.problem import Problem
 from servers.rate_limit import TokenBuckets
 from servers.report import (
@@ -338,18 +338,9 @@ class Server:
             stage_rows_dropped=self.telemetry.rows_dropped(),
             draining=self._stopping,
             settings={
-                "workers": options.workers,
-                "queue_size": options.queue_size,
-                "stack_size_bytes": options.stack_size_bytes,
-                "backlog": options.backlog,
-                "rate_limit_per_s": options.rate_limit_per_s,
-                "workload": str(options.workload),
+                **reported(options),
                 "switch_interval_s": sys.getswitchinterval(),
-                "lock_stacks": options.lock_stacks,
-                "cpus": ",".join(map(str, sorted(os.sched_getaffinity(0)))),
-                "request_deadline_s": options.request_deadline_s,
-                # Not what the design document compares, so it is only there when it is on.
-                **({"max_threads": options.max_threads} if options.max_threads else {}),
+                "cpus": plain(frozenset(os.sched_getaffinity(0))),
             },
         )
 

@@ -102,10 +102,43 @@ def known_options(source: ServerSource) -> ServerSource:
 
     Raises `ServerRefused` when it cannot.
     """
-    command = [source.python, "-P", "-m", "servers", "--help"]
+    options = _listed(source)
+    for needed in ("--port", "--exit-with-parent"):
+        if needed not in options:
+            raise ServerRefused(
+                f"the server of {source.label} has no {needed}, without which the lab cannot "
+                f"drive it; {source.advice}"
+            )
+    source = replace(source, options=options)
+    _must_report(source)
+    return source
+
+
+def _listed(source: ServerSource) -> frozenset[str]:
+    """The options that its server knows: by its own list, or, of a tree from before there was one,
+    those that its help names. Raises `ServerRefused`."""
     try:
-        done = subprocess.run(
-            command,
+        listed = msgspec.json.decode(_said(source, "--options").stdout, type=list[_Listed])
+        return frozenset(option.name for option in listed)
+    except msgspec.MsgspecError:
+        done = _said(source, "--help")
+    if done.returncode != 0:
+        last = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+        raise ServerRefused(f"the server of {source.label} cannot be run: {last}; {source.advice}")
+    return frozenset(re.findall(r"--[a-z][a-z-]*", done.stdout))
+
+
+class _Listed(msgspec.Struct, frozen=True):
+    """One option of `python -m servers --options`, as far as it is needed here."""
+
+    name: str
+
+
+def _said(source: ServerSource, option: str) -> subprocess.CompletedProcess[str]:
+    """What its server says to one option and ends. Raises `ServerRefused`."""
+    try:
+        return subprocess.run(
+            [source.python, "-P", "-m", "servers", option],
             cwd=source.folder,
             env=source.environment(),
             capture_output=True,
@@ -117,21 +150,8 @@ def known_options(source: ServerSource) -> ServerSource:
         )
     except subprocess.TimeoutExpired as error:
         raise ServerRefused(
-            f"the server of {source.label} did not answer --help in time"
+            f"the server of {source.label} did not answer {option} in time"
         ) from error
-    if done.returncode != 0:
-        last = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
-        raise ServerRefused(f"the server of {source.label} cannot be run: {last}; {source.advice}")
-    options = frozenset(re.findall(r"--[a-z][a-z-]*", done.stdout))
-    for needed in ("--port", "--exit-with-parent"):
-        if needed not in options:
-            raise ServerRefused(
-                f"the server of {source.label} has no {needed}, without which the lab cannot "
-                f"drive it; {source.advice}"
-            )
-    source = replace(source, options=options)
-    _must_report(source)
-    return source
 
 
 def _must_report(source: ServerSource) -> None:

@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import subprocess
 import sys
 
 import pytest
 
-from servers.options import MIB, Workload, parse_cpus, parse_options, parse_size, parse_workload
+from servers.options import (
+    DEFAULTS,
+    MIB,
+    OPTIONS,
+    Workload,
+    arguments_of,
+    parse_cpus,
+    parse_options,
+    parse_size,
+    parse_workload,
+    plain,
+    reported,
+    size_text,
+)
+from servers.restart import CannotRestart, read_restart
 
 
 @pytest.mark.parametrize(
@@ -17,6 +32,7 @@ from servers.options import MIB, Workload, parse_cpus, parse_options, parse_size
 )
 def test_sizes(text: str, size: int) -> None:
     assert parse_size(text) == size
+    assert parse_size(size_text(size)) == size
 
 
 @pytest.mark.parametrize("text", ["", "MiB", "-1", "1.5MiB", "2TiB", "two"])
@@ -83,3 +99,45 @@ def test_a_port_in_use_is_named() -> None:
         done = run("thread-pool", "--port", port)
     assert done.returncode == 2
     assert f"port {port}: Address already in use" in done.stderr
+
+
+# A value of each option that a run may choose, other than its default.
+OTHERS = {
+    "workers": 3, "queue_size": 7, "stack_size_bytes": 512 << 10, "backlog": 9,
+    "rate_limit_per_s": 0, "request_deadline_s": 2.5, "max_threads": 4, "workload": "io:40ms",
+    "switch_interval_s": 0.001, "lock_stacks": True,
+}  # fmt: skip
+
+
+def test_the_list_of_options_has_each_with_its_default() -> None:
+    done = run("--options")
+    assert (done.returncode, done.stderr) == (0, "")
+    listed = json.loads(done.stdout)
+    assert {option["name"]: option["default"] for option in listed} == {
+        option.flag: plain(DEFAULTS[name]) for name, option in OPTIONS.items()
+    }
+    chosen = {option["name"] for option in listed if option["choosable"]}
+    assert chosen == {OPTIONS[name].flag for name in OTHERS}
+    help_text = run("--help").stdout
+    assert all(option["name"] in help_text for option in listed if option["name"] != "--supervised")
+
+
+def test_what_a_run_chooses_is_taken_reported_and_may_be_asked_of_the_control_port() -> None:
+    argv = arguments_of(OTHERS)
+    assert reported(parse_options(["thread-pool", *argv], "test")) == OTHERS
+    order = {"backend": "thread-pool", "arguments": argv}
+    assert read_restart(json.dumps(order).encode(), "thread-pool").arguments == argv
+
+
+@pytest.mark.parametrize("name", [name for name, option in OPTIONS.items() if not option.chosen])
+def test_what_is_its_machines_own_is_neither_reported_nor_for_the_control_port(name: str) -> None:
+    assert name not in reported(parse_options(["thread-pool"], "test"))
+    order = {"backend": "thread-pool", "arguments": [f"{OPTIONS[name].flag}=1"]}
+    with pytest.raises(CannotRestart, match="not for the control port to choose"):
+        read_restart(json.dumps(order).encode(), "thread-pool")
+
+
+def test_what_is_not_asked_for_is_no_argument() -> None:
+    assert arguments_of({"max_threads": None, "lock_stacks": False, "cpus": frozenset({2, 0})}) == [
+        "--cpus=0,2"
+    ]

@@ -114,6 +114,15 @@ def test_options_that_an_old_server_lacks(repository: Path) -> None:
         lacking.accepted(["thread-pool", "--queue-size=5"])
 
 
+def test_a_tree_from_before_the_list_of_options_is_asked_by_its_help(repository: Path) -> None:
+    listed = prepare(ServerSource("here", repository), repository)
+    options = repository / "servers" / "options.py"
+    options.write_text(options.read_text().replace('"--options"', '"--since-then"'))
+    helped = prepare(ServerSource("old", repository), repository)
+    assert listed.options - helped.options == {"--supervised"}  # which no help names
+    assert {"--workers", "--port", "--since-then"} <= helped.options
+
+
 def test_only_what_the_servers_import_can_call_for_an_installation(repository: Path) -> None:
     project = repository / "pyproject.toml"
     project.write_text('[project]\ndependencies = ["msgspec>=0.1", "pandas>=999"]\n')
