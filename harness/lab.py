@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from harness.core.errors import LabError
+from harness.core.options import ASKED
 from harness.core.record import Trial
 from harness.course.checks import check
 from harness.course.files import keep, recorded_folder
@@ -28,6 +29,7 @@ from harness.designs.trials import Planned
 from harness.session.experiment import Experiment, Picture
 from harness.session.settings import CompareOptions, make_settings
 from harness.studies.anatomy.account import dissect
+from servers.options import CHOSEN
 
 if TYPE_CHECKING:
     from harness.measure.trial import Progress
@@ -81,7 +83,7 @@ def compare(
             warmup_s=warmup,
             out=str(out),
             name=name,
-            **_by_field(options),
+            **_as_options(options),
         )
     )
     from harness.session.run import record_run
@@ -164,15 +166,21 @@ def reference() -> Experiment:
     return Experiment(source, folder)
 
 
-def _by_field(options: dict[str, Any]) -> dict[str, Any]:
-    """Options by their names on the command line. Raises `LabError` for one that is none."""
+def _as_options(options: dict[str, Any]) -> dict[str, Any]:
+    """What `CompareOptions` takes, of options by their names on the command line. Raises
+    `LabError` for one that is none."""
     known = {field.name.removesuffix("_s"): field.name for field in fields(CompareOptions)}
-    strange = sorted(set(options) - set(known))
+    served = {CHOSEN[name].flag.strip("-").replace("-", "_"): name for name in ASKED}
+    del known["servers"]
+    strange = sorted(set(options) - set(known) - set(served))
     if strange:
         raise LabError(
-            f"compare() has no option {strange[0]!r}; there are {', '.join(sorted(known))}"
+            f"compare() has no option {strange[0]!r}; there are "
+            f"{', '.join(sorted([*known, *served]))}"
         )
-    return {known[name]: value for name, value in options.items()}
+    servers = {served[name]: value for name, value in options.items() if name in served}
+    others = {known[name]: value for name, value in options.items() if name in known}
+    return others | {"servers": servers}
 
 
 def offline() -> bool:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from harness.cli.app import command
-from harness.cli.options import (
-    LockStacks,
-    Name,
-    Out,
-)
+from harness.cli.options import asks
 
 
 @command()
+@asks(
+    "lock_stacks",
+    "out",
+    "name",
+    "json",
+    name="anatomy",
+    help={"json": "Write anatomy.json there too; - is standard output, alone."},
+)
 def anatomy(
     run: Annotated[
         str | None, typer.Argument(help="A run's folder to read; without one, a run is made.")
@@ -29,12 +33,8 @@ def anatomy(
     duration: Annotated[
         float | None, typer.Option(help="Seconds measured in each trial (2).")
     ] = None,
-    lock_stacks: LockStacks = False,
-    out: Out = "results",
-    name: Name = "anatomy",
-    json: Annotated[
-        str | None, typer.Option(help="Write anatomy.json there too; - is standard output, alone.")
-    ] = None,
+    *,
+    typed: Any,
 ) -> None:
     """Show the life of one request, step by step, beside what the document says of it.
 
@@ -42,7 +42,7 @@ def anatomy(
     """
     from harness.session.anatomy_options import AnatomyOptions, anatomy_settings
 
-    options = AnatomyOptions(run, rps, rounds, duration, backends, lock_stacks, out, name, json)
+    options = AnatomyOptions(run, rps, rounds, duration, backends, **typed)
     settings = anatomy_settings(options)
     from harness.commands.anatomy import anatomy_command
 

@@ -2,34 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from harness.cli.app import command
-from harness.cli.options import (
-    Arrivals,
-    Backlog,
-    Budget,
-    Clients,
-    Json,
-    LockStacks,
-    MaxThreads,
-    Name,
-    Out,
-    PythonPath,
-    QueueSize,
-    Seed,
-    StackSize,
-    SwitchInterval,
-    Timeout,
-    Warmup,
-    Workers,
-    Workload,
-)
+from harness.cli.options import RUN, Budget, asks
 
 
 @command()
+@asks("warmup_s", *RUN, warmup_s=0.5, name="capacity")
 def capacity(
     slo: Annotated[
         str, typer.Option(help="The objective: success, p50, p90, p95, p99, p999, max.")
@@ -41,23 +23,8 @@ def capacity(
     duration: Annotated[
         float, typer.Option(help="Seconds measured in each trial; longer sees smaller overloads.")
     ] = 3.0,
-    warmup: Warmup = 0.5,
-    clients: Clients = 100,
-    timeout: Timeout = 1.0,
-    arrivals: Arrivals = "poisson",
-    workload: Workload = "ingest",
-    workers: Workers = 16,
-    queue_size: QueueSize = 10_000,
-    stack_size: StackSize = "2MiB",
-    backlog: Backlog = 4096,
-    lock_stacks: LockStacks = False,
-    switch_interval: SwitchInterval = None,
-    max_threads: MaxThreads = None,
-    python: PythonPath = None,
-    seed: Seed = 1,
-    out: Out = "results",
-    name: Name = "capacity",
-    json: Json = None,
+    *,
+    typed: Any,
 ) -> None:
     """Find the highest rate that each backend sustains within an objective.
 
@@ -71,24 +38,8 @@ def capacity(
         backends=backends,
         rounds=1,
         duration_s=duration,
-        warmup_s=warmup,
-        clients=clients,
-        timeout_s=timeout,
-        arrivals=arrivals,
-        workload=workload,
         driver="open-loop",
-        workers=workers,
-        queue_size=queue_size,
-        stack_size=stack_size,
-        backlog=backlog,
-        lock_stacks=lock_stacks,
-        switch_interval_s=switch_interval,
-        seed=seed,
-        out=out,
-        name=name,
-        json=json,
-        max_threads=max_threads,
-        python=python,
+        **typed,
     )
     settings, conditions = capacity_options(options, slo, budget)
     from harness.commands.capacity import capacity_command

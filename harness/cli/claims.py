@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from harness.cli.app import command
-from harness.cli.options import Name, Out
+from harness.cli.options import asks
 
 
 @command()
+@asks(
+    "out",
+    "name",
+    "json",
+    name="claims",
+    help={"json": "Write the verdicts there; - is standard output, alone."},
+)
 def claims(
     run: Annotated[
         str | None,
@@ -26,11 +33,8 @@ def claims(
     duration: Annotated[
         float | None, typer.Option(help="Seconds measured in each trial (1.5; --explore: 1).")
     ] = None,
-    out: Out = "results",
-    name: Name = "claims",
-    json: Annotated[
-        str | None, typer.Option(help="Write the verdicts there; - is standard output, alone.")
-    ] = None,
+    *,
+    typed: Any,
 ) -> None:
     """Judge every claim of the design document by what is measured here.
 
@@ -38,7 +42,7 @@ def claims(
     """
     from harness.session.claims_options import ClaimsOptions, claims_settings
 
-    options = ClaimsOptions(run, explore, rps, rounds, duration, out, name, json)
+    options = ClaimsOptions(run, explore, rps, rounds, duration, **typed)
     settings = claims_settings(options)
     if explore:
         from harness.commands.explore import explore_command

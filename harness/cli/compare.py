@@ -2,32 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from harness.cli.app import command
-from harness.cli.options import (
-    Arrivals,
-    Backlog,
-    Clients,
-    Json,
-    LockStacks,
-    MaxThreads,
-    Name,
-    Out,
-    PythonPath,
-    QueueSize,
-    Seed,
-    StackSize,
-    SwitchInterval,
-    Timeout,
-    Workers,
-    Workload,
-)
+from harness.cli.options import RUN, asks
 
 
 @command()
+@asks(*RUN)
 def compare(
     rps: Annotated[
         str, typer.Option(help="Target rates, requests a second: 2000 or 500,2000,10000.")
@@ -60,10 +44,6 @@ def compare(
             help="Seconds of load before, thrown away: first requests are slow (0.7; trials 1)."
         ),
     ] = None,
-    clients: Clients = 100,
-    timeout: Timeout = 1.0,
-    arrivals: Arrivals = "poisson",
-    workload: Workload = "ingest",
     driver: Annotated[
         str, typer.Option(help="open-loop; closed-loop or locust: what most tools leave out.")
     ] = "open-loop",
@@ -93,18 +73,8 @@ def compare(
     control: Annotated[
         str | None, typer.Option(help="HOST:PORT of its control port; the token: LABRUN_TOKEN.")
     ] = None,
-    workers: Workers = 16,
-    queue_size: QueueSize = 10_000,
-    stack_size: StackSize = "2MiB",
-    backlog: Backlog = 4096,
-    lock_stacks: LockStacks = False,
-    switch_interval: SwitchInterval = None,
-    max_threads: MaxThreads = None,
-    python: PythonPath = None,
-    seed: Seed = 1,
-    out: Out = "results",
-    name: Name = "compare",
-    json: Json = None,
+    *,
+    typed: Any,
     plot: Annotated[
         bool, typer.Option("--plot", help="Draw the response times in the terminal too.")
     ] = False,
@@ -122,21 +92,7 @@ def compare(
         rps="500,1000,2000,5000,10000" if sweep else rps,
         backends=backends,
         **design_options(design, rounds, duration, warmup, block, driver, target),
-        clients=clients,
-        timeout_s=timeout,
-        arrivals=arrivals,
-        workload=workload,
         driver=driver,
-        workers=workers,
-        queue_size=queue_size,
-        stack_size=stack_size,
-        backlog=backlog,
-        lock_stacks=lock_stacks,
-        switch_interval_s=switch_interval,
-        seed=seed,
-        out=out,
-        name=name,
-        json=json,
         plot=plot,
         bare=bare,
         target=target,
@@ -144,11 +100,10 @@ def compare(
         expect_workers=expect_workers,
         master=master,
         worker_wait_s=worker_wait,
-        max_threads=max_threads,
-        python=python,
         users=users,
         user_class=user_class,
         locust_workers=locust_workers,
+        **typed,
     )
     settings = make_settings(options)
     from harness.commands.compare import compare_command

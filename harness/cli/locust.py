@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from harness.cli.app import command
-from harness.cli.options import Workers, Workload
+from harness.cli.options import asks
 
 
 @command()
+@asks("workload", "workers")
 def locust(
     backend: Annotated[str, typer.Argument(help="Which server to start.")] = "thread-pool",
     web_port: Annotated[
@@ -19,8 +20,8 @@ def locust(
     user_class: Annotated[
         str, typer.Option(help="socket, or fast (Locust's FastHttpUser).")
     ] = "socket",
-    workload: Workload = "ingest",
-    workers: Workers = 16,
+    *,
+    typed: Any,
 ) -> None:
     """Start a server and Locust's web page on it; Ctrl-C ends both.
 
@@ -28,6 +29,4 @@ def locust(
     """
     from harness.commands.locust import LocustOptions, locust_command
 
-    raise typer.Exit(
-        locust_command(LocustOptions(backend, web_port, user_class, workload, workers))
-    )
+    raise typer.Exit(locust_command(LocustOptions(backend, web_port, user_class, typed["servers"])))

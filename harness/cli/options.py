@@ -2,66 +2,76 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from functools import wraps
+from inspect import Parameter, signature
+from typing import Annotated, Any, get_type_hints
 
 import typer
 
-Clients = Annotated[
-    int,
-    typer.Option(help="Clients that share the rate, each with a rate limit and ports of its own."),
-]
-Timeout = Annotated[
-    float,
-    typer.Option(
-        help="Seconds until a client gives up; longer shows a queue that shorter calls failure."
-    ),
-]
-Arrivals = Annotated[str, typer.Option(help="poisson: independent clients; constant: equal gaps.")]
-Workload = Annotated[
-    str, typer.Option(help="ingest; io:40ms, a handler that waits; cpu:2ms, one that computes.")
-]
-Workers = Annotated[int, typer.Option(help="Threads of the pool; handlers that wait need more.")]
-QueueSize = Annotated[
-    int, typer.Option(help="What may wait for them, else 503; smaller bounds the wait.")
-]
-StackSize = Annotated[
-    str,
-    typer.Option(help="Address space for each thread's stack; less, where it limits threads."),
-]
-Backlog = Annotated[
-    int,
-    typer.Option(
-        help="Connections that the kernel holds until accept; less shows bursts overflow."
-    ),
-]
-LockStacks = Annotated[
-    bool,
-    typer.Option(
-        "--lock-stacks", help="Stacks resident from the start, as the document counts memory."
-    ),
-]
-SwitchInterval = Annotated[
-    float | None,
-    typer.Option(help="Seconds a thread may keep the GIL (Python: 0.005): its part in switches."),
-]
-MaxThreads = Annotated[
-    int | None,
-    typer.Option(help="Bound thread-per-request: is it the pool that helps, or the bound?"),
-]
-PythonPath = Annotated[
-    str | None,
-    typer.Option(help="Run the servers under this Python: 3.13, or a build without the GIL."),
-]
-Seed = Annotated[int, typer.Option(help="Equal seeds give equal schedules.")]
+from harness.core.options import ASKED, CHOICES, as_typed, typed_as
+from harness.session.settings import CompareOptions
+from servers.options import CHOSEN
+
+# By the fields of `CompareOptions`, which have type and default. Those of the servers are declared
+# with the servers, and why one would change them with the settings.
+_HELP = {
+    "warmup_s": "Seconds of load before, thrown away: first requests are slow.",
+    "clients": "Clients that share the rate, each with a rate limit and ports of its own.",
+    "timeout_s": "Seconds until a client gives up; longer shows a queue that shorter calls "
+    "failure.",
+    "arrivals": "poisson: independent clients; constant: equal gaps.",
+    "python": "Run the servers under this Python: 3.13, or a build without the GIL.",
+    "seed": "Equal seeds give equal schedules.",
+    "out": "Where the run's folder goes.",
+    "name": "The end of the folder's name.",
+    "json": "Write the record there too; - is standard output, alone.",
+}
+_TYPES = get_type_hints(CompareOptions)
+_FIELDS = {field.name: field for field in fields(CompareOptions)}
+RUN = ("clients", "timeout_s", "arrivals", *ASKED, "python", "seed", "out", "name", "json")
 Budget = Annotated[
     float,
     typer.Option(help="Seconds that the whole may take; 15 are kept for what follows the trials."),
 ]
-Out = Annotated[str, typer.Option(help="Where the run's folder goes.")]
-Name = Annotated[str, typer.Option(help="The end of the folder's name.")]
-Json = Annotated[
-    str | None, typer.Option(help="Write the record there too; - is standard output, alone.")
-]
-Warmup = Annotated[
-    float, typer.Option(help="Seconds of load before, thrown away: first requests are slow.")
-]
+
+
+def asks(
+    *names: str, help: Mapping[str, str] | None = None, **usual: object
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command these options, where its parameter `typed` stands: it gets what was typed, as
+    `CompareOptions` takes it. `usual` and `help`: of this command, where they are others."""
+
+    def add(function: Callable[..., None]) -> Callable[..., None]:
+        @wraps(function)
+        def command(**given: Any) -> None:
+            typed = {name: given.pop(name) for name in names}
+            servers = {name: typed.pop(name) for name in names if name in CHOSEN}
+            function(**given, typed=typed | ({"servers": servers} if servers else {}))
+
+        told = signature(function, eval_str=True)
+        own = list(told.parameters.values())
+        at = next(place for place, parameter in enumerate(own) if parameter.name == "typed")
+        own[at : at + 1] = [_parameter(name, usual, help or {}) for name in names]
+        command.__signature__ = told.replace(parameters=own)  # type: ignore[attr-defined]
+        return command
+
+    return add
+
+
+def _parameter(name: str, usual: Mapping[str, object], told: Mapping[str, str]) -> Parameter:
+    """One option as Typer reads it."""
+    kind: Any
+    if name in CHOSEN:
+        flag, kind, default = CHOSEN[name].flag, typed_as(name), as_typed(name)
+        kind, help = kind if default is not None else kind | None, CHOICES[name].help
+    else:
+        flag, kind, default = "--" + name.removesuffix("_s"), _TYPES[name], _FIELDS[name].default
+        help = _HELP[name]
+    return Parameter(
+        name,
+        Parameter.POSITIONAL_OR_KEYWORD,
+        default=usual.get(name, default),
+        annotation=Annotated[kind, typer.Option(flag, help=told.get(name, help))],
+    )

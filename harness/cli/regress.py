@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from harness.cli.app import command
-from harness.cli.options import Seed, Warmup, Workers, Workload
+from harness.cli.options import asks
 
 
 @command()
+@asks(
+    "warmup_s",
+    "workload",
+    "workers",
+    "seed",
+    "out",
+    "name",
+    warmup_s=0.5,
+    name="regress",
+    help={
+        "out": "Where a measured run's folder goes.",
+        "name": "The end of that folder's name.",
+    },
+)
 def regress(
     baseline: Annotated[
         str | None, typer.Argument(help="A run: its folder or run.json; not with --against-ref.")
@@ -49,12 +63,8 @@ def regress(
     block: Annotated[
         float | None, typer.Option(help="Seconds of load before it is the next one's turn (0.5).")
     ] = None,
-    warmup: Warmup = 0.5,
-    workload: Workload = "ingest",
-    workers: Workers = 16,
-    seed: Seed = 1,
-    out: Annotated[str, typer.Option(help="Where a measured run's folder goes.")] = "results",
-    name: Annotated[str, typer.Option(help="The end of that folder's name.")] = "regress",
+    *,
+    typed: Any,
 ) -> None:
     """Did it get worse? Two runs, or a commit against the working tree. Exit 1: it did.
 
@@ -69,12 +79,7 @@ def regress(
         duration_s=duration,
         design=design,
         block_s=block,
-        warmup_s=warmup,
-        workload=workload,
-        workers=workers,
-        seed=seed,
-        out=out,
-        name=name,
+        **typed,
     )
     from harness.commands.regress import RegressOptions, regress_command
 

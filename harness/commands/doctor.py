@@ -18,6 +18,7 @@ from harness.machine.neighbours import announced, neighbours
 from harness.measure.run import examined, out_of_the_way, raise_descriptor_limit
 from harness.measure.trial import run_trial
 from harness.session.checks import between
+from harness.session.settings import CompareOptions, make_settings
 from harness.targets.arm import Arm
 from harness.terminal.output import Console, command_line, write_json
 
@@ -56,12 +57,11 @@ def doctor_command(rps: float, duration_s: float, as_json: bool) -> int:
 
 def trial_settings(rps: float, duration_s: float) -> Settings:
     """The settings of a trial of the pool at `rps`, everything else at the lab's defaults."""
-    return Settings(
-        rps=[rps], backends=["thread-pool"], rounds=1, duration_s=max(duration_s, 0.5),
-        warmup_s=0.5, clients=100, timeout_s=1.0, arrivals="poisson", workload="ingest",
-        driver="open-loop", workers=16, queue_size=10_000, stack_size_bytes=2 << 20, backlog=4096,
-        rate_limit_per_s=max(1000, int(rps / 20)), lock_stacks=False, switch_interval_s=None,
-        seed=1,
+    return make_settings(
+        CompareOptions(
+            rps=str(rps), backends="thread-pool", rounds=1, duration_s=max(duration_s, 0.5),
+            warmup_s=0.5,
+        )
     )  # fmt: skip
 
 

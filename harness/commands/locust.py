@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from harness.core.errors import LabError
@@ -24,8 +25,7 @@ class LocustOptions:
     backend: str
     web_port: int
     user_class: str
-    workload: str
-    workers: int
+    servers: Mapping[str, object]
 
 
 def locust_command(options: LocustOptions) -> int:
@@ -35,8 +35,7 @@ def locust_command(options: LocustOptions) -> int:
             backends=options.backend,
             driver="locust",
             user_class=options.user_class,
-            workload=options.workload,
-            workers=options.workers,
+            servers=options.servers,
         )
     )
     if not 0 <= options.web_port <= 65_535:

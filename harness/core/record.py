@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import math
 from inspect import cleandoc
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
+
+from harness.core.choice import Choice
 
 SCHEMA_VERSION = 2
 
@@ -518,31 +520,72 @@ class ThreadCosts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that was chosen. Runs that differ in one of these are not comparable."""
+    """Everything that was chosen. Runs that differ in one of these are not comparable. An option of
+    the servers has its default, its limits and its reader from `servers.options`."""
 
     rps: list[float]
     backends: list[str]
     rounds: int
     duration_s: float
     warmup_s: float
-    clients: int
-    timeout_s: float
-    arrivals: Arrivals
-    workload: str
-    driver: Driver
-    workers: int
-    queue_size: int
-    stack_size_bytes: int
-    backlog: int
-    rate_limit_per_s: int
-    lock_stacks: bool
-    switch_interval_s: float | None
+    clients: Annotated[int, Choice("{:,} clients", usual=100)]
+    timeout_s: Annotated[float, Choice("timeout {:g} s", usual=1.0)]
+    arrivals: Annotated[Arrivals, Choice("{} arrivals", usual="poisson")]
+    workload: Annotated[
+        str,
+        Choice(
+            "workload {}",
+            "ingest; io:40ms, a handler that waits; cpu:2ms, one that computes.",
+        ),
+    ]
+    driver: Annotated[Driver, Choice("{}", usual="open-loop")]
+    workers: Annotated[
+        int, Choice("{:,} workers", "Threads of the pool; handlers that wait need more.")
+    ]
+    queue_size: Annotated[
+        int,
+        Choice("queue of {:,}", "What may wait for them, else 503; smaller bounds the wait."),
+    ]
+    stack_size_bytes: Annotated[
+        int,
+        Choice(
+            "stacks of {}", "Address space for each thread's stack; less, where it limits threads."
+        ),
+    ]
+    backlog: Annotated[
+        int,
+        Choice(
+            "backlog of {:,}",
+            "Connections that the kernel holds until accept; less shows bursts overflow.",
+        ),
+    ]
+    rate_limit_per_s: Annotated[int, Choice("rate limit {:,}/s")]
+    lock_stacks: Annotated[
+        bool,
+        Choice("locked stacks", "Stacks resident from the start, as the document counts memory."),
+    ]
+    switch_interval_s: Annotated[
+        float | None,
+        Choice(
+            "switch interval {:g} s",
+            "Seconds a thread may keep the GIL (Python: 0.005): its part in switches.",
+        ),
+    ]
     seed: int
-    max_threads: int | None = None
-    python: str | None = None
+    max_threads: Annotated[
+        int | None,
+        Choice(
+            "at most {:,} threads",
+            "Bound thread-per-request: is it the pool that helps, or the bound?",
+            lowest=1,
+        ),
+    ] = None
+    python: Annotated[str | None, Choice("Python {}")] = None
     user_class: UserClass | None = None  # Locust's, and how many processes they are in beside
     locust_workers: int | None = None  # the master; 0: one process for all
-    target: str | None = None  # HOST:PORT of a server on another machine, and of its control port
+    target: Annotated[str | None, Choice("server at {}")] = (
+        None  # HOST:PORT of a server on another machine, and of its control port
+    )
     control: str | None = None
     expect_workers: int | None = None  # Locust workers of other machines, where they find the
     master: str | None = None  # lab, and how long it waits for them

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from harness.core.errors import LabError
@@ -18,7 +19,7 @@ class AnatomyOptions:
     rounds: int | None
     duration_s: float | None
     backends: str | None
-    lock_stacks: bool
+    servers: Mapping[str, object]
     out: str
     name: str
     json: str | None
@@ -32,7 +33,7 @@ def anatomy_settings(options: AnatomyOptions) -> Settings:
             ("--rounds", options.rounds),
             ("--duration", options.duration_s),
             ("--backends", options.backends),
-            ("--lock-stacks", options.lock_stacks or None),
+            ("--lock-stacks", options.servers["lock_stacks"] or None),
         )
         if value is not None
     ]
@@ -49,7 +50,7 @@ def anatomy_settings(options: AnatomyOptions) -> Settings:
             rounds=default.rounds if options.rounds is None else options.rounds,
             duration_s=2.0 if options.duration_s is None else options.duration_s,
             warmup_s=0.5,
-            lock_stacks=options.lock_stacks,
+            servers=options.servers,
             out=options.out,
             name=options.name,
             json=options.json,

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from importlib.util import find_spec
-from typing import TypeVar, get_args
+from typing import get_args
 
 from harness.core.errors import LabError
 from harness.core.limits import MAX_REQUESTS, MAX_RPS
+from harness.core.options import between
 from harness.core.record import Arrivals, Driver
-from servers.options import parse_stack_size, parse_workload
-from servers.registry import UnknownBackend, resolve
-
-T = TypeVar("T")
 
 
 def parse_rates(text: str) -> list[float]:
@@ -41,6 +37,8 @@ def parse_rates(text: str) -> list[float]:
 
 def parse_backends(text: str) -> list[str]:
     """Names of backends that exist, the baseline first. Raises `LabError`."""
+    from servers.registry import UnknownBackend, resolve  # which `--help` has no use for
+
     names = [name.strip() for name in text.split(",")]
     if len(names) > 6:
         raise LabError(f"--backends names {len(names)}; compare at most 6 at a time")
@@ -70,25 +68,11 @@ def text(name: str, value: str | None) -> None:
         ) from error
 
 
-def between(name: str, value: float, lowest: float, highest: float) -> None:
-    """Raise `LabError` unless lowest <= value <= highest."""
-    if not lowest <= value <= highest:
-        raise LabError(f"{name} must be from {lowest:g} to {highest:g}, not {value:g}")
-
-
 def one_of(name: str, value: str, choices: object) -> None:
     """Raise `LabError` unless `value` is one of the strings of a Literal type."""
     allowed = get_args(choices)
     if value not in allowed:
         raise LabError(f"{name} {value!r} is not known; take {' or '.join(allowed)}")
-
-
-def parsed(name: str, text: str, parse: Callable[[str], T]) -> T:
-    """What `parse` makes of `text`; its ValueError becomes a `LabError` that names the option."""
-    try:
-        return parse(text)
-    except ValueError as error:
-        raise LabError(f"{name}: {error}") from error
 
 
 def check_length(rates: list[float], duration_s: float) -> None:
@@ -116,8 +100,5 @@ __all__ = [
     "one_of",
     "parse_backends",
     "parse_rates",
-    "parse_stack_size",
-    "parse_workload",
-    "parsed",
     "text",
 ]

@@ -3,12 +3,15 @@ is imported, so that a slip of the finger is told at once."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 from harness.core.errors import LabError
+from harness.core.options import checked_all
 from harness.core.record import Arrivals, Design, Driver, Settings, UserClass
 from harness.session import checks as check
+from servers.options import parse_workload
 
 MASTER = "0.0.0.0:5557"  # Locust's own port
 WORKER_WAIT_S = 60.0
@@ -16,7 +19,8 @@ WORKER_WAIT_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class CompareOptions:
-    """The options of `labrun compare`, as typed; the defaults are the command line's."""
+    """The options of `labrun compare`, as typed; the defaults are the command line's. `servers`:
+    those that the servers have, by their names among the settings."""
 
     rps: str = "2000"
     backends: str = "thread-per-request,thread-pool"
@@ -26,21 +30,13 @@ class CompareOptions:
     clients: int = 100
     timeout_s: float = 1.0
     arrivals: str = "poisson"
-    workload: str = "ingest"
     driver: str = "open-loop"
-    workers: int = 16
-    queue_size: int = 10_000
-    stack_size: str = "2MiB"
-    backlog: int = 4096
-    lock_stacks: bool = False
-    switch_interval_s: float | None = None
     seed: int = 1
     out: str = "results"
     name: str = "compare"
     json: str | None = None
     plot: bool = False
     bare: bool = False
-    max_threads: int | None = None
     python: str | None = None
     users: int | None = None
     user_class: str | None = None
@@ -52,6 +48,7 @@ class CompareOptions:
     worker_wait_s: float | None = None
     design: str = "trials"
     block_s: float | None = None
+    servers: Mapping[str, object] = field(default_factory=dict)
 
 
 BLOCK_S = 0.5  # of the design of blocks, unless asked for otherwise
@@ -67,29 +64,21 @@ def make_settings(options: CompareOptions) -> Settings:
     check.between("--warmup", options.warmup_s, 0, 600)
     check.between("--clients", options.clients, 1, 10_000)
     check.between("--timeout", options.timeout_s, 0.01, 60)
-    check.between("--workers", options.workers, 1, 10_000)
-    check.between("--queue-size", options.queue_size, 1, 10_000_000)
-    check.between("--backlog", options.backlog, 1, 65_535)
     check.between("--seed", options.seed, 0, 2**31)
-    if options.max_threads is not None:
-        check.between("--max-threads", options.max_threads, 1, 1_000_000)
-    if options.switch_interval_s is not None:
-        check.between("--switch-interval", options.switch_interval_s, 1e-6, 10)
+    servers = checked_all(options.servers)
     check.one_of("--arrivals", options.arrivals, Arrivals)
     check.one_of("--driver", options.driver, Driver)
     clients, by_locust = _users(options), options.driver == "locust"
     _check_target(options)
     check.one_of("--design", options.design, Design)
     in_blocks = options.design == "blocks"
-    block_s = _block_s(options) if in_blocks else None
+    block_s = _block_s(options, servers["workload"]) if in_blocks else None
     duration_s = options.duration_s
     if block_s is not None:  # of whole blocks
         duration_s = max(1, round(duration_s / block_s)) * block_s
     elif options.block_s is not None:
         raise LabError("--block is for --design blocks; add it or leave it out")
     check.check_length(rates, duration_s)
-    workload = check.parsed("--workload", options.workload, check.parse_workload)
-    stack_size = check.parsed("--stack-size", options.stack_size, check.parse_stack_size)
     return Settings(
         rps=rates,
         backends=check.parse_backends(options.backends),
@@ -100,17 +89,9 @@ def make_settings(options: CompareOptions) -> Settings:
         timeout_s=options.timeout_s,
         # A user of Locust's sends at equal gaps, when it may.
         arrivals="constant" if by_locust else cast(Arrivals, options.arrivals),
-        workload=str(workload),
         driver=cast(Driver, options.driver),
-        workers=options.workers,
-        queue_size=options.queue_size,
-        stack_size_bytes=stack_size,
-        backlog=options.backlog,
         rate_limit_per_s=rate_limit(rates, clients),
-        lock_stacks=options.lock_stacks,
-        switch_interval_s=options.switch_interval_s,
         seed=options.seed,
-        max_threads=options.max_threads,
         python=options.python,
         user_class=cast(UserClass, options.user_class or "socket") if by_locust else None,
         locust_workers=(options.locust_workers or 0) if by_locust else None,
@@ -121,6 +102,7 @@ def make_settings(options: CompareOptions) -> Settings:
         worker_wait_s=(options.worker_wait_s or WORKER_WAIT_S) if options.expect_workers else None,
         design=cast(Design, options.design),
         block_s=block_s,
+        **servers,
     )
 
 
@@ -155,7 +137,7 @@ def in_turns(options: CompareOptions) -> str | None:
     return None
 
 
-def _block_s(options: CompareOptions) -> float:
+def _block_s(options: CompareOptions, workload: str) -> float:
     """Seconds of a block. Raises `LabError` for one that cannot be."""
     why = in_turns(options)
     if why is not None:
@@ -163,7 +145,7 @@ def _block_s(options: CompareOptions) -> float:
     block_s = BLOCK_S if options.block_s is None else options.block_s
     check.between("--block", block_s, 0.1, 60)
     check.between("--block", block_s, 0.1, options.duration_s)
-    handler_s = check.parsed("--workload", options.workload, check.parse_workload).seconds
+    handler_s = parse_workload(workload).seconds
     if block_s < 3 * handler_s:
         raise LabError(
             f"--block {block_s:g}: a handler takes {handler_s:g} s, and a block must be as long as "

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
+from harness.core.options import SERVED
+from harness.core.record import Settings
 from harness.targets.server_code import ServerSource
 
 
@@ -17,3 +20,9 @@ class Arm:
     workload: str | None = None
     workers: int | None = None
     source: ServerSource | None = None
+
+    def chosen(self, settings: Settings) -> dict[str, Any]:
+        """What its server is started with, by the names of the settings."""
+        own = {"workload": self.workload, "workers": self.workers}
+        there = {name: getattr(settings, name) for name in SERVED}
+        return there | {name: value for name, value in own.items() if value is not None}

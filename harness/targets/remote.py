@@ -15,26 +15,13 @@ from harness.machine.child_process import ProcessDied
 from harness.targets.arm import Arm
 from harness.targets.control_client import ControlClient, ControlLost, RestartNotAllowed
 from harness.targets.processes import ServerReady
+from servers.options import OPTIONS
 from servers.report import Report
 from servers.restart import Restart
 
 _CONNECT_S = 5.0
 _RESTART_S = 30.0
 _LOOK_S = 0.1
-# What a report says of a server's settings, by the names that the lab's settings have too.
-_SETTINGS = (
-    "workers",
-    "queue_size",
-    "stack_size_bytes",
-    "backlog",
-    "rate_limit_per_s",
-    "workload",
-    "lock_stacks",
-    "max_threads",
-    "switch_interval_s",
-)
-_OPTIONS = {"stack_size_bytes": "--stack-size", "rate_limit_per_s": "--rate-limit",
-            "switch_interval_s": "--switch-interval"}  # fmt: skip
 _SWITCH_INTERVAL_STEP_S = 1e-6  # what Python rounds it to
 
 
@@ -87,9 +74,10 @@ def examine_target(settings: Settings) -> None:
             "up, and may this machine reach it?"
         ) from error
     if not fresh:
-        for backend in settings.backends:
+        for slot, backend in enumerate(settings.backends):
             _must_be(report, backend, settings)
-            _must_have(report, _asked_for(settings), settings.target, fresh=False)
+            asked = _asked_for(settings, Arm(backend, slot))
+            _must_have(report, asked, settings.target, fresh=False)
 
 
 def _must_be(report: Report, backend: str, settings: Settings) -> None:
@@ -101,15 +89,9 @@ def _must_be(report: Report, backend: str, settings: Settings) -> None:
         )
 
 
-def _asked_for(settings: Settings, arm: Arm | None = None) -> dict[str, object]:
-    """What a server of this run, or of this trial, is to have."""
-    asked: dict[str, object] = {name: getattr(settings, name) for name in _SETTINGS}
-    asked["switch_interval_s"] = _switch_interval_s(settings)
-    for name in ("workers", "workload"):
-        own = getattr(arm, name, None)
-        if own is not None:
-            asked[name] = own
-    return asked
+def _asked_for(settings: Settings, arm: Arm) -> dict[str, object]:
+    """What the server of an arm is to have."""
+    return arm.chosen(settings) | {"switch_interval_s": _switch_interval_s(settings)}
 
 
 def _switch_interval_s(settings: Settings) -> float:
@@ -125,9 +107,8 @@ def _must_have(report: Report, asked: dict[str, object], target: str | None, fre
         there = report.settings.get(name)
         if _same(wanted, there):
             continue
-        option = _OPTIONS.get(name, "--" + name.replace("_", "-"))
         raise LabError(
-            f"the server at {target} has {option} {_plain(there)} and the run asks for "
+            f"the server at {target} has {OPTIONS[name].flag} {_plain(there)} and the run asks for "
             f"{_plain(wanted)}; ask for what it has, or start it "
             + ("without that" if fresh else "with --allow-restart")
         )

@@ -8,30 +8,15 @@ from harness.machine.cpus import CpuPlan
 from harness.targets.arm import Arm
 from harness.targets.processes import ServerProcess
 from harness.targets.remote import RemoteServer
+from servers.options import arguments_of
 
 
 def server_arguments(arm: Arm, settings: Settings, cpus: CpuPlan) -> list[str]:
     """The command line of the server of a trial, without its address."""
-    workers = settings.workers if arm.workers is None else arm.workers
-    workload = settings.workload if arm.workload is None else arm.workload
-    arguments = [
-        arm.backend,
-        f"--workers={workers}",
-        f"--queue-size={settings.queue_size}",
-        f"--stack-size={settings.stack_size_bytes}",
-        f"--backlog={settings.backlog}",
-        f"--rate-limit={settings.rate_limit_per_s}",
-        f"--workload={workload}",
-    ]
+    chosen = arm.chosen(settings)
     if cpus.pinned and settings.target is None:
-        arguments.append("--cpus=" + ",".join(map(str, sorted(cpus.server))))
-    if settings.switch_interval_s is not None:
-        arguments.append(f"--switch-interval={settings.switch_interval_s}")
-    if settings.lock_stacks:
-        arguments.append("--lock-stacks")
-    if settings.max_threads is not None:
-        arguments.append(f"--max-threads={settings.max_threads}")
-    return arguments
+        chosen["cpus"] = cpus.server
+    return [arm.backend, *arguments_of(chosen)]
 
 
 def start_server(arm: Arm, settings: Settings, cpus: CpuPlan) -> ServerProcess | RemoteServer:

@@ -23,7 +23,7 @@ PYTHONS_S = sys.getswitchinterval()
 def settings_for(server: RunningServer, switch_interval_s: float | None = None) -> Settings:
     """A run on `server`, as the command line would have it."""
     options = CompareOptions(
-        rps="200", backends="thread-pool", switch_interval_s=switch_interval_s,
+        rps="200", backends="thread-pool", servers={"switch_interval_s": switch_interval_s},
         target=f"127.0.0.1:{server.port}", control=f"127.0.0.1:{server.control_port}",
     )  # fmt: skip
     return make_settings(options)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from harness.core.errors import LabError
+from harness.core.options import SERVED, in_words, usual
 from harness.core.record import Run
 from harness.studies.claims.ledger import the_ledger
 from harness.studies.claims.records import Claim, Given
@@ -14,6 +15,10 @@ def departures(run: Run) -> list[str]:
     """In what a run is not one that the claims are about, each in a few words; empty: they are."""
     ledger = the_ledger()
     found = [_otherwise(given, run) for given in ledger.scenario]
+    decided = {*ledger.free, *(given.setting for given in ledger.scenario)}
+    settings = run.settings
+    found += [in_words(name, getattr(settings, name)) for name in SERVED
+              if name not in decided and getattr(settings, name) != usual(name)]  # fmt: skip
     strange = [name for name in run.settings.backends if name not in ledger.backends]
     if strange:
         found.append(f"other backends ({', '.join(strange)})")

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from harness.core.errors import LabError
+from harness.core.options import SERVED
 from harness.core.record import Crossover, Run, Settings, Source
 from harness.studies.claims import judge_about, judge_run
 from harness.studies.claims.explore import conditions
@@ -106,7 +107,8 @@ def test_one_cpu_for_all_is_remarked_and_no_departure() -> None:
 def test_every_setting_is_either_the_scenarios_or_declared_to_be_free() -> None:
     ledger = the_ledger()
     decided = [given.setting for given in ledger.scenario] + ledger.free + ["backends"]
-    assert sorted(decided) == sorted(Settings.__struct_fields__)
+    assert len(decided) == len(set(decided))
+    assert set(decided) <= set(Settings.__struct_fields__) <= {*decided, *SERVED}
 
 
 def test_a_search_for_conditions_judges_every_claim_under_each() -> None:

@@ -1,0 +1,88 @@
+"""The options of the servers as the lab has them: one declaration each, on either side."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+import harness
+import servers
+from harness.core.errors import LabError
+from harness.core.options import ASKED, CHOICES, SERVED, as_typed, checked, in_words, usual
+from harness.core.record import Settings
+from harness.session.settings import CompareOptions, make_settings
+from servers.options import CHOSEN
+
+
+def declared(option: str, folder: Path) -> set[str]:
+    """The files in which it is a field, an argument that is passed on, or a text of its own."""
+    flag = CHOSEN[option].flag
+    found = set()
+    for file in folder.rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+            match node:
+                case ast.AnnAssign(target=ast.Name(id=name)) | ast.keyword(arg=name):
+                    named = name == option
+                case ast.Constant(value=str(text)):
+                    named = text == option or text.startswith(flag)
+                case _:
+                    named = False
+            if named:
+                found.add(file.relative_to(folder).as_posix())
+    return found
+
+
+@pytest.mark.parametrize("option", ["queue_size", "backlog"])
+def test_an_option_of_the_servers_is_declared_once_there_and_once_here(option: str) -> None:
+    assert declared(option, Path(servers.__file__).parent) == {"options.py"}
+    assert declared(option, Path(harness.__file__).parent) == {"core/record.py"}
+
+
+def test_settings_are_as_usual_unless_something_is_asked_for() -> None:
+    settings = make_settings(CompareOptions())
+    assert {name: getattr(settings, name) for name in CHOICES} == {
+        name: usual(name) for name in CHOICES
+    }
+    assert set(SERVED) < set(CHOSEN)
+
+
+def test_the_defaults_of_the_lab_are_those_that_a_heading_leaves_out() -> None:
+    options = {field.name: field.default for field in fields(CompareOptions)}
+    shared = [name for name in CHOICES if name in options]
+    assert len(shared) >= 4
+    assert {name: usual(name) for name in shared} == {name: options[name] for name in shared}
+
+
+@pytest.mark.parametrize("name", ASKED)
+def test_what_a_person_would_type_for_the_default_is_the_default(name: str) -> None:
+    assert checked(name, as_typed(name)) == usual(name)
+    assert CHOICES[name].help
+
+
+def test_text_is_read_and_numbers_are_bounded() -> None:
+    made = make_settings(
+        CompareOptions(
+            servers={"workers": "3", "stack_size_bytes": 524_288, "workload": "cpu:500us"}
+        )
+    )
+    assert (made.workers, made.stack_size_bytes, made.workload) == (3, 524_288, "cpu:0.5ms")
+    for name, value, words in (
+        ("workers", 0, "--workers must be from 1 to 10000, not 0"),
+        ("max_threads", 0, "--max-threads must be from 1 to 1e+06, not 0"),
+        ("switch_interval_s", 11.0, "--switch-interval must be from 1e-06 to 10, not 11"),
+        ("workers", "x", "--workers must be a whole number"),
+        ("workload", "io:soon", "--workload: 'io:soon' is no workload"),
+    ):
+        with pytest.raises(LabError) as refusal:
+            checked(name, value)
+        assert words in str(refusal.value)
+
+
+def test_a_setting_in_words() -> None:
+    assert in_words("workers", 3200) == "3,200 workers"
+    assert in_words("stack_size_bytes", 512 << 10) == "stacks of 512KiB"
+    assert in_words("timeout_s", 0.25) == "timeout 0.25 s"
+    assert set(CHOICES) < set(Settings.__struct_fields__)
