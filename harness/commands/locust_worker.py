@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from harness.core.errors import LabError
 from harness.drivers.locust.config import MASTER_LOST, NO_MASTER, TRIAL_OVER, WorkerConfig
+from harness.drivers.locust.driver import need_locust
 from harness.drivers.locust.process import DistantWorker
 from harness.session import checks as check
 
@@ -13,7 +14,7 @@ _PORT = 5557
 def worker_command(master: str, wait_s: float) -> int:
     """Work for whatever lab is at `master` until none has come for `wait_s` seconds; the exit
     status. Raises `LabError` when none ever came, or Locust broke."""
-    check.need_locust()
+    need_locust()
     check.between("--wait", wait_s, 1, 86_400)
     text = master if ":" in master else f"{master}:{_PORT}"
     host, port = check.host_and_port("--master", text)

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, get_type_hints
 
+from harness.core.checks import between
 from harness.core.choice import Choice
 from harness.core.errors import LabError
 from harness.core.record import Settings
@@ -70,9 +71,3 @@ def checked(name: str, value: object) -> Any:
 def checked_all(typed: Mapping[str, object]) -> dict[str, Any]:
     """The settings of all options of the servers, by what was typed or as usual."""
     return {name: checked(name, typed.get(name, usual(name))) for name in ASKED}
-
-
-def between(name: str, value: float, lowest: float, highest: float) -> None:
-    """Raise `LabError` unless lowest <= value <= highest."""
-    if not lowest <= value <= highest:
-        raise LabError(f"{name} must be from {lowest:g} to {highest:g}, not {value:g}")

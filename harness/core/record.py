@@ -33,7 +33,7 @@ OUTCOMES: tuple[Outcome, ...] = (
 TrialClass = Literal["sound", "server-saturated", "generator-limited"]
 Died = Literal["server", "generator", "sampler"]
 Verdict = Literal["better", "worse", "more", "fewer", "cannot-tell", "not-comparable"]
-Driver = Literal["open-loop", "closed-loop", "locust"]
+DriverName = Literal["open-loop", "closed-loop", "locust"]
 Arrivals = Literal["poisson", "constant"]
 Design = Literal["trials", "blocks"]
 UserClass = Literal["fast", "socket"]
@@ -538,7 +538,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "ingest; io:40ms, a handler that waits; cpu:2ms, one that computes.",
         ),
     ]
-    driver: Annotated[Driver, Choice("{}", usual="open-loop")]
+    driver: Annotated[DriverName, Choice("{}", usual="open-loop")]
     workers: Annotated[
         int, Choice("{:,} workers", "Threads of the pool; handlers that wait need more.")
     ]

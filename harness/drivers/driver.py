@@ -10,15 +10,32 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, get_args
 
-from harness.core.record import Client, Settings, TrialClass
-from harness.core.record import Driver as DriverName
+from harness.core.checks import one_of
+from harness.core.errors import LabError
+from harness.core.record import Arrivals, Client, DriverName, Settings, TrialClass
 from harness.drivers.request_log import RequestLog
 from harness.machine.cpus import CpuPlan
 
 if TYPE_CHECKING:
     from harness.drivers.open_loop.process import GeneratorProcess
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadOptions:
+    """How load is to be sent, as typed. None: not typed."""
+
+    driver: str = "open-loop"
+    target: str | None = None  # HOST:PORT of a server on another machine
+    clients: int = 100
+    arrivals: str = "poisson"
+    users: int | None = None
+    user_class: str | None = None
+    locust_workers: int | None = None
+    expect_workers: int | None = None
+    master: str | None = None
+    worker_wait_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +73,7 @@ class Sending:
 class Driver(Protocol):
     """One way of sending load. Without state: there is one object for all runs.
 
+    `called`: in a sentence. `options`: the fields of `LoadOptions` that no other driver has.
     `in_turns`: whether it loads several targets, one after the other, as the design of blocks does.
     `falls_behind`: whether a client that waits for an answer sends its next request later than it
     was planned, so that between the two there is more than lag (charts and kept rows ask).
@@ -63,9 +81,15 @@ class Driver(Protocol):
     asks); None where it is in the response times.
     """
 
+    called: str
+    options: tuple[str, ...]
     in_turns: bool
     falls_behind: bool
     leaves_out: str | None
+
+    def choose(self, options: LoadOptions) -> dict[str, Any]:
+        """Those fields of `Settings` that say how load is sent. `session` calls it when it makes
+        the settings, before anything heavy is imported. Raises `LabError` for what cannot be."""
 
     def start(self, load: Load) -> Sending:
         """Start the process that sends `load`. `measure` calls it once a trial or restart, when the
@@ -85,7 +109,28 @@ class Driver(Protocol):
 
 
 @cache
-def driver_of(name: DriverName) -> Driver:
-    """The driver of that name, imported when it is asked for."""
+def driver_of(name: str) -> Driver:
+    """The driver of that name, imported when it is asked for. Raises `LabError` where there is no
+    such driver."""
+    one_of("--driver", name, DriverName)
     driver: Driver = import_module(f"harness.drivers.{name.replace('-', '_')}.driver").DRIVER
     return driver
+
+
+def choose(options: LoadOptions) -> dict[str, Any]:
+    """Those fields of `Settings` that say how load is sent. Raises `LabError`."""
+    chosen = driver_of(options.driver)
+    for name in get_args(DriverName):
+        other = driver_of(name)
+        given = [
+            f"--{option.removesuffix('_s').replace('_', '-')}"
+            for option in other.options
+            if other is not chosen and getattr(options, option) is not None
+        ]
+        if given:
+            raise LabError(
+                f"{' and '.join(given)}: only {other.called} has these; add --driver {name} or "
+                "leave it out"
+            )
+    one_of("--arrivals", options.arrivals, Arrivals)
+    return {"driver": options.driver, **chosen.choose(options)}

@@ -11,7 +11,7 @@ from harness.core.record import (
     QUANTILE_SHARES,
     Client,
     Died,
-    Driver,
+    DriverName,
     Kernel,
     Lag,
     Outcomes,
@@ -146,7 +146,7 @@ def build_trial(
     kernel: Kernel,
     window: ServerWindow | None,
     failure: str | None,
-    driven_by: Driver = "open-loop",
+    driven_by: DriverName = "open-loop",
     fresh: bool = True,
     died: Died | None = None,
 ) -> Trial:

@@ -9,16 +9,14 @@ from typing import Any, cast
 
 from harness.core.errors import LabError
 from harness.core.options import checked_all
-from harness.core.record import Arrivals, Design, Driver, Settings, UserClass
+from harness.core.record import Design, Settings
+from harness.drivers.driver import LoadOptions, choose, driver_of
 from harness.session import checks as check
 from servers.options import parse_workload
 
-MASTER = "0.0.0.0:5557"  # Locust's own port
-WORKER_WAIT_S = 60.0
-
 
 @dataclass(frozen=True, slots=True)
-class CompareOptions:
+class CompareOptions(LoadOptions):
     """The options of `labrun compare`, as typed; the defaults are the command line's. `servers`:
     those that the servers have, by their names among the settings."""
 
@@ -27,10 +25,7 @@ class CompareOptions:
     rounds: int = 5
     duration_s: float = 5.0
     warmup_s: float = 1.0
-    clients: int = 100
     timeout_s: float = 1.0
-    arrivals: str = "poisson"
-    driver: str = "open-loop"
     seed: int = 1
     out: str = "results"
     name: str = "compare"
@@ -38,14 +33,7 @@ class CompareOptions:
     plot: bool = False
     bare: bool = False
     python: str | None = None
-    users: int | None = None
-    user_class: str | None = None
-    locust_workers: int | None = None
-    target: str | None = None
     control: str | None = None
-    expect_workers: int | None = None
-    master: str | None = None
-    worker_wait_s: float | None = None
     design: str = "trials"
     block_s: float | None = None
     servers: Mapping[str, object] = field(default_factory=dict)
@@ -66,9 +54,7 @@ def make_settings(options: CompareOptions) -> Settings:
     check.between("--timeout", options.timeout_s, 0.01, 60)
     check.between("--seed", options.seed, 0, 2**31)
     servers = checked_all(options.servers)
-    check.one_of("--arrivals", options.arrivals, Arrivals)
-    check.one_of("--driver", options.driver, Driver)
-    clients, by_locust = _users(options), options.driver == "locust"
+    sent = choose(options)
     _check_target(options)
     check.one_of("--design", options.design, Design)
     in_blocks = options.design == "blocks"
@@ -85,23 +71,15 @@ def make_settings(options: CompareOptions) -> Settings:
         rounds=options.rounds,
         duration_s=duration_s,
         warmup_s=options.warmup_s,
-        clients=clients,
         timeout_s=options.timeout_s,
-        # A user of Locust's sends at equal gaps, when it may.
-        arrivals="constant" if by_locust else cast(Arrivals, options.arrivals),
-        driver=cast(Driver, options.driver),
-        rate_limit_per_s=rate_limit(rates, clients),
+        rate_limit_per_s=rate_limit(rates, sent["clients"]),
         seed=options.seed,
         python=options.python,
-        user_class=cast(UserClass, options.user_class or "socket") if by_locust else None,
-        locust_workers=(options.locust_workers or 0) if by_locust else None,
         target=options.target,
         control=options.control,
-        expect_workers=options.expect_workers,
-        master=(options.master or MASTER) if options.expect_workers else None,
-        worker_wait_s=(options.worker_wait_s or WORKER_WAIT_S) if options.expect_workers else None,
         design=cast(Design, options.design),
         block_s=block_s,
+        **sent,
         **servers,
     )
 
@@ -130,7 +108,7 @@ def design_options(
 
 def in_turns(options: CompareOptions) -> str | None:
     """Why the arms cannot be loaded in turns, in words; None where they can."""
-    if options.driver != "open-loop":
+    if not driver_of(options.driver).in_turns:
         return f"--driver {options.driver}: blocks are for the open loop"
     if options.target is not None:
         return "--target: blocks need all servers on this machine"
@@ -165,64 +143,6 @@ def _check_target(options: CompareOptions) -> None:
             check.host_and_port(name, address)
     if options.target is not None and options.python is not None:
         raise LabError("--python is for servers on this machine; leave out --target or --python")
-
-
-def _users(options: CompareOptions) -> int:
-    """How many clients there are; Locust's are users. Raises `LabError`."""
-    given = [
-        name
-        for name, value in (
-            ("--users", options.users),
-            ("--user-class", options.user_class),
-            ("--locust-workers", options.locust_workers),
-            ("--expect-workers", options.expect_workers),
-        )
-        if value is not None
-    ]
-    if options.driver != "locust":
-        if given:
-            raise LabError(
-                f"{' and '.join(given)}: only Locust has these; add --driver locust or leave it out"
-            )
-        return options.clients
-    check.need_locust()
-    if options.user_class is not None:
-        check.one_of("--user-class", options.user_class, UserClass)
-    if options.locust_workers is not None:
-        check.between("--locust-workers", options.locust_workers, 0, 64)
-    _check_expected(options)
-    users = options.clients if options.users is None else options.users
-    check.between("--users", users, 1, 10_000)
-    for name, many in (
-        ("--locust-workers", options.locust_workers),
-        ("--expect-workers", options.expect_workers),
-    ):
-        if many is not None and users < many:
-            raise LabError(
-                f"{name} {many}: {users} users cannot be spread over that many; take fewer workers "
-                "or more --users"
-            )
-    return users
-
-
-def _check_expected(options: CompareOptions) -> None:
-    """Raise `LabError` for workers of other machines that cannot be waited for."""
-    if options.expect_workers is None:
-        if options.master is not None or options.worker_wait_s is not None:
-            raise LabError("--master and --worker-wait are for --expect-workers; add it")
-        return
-    check.between("--expect-workers", options.expect_workers, 1, 1000)
-    check.host_and_port("--master", options.master or MASTER)
-    check.between("--worker-wait", options.worker_wait_s or WORKER_WAIT_S, 1, 3600)
-    if options.locust_workers:
-        raise LabError(
-            "--expect-workers waits for workers that others start and --locust-workers starts them "
-            "here; take one of the two"
-        )
-    if options.target is None:
-        raise LabError(
-            "--expect-workers needs a server that other machines can reach: --target and --control"
-        )
 
 
 def rate_limit(rates: list[float], clients: int) -> int:

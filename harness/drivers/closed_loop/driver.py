@@ -10,6 +10,7 @@ from harness.drivers.open_loop.driver import OpenLoop
 class ClosedLoop(OpenLoop):
     """The schedule of the open loop, sent by clients that wait for their last answer first."""
 
+    called = "the closed loop"
     in_turns = False
     falls_behind = True
 

@@ -3,13 +3,20 @@ lab can import it."""
 
 from __future__ import annotations
 
-from harness.core.record import Client, Settings, TrialClass
+from importlib.util import find_spec
+from typing import Any
+
+from harness.core.checks import between, host_and_port, one_of
+from harness.core.errors import LabError
+from harness.core.record import Client, Settings, TrialClass, UserClass
 from harness.core.trials import SATURATED_BELOW
-from harness.drivers.driver import Driver, Load, Sending
+from harness.drivers.driver import Driver, Load, LoadOptions, Sending
 from harness.drivers.locust.config import LocustConfig, most_requests
 from harness.drivers.payloads import BODY
 from harness.drivers.request_log import RequestLog
 
+MASTER = "0.0.0.0:5557"  # Locust's own port
+WORKER_WAIT_S = 60.0
 # Locust itself warns above this: its users then wait for one another, and call that latency.
 CPU_LIMIT = 0.9
 # Its timers count whole milliseconds; later than this, something else had its CPU.
@@ -20,12 +27,43 @@ _LAG_TOLD_US = 1000.0
 class Locust:
     """Users that send again when they have their answer, or when their next request is due."""
 
+    called = "Locust"
+    options: tuple[str, ...] = (
+        "users", "user_class", "locust_workers", "expect_workers", "master", "worker_wait_s",
+    )  # fmt: skip
     in_turns = False
     falls_behind = False  # a user's next request is due when its last one is answered
     leaves_out: str | None = (
         "Locust is a closed loop, so what requests would have waited that its users did not send "
         "is not in these figures."
     )
+
+    def choose(self, options: LoadOptions) -> dict[str, Any]:
+        """Users for clients, and the processes that they are in."""
+        need_locust()
+        users = options.clients if options.users is None else options.users
+        if options.user_class is not None:
+            one_of("--user-class", options.user_class, UserClass)
+        if options.locust_workers is not None:
+            between("--locust-workers", options.locust_workers, 0, 64)
+        expected = _expected(options)
+        between("--users", users, 1, 10_000)
+        for name, many in (
+            ("--locust-workers", options.locust_workers),
+            ("--expect-workers", options.expect_workers),
+        ):
+            if many is not None and users < many:
+                raise LabError(
+                    f"{name} {many}: {users} users cannot be spread over that many; take fewer "
+                    "workers or more --users"
+                )
+        return {
+            "clients": users,
+            "arrivals": "constant",  # a user sends at equal gaps, when it may
+            "user_class": options.user_class or "socket",
+            "locust_workers": options.locust_workers or 0,
+            **expected,
+        }
 
     def start(self, load: Load) -> Sending:
         """Start one process, which starts the others."""
@@ -111,6 +149,34 @@ class Locust:
             "what the missing ones would have waited is in no figure; Locust's own lateness is in "
             "every response time."
         )
+
+
+def need_locust() -> None:
+    """Raise `LabError` where Locust is not installed. Importing it here would patch the lab."""
+    if find_spec("locust") is None:
+        raise LabError("Locust is not installed in this Python; install it: pip install locust")
+
+
+def _expected(options: LoadOptions) -> dict[str, Any]:
+    """Settings of workers of other machines. Raises `LabError` where they cannot be waited for."""
+    if options.expect_workers is None:
+        if options.master is not None or options.worker_wait_s is not None:
+            raise LabError("--master and --worker-wait are for --expect-workers; add it")
+        return {}
+    master, wait_s = options.master or MASTER, options.worker_wait_s or WORKER_WAIT_S
+    between("--expect-workers", options.expect_workers, 1, 1000)
+    host_and_port("--master", master)
+    between("--worker-wait", wait_s, 1, 3600)
+    if options.locust_workers:
+        raise LabError(
+            "--expect-workers waits for workers that others start and --locust-workers starts them "
+            "here; take one of the two"
+        )
+    if options.target is None:
+        raise LabError(
+            "--expect-workers needs a server that other machines can reach: --target and --control"
+        )
+    return {"expect_workers": options.expect_workers, "master": master, "worker_wait_s": wait_s}
 
 
 DRIVER: Driver = Locust()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from harness.core.record import Client, Settings, TrialClass
 from harness.core.trials import SATURATED_BELOW
-from harness.drivers.driver import Driver, Load, LoadPhase, Sending
+from harness.drivers.driver import Driver, Load, LoadOptions, LoadPhase, Sending
 from harness.drivers.open_loop.worker import GeneratorConfig, Phase, TargetConfig
 from harness.drivers.payloads import BODY
 from harness.drivers.request_log import NEVER_ALLOWED, RequestLog
@@ -18,9 +20,15 @@ RESERVED_DESCRIPTORS = 200
 class OpenLoop:
     """The lab's own generator."""
 
+    called = "the open loop"
+    options: tuple[str, ...] = ()
     in_turns = True
     falls_behind = False
     leaves_out: str | None = None
+
+    def choose(self, options: LoadOptions) -> dict[str, Any]:
+        """Clients and arrivals as typed."""
+        return {"clients": options.clients, "arrivals": options.arrivals}
 
     def start(self, load: Load) -> Sending:
         """Draw the schedule of each phase, and start the generator."""

@@ -10,8 +10,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from harness.core.record import Client, Settings
-from harness.core.record import Driver as DriverName
+from harness.core.record import Client, DriverName, Settings
 from harness.drivers import request_log as L
 from harness.drivers.driver import driver_of
 from harness.measure.build_trial import client_figures
