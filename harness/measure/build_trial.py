@@ -82,7 +82,6 @@ def client_figures(rows: Rows, duration_s: float, summary: Summary | None) -> Cl
         if counts[code]
     }
     causes = np.bincount(rows.detail[outcome == L.UNSENT], minlength=len(L.UNSENT_CAUSES))
-    lag = np.quantile(lag_us, (0.5, 0.99), method="inverted_cdf") if len(lag_us) else None
     return Client(
         scheduled=scheduled,
         outcomes=Outcomes(
@@ -93,11 +92,7 @@ def client_figures(rows: Rows, duration_s: float, summary: Summary | None) -> Cl
         ),
         success_rate=int(counts[L.OK]) / scheduled if scheduled else None,
         achieved_rps=achieved_rps(rows, duration_s),
-        lag_us=Lag(
-            p50=None if lag is None else float(lag[0]),
-            p99=None if lag is None else float(lag[1]),
-            max=float(lag_us.max()) if len(lag_us) else None,
-        ),
+        lag_us=lag_figures(lag_us),
         response_us=response,
         service_us=quantiles(service_us[ok], failed),
         connect_us=connect,
@@ -112,6 +107,14 @@ def client_figures(rows: Rows, duration_s: float, summary: Summary | None) -> Cl
         in_flight_max=rows.in_flight_max,
         generator_cpu_share=None if summary is None else summary.cpu_ns / summary.window_ns,
     )
+
+
+def lag_figures(lag_us: Floats) -> Lag:
+    """How late the generator was, in microseconds; all None where nothing was sent."""
+    if not len(lag_us):
+        return Lag(p50=None, p99=None, max=None)
+    p50, p99 = np.quantile(lag_us, (0.5, 0.99), method="inverted_cdf")
+    return Lag(p50=float(p50), p99=float(p99), max=float(lag_us.max()))
 
 
 def window_length_s(rows: Rows, duration_s: float) -> float:
@@ -153,13 +156,10 @@ def build_trial(
     """The record of a trial. `failure` says what ended it early, if anything did, and `died` whose
     process that was; `fresh`: whether the server's process was started for this trial."""
     client = client_figures(rows, duration_s, summary)
-    window_s = window_length_s(rows, duration_s)
     driver, asked = driver_of(driven_by), planned.rps * duration_s
     gap = None if summary is None else summary.failure
     kind, reason = driver.classify(client, asked, gap)
-    server = None if window is None else server_figures(window)
-    if server is not None:
-        server = msgspec.structs.replace(server, fresh_process=fresh)
+    server = None if window is None else server_figures(window, fresh)
     if failure is not None:
         # A silent server is the server's fault; a dead generator or sampler is not.
         kind = "server-saturated" if died in ("server", None) else "generator-limited"
@@ -174,7 +174,7 @@ def build_trial(
         valid=reason is None,
         invalid_reason=reason,
         started=started,
-        window_s=window_s,
+        window_s=window_length_s(rows, duration_s),
         client=client,
         kernel=kernel,
         server=server,

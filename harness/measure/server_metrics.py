@@ -42,8 +42,8 @@ class ServerWindow:
     load_ns: tuple[int, int]
 
 
-def server_figures(window: ServerWindow) -> Server:
-    """What the server said of itself over the window."""
+def server_figures(window: ServerWindow, fresh: bool = True) -> Server:
+    """What the server said of itself over the window. `fresh`: its process was started for it."""
     opened, rested = window.opened, window.rested
     elapsed_ns = rested.monotonic_ns - opened.monotonic_ns
     gauges, before = rested.gauges, opened.gauges
@@ -70,6 +70,7 @@ def server_figures(window: ServerWindow) -> Server:
         sampling=_sampling(opened, window.closed, len(window.observations)),
         pid=rested.pid,
         window_s=elapsed_ns / 1e9,
+        fresh_process=fresh,
     )
 
 
