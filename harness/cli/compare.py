@@ -25,7 +25,7 @@ def compare(
     design: Annotated[
         str | None,
         typer.Option(
-            help="blocks: all servers alive, load in turns; trials: one after the other (default)."
+            help="blocks: all servers alive, load in turns (default); trials: one after the other."
         ),
     ] = None,
     rounds: Annotated[

@@ -104,12 +104,14 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
 
     `beyond`: which figures of `response_us` and `service_us` (the same ones) lie among the failures
     (`p99`, ...); `connect_beyond`: which of `connect_us` do, a connection that never came about
-    being slower than any that did. `response_us_by_outcome` has the quantiles of each outcome by
-    itself; those of `ok` are the survivors'. `survivors`: figures of `response_us` and
-    `service_us` that a lab before schema 2 took of the answered requests alone although others
-    failed; they are shown and never compared. `in_flight_mean`: by the generator's own account of
-    what was in flight, beside its rows (Locust: by these); `little_gap_us`: how much more that
-    account has than they, for each request, or None without one.
+    being slower than any that did. `response_us_by_outcome` has the quantiles of each outcome
+    by itself; those of `ok` are the survivors'. `block_start_ratio`: in blocks, the median
+    response time of the requests of a block's first tenth over that of the others. `survivors`:
+    figures of `response_us` and `service_us` that a lab before schema 2 took of the answered
+    requests alone although others failed; they are shown and never compared. `in_flight_mean`:
+    by the generator's own account of what was in flight, beside its rows (Locust: by these);
+    `little_gap_us`: how much more that account has than they, for each request, or None without
+    one.
     """
 
     scheduled: int
@@ -130,6 +132,7 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
     in_flight_max: int | None = None
     generator_cpu_share: float | None = None
     block_response_us: BlockTimes | None = None
+    block_start_ratio: float | None = None
 
 
 class Kernel(msgspec.Struct, frozen=True, kw_only=True):

@@ -23,9 +23,11 @@ _LEAST_REQUESTS = 500
 
 
 def block_length_s(settings: Settings, rps: float) -> float:
-    """Seconds of a block at a level: as asked for, or as many times that as its p99 needs."""
+    """Seconds of a block at a level: as asked for, or as many times that as its p99 needs, but no
+    more than the arm's whole load."""
     assert settings.block_s is not None
-    return settings.block_s * max(1, math.ceil(_LEAST_REQUESTS / rps / settings.block_s - 1e-9))
+    needed = math.ceil(_LEAST_REQUESTS / rps / settings.block_s - 1e-9)
+    return min(settings.block_s * max(1, needed), settings.duration_s)
 
 
 def plan_restart(settings: Settings, rps: float, number: int) -> PlannedRestart:

@@ -54,6 +54,8 @@ IDLE_WITHIN_MS = 50.0  # beyond the workload's own time: later, and it carries o
 _BEYOND_A_QUANTILE = 5
 _LOOK_S = 0.005
 _LATE_S = 60.0
+_STALL_US = 100_000.0  # an answer that takes this long, and so many times what is typical,
+_STALL_TIMES = 20.0  # stood behind something
 _ENDING_S = 0.5  # for a server that is killed to have ended once its sockets are closed
 
 
@@ -376,6 +378,45 @@ def typical(blocks: Sequence[Block]) -> BlockTimes | None:
     return BlockTimes(**found, beyond=infinite)
 
 
+def start_ratio(rows: Rows, block_ns: int) -> float | None:
+    """The median response time in the first tenth of the blocks over that in the rest; None where
+    either has no answer. What is not 1 is a burn-in: caches, or threads, that went cold while the
+    others had their turn."""
+    ok = rows.outcome == L.OK
+    times = (rows.ended - rows.intended)[ok]
+    first = rows.intended[ok] % block_ns < block_ns // 10
+    if not first.any() or first.all():
+        return None
+    return float(np.median(times[first]) / np.median(times[~first]))
+
+
+def stall_warning(blocks: Sequence[Block]) -> list[str]:
+    """When the server stood still: blocks with an answer that took far longer than is typical, by
+    no fault of the generator's. A typical block does not show it; all requests do, and the maximum.
+    """
+    typical_us = [b.response_us.p50 for b in blocks if b.response_us.p50 is not None]
+    if not typical_us:
+        return []
+    limit_us = max(_STALL_US, _STALL_TIMES * statistics.median(typical_us))
+    stalls = [
+        block
+        for block in blocks
+        if (longest := block.response_us.max) is not None
+        and longest > limit_us
+        and (block.lag_us_p99 or 0.0) < longest / 10
+    ]
+    if not stalls:
+        return []
+    when = ", ".join(
+        f"{b.began_s:.1f} s ({(b.response_us.max or 0.0) / 1e3:,.0f} ms)" for b in stalls[:4]
+    )
+    more = f" and {len(stalls) - 4} more" if len(stalls) > 4 else ""
+    return [
+        f"single answers took far longer than is typical in {len(stalls)} of {len(blocks)} blocks, "
+        f"which began at {when}{more}: a typical block does not show that, the maximum does"
+    ]
+
+
 def _result(planned: PlannedRestart, settings: Settings, started: str, each: _Alive) -> TrialResult:
     """The trial of one arm: its blocks put end to end."""
     block_ns = round(planned.block_s * 1e9)
@@ -393,8 +434,15 @@ def _result(planned: PlannedRestart, settings: Settings, started: str, each: _Al
         trial_plan, started, duration_s, rows, summary, _summed(each.kernels), window, None,
         settings.driver,
     )  # fmt: skip
-    client = msgspec.structs.replace(trial.client, block_response_us=typical(each.blocks))
-    trial = msgspec.structs.replace(trial, client=client, blocks=each.blocks)
+    client = msgspec.structs.replace(
+        trial.client,
+        block_response_us=typical(each.blocks),
+        block_start_ratio=start_ratio(rows, block_ns),
+    )
+    stalls = stall_warning(each.blocks)
+    trial = msgspec.structs.replace(
+        trial, client=client, blocks=each.blocks, warnings=[*trial.warnings, *stalls]
+    )
     if each.died is not None:
         warnings = [*trial.warnings, f"{each.died} after {len(each.looks)} whole blocks"]
         trial = msgspec.structs.replace(trial, died="server", warnings=warnings)

@@ -8,6 +8,7 @@ from harness.core.record import Environment, Run
 from harness.core.units import rate, share, size
 from harness.drivers.driver import driver_of
 from harness.studies.compare.aa_control import control_sentences
+from harness.studies.compare.block_account import block_sentences
 from harness.views.model import (
     Block,
     Cell,
@@ -34,6 +35,7 @@ def trust_section(run: Run) -> Section:
         "compared.",
         f"{scheduled:,} requests were scheduled and {accounted:,} have an outcome.",
     ]
+    items += [f"{told}." for told in block_sentences(run)]
     driven = driver_of(run.settings.driver).sentence(run.settings)
     if driven is not None:
         items.append(driven)

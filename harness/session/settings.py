@@ -95,7 +95,8 @@ def design_options(
 ) -> dict[str, Any]:
     """What a design is made of, as typed or by its defaults: blocks, where they can be had."""
     if design is None:
-        design = "trials"
+        possible = in_turns(CompareOptions(driver=driver, target=target)) is None
+        design = "blocks" if possible else "trials"
     blocks = design == "blocks"
     return {
         "design": design,

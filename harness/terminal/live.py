@@ -57,18 +57,21 @@ class PlainWatcher:
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._place = ""
+        self._number = self._total = 0
 
     def trial_begins(self, planned: Planned, number: int, total: int) -> None:
-        self._place = f"trial {number}/{total}"
+        self._number, self._total = number, total
 
     def progress(self, progress: TrialProgress) -> None:
         pass
 
     def trial_ended(self, trial: Trial) -> None:
         self._console.print(
-            f"{self._place} {outcome_words(trial)}", highlight=False, soft_wrap=True
+            f"trial {self._number}/{self._total} {outcome_words(trial)}",
+            highlight=False,
+            soft_wrap=True,
         )
+        self._number += 1  # a restart in blocks comes to several
 
 
 class LiveView:

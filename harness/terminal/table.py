@@ -22,6 +22,7 @@ from harness.core.wording import (
 )
 from harness.drivers.driver import driver_of
 from harness.studies.compare.aa_control import control_sentences
+from harness.studies.compare.block_account import block_sentences
 
 MOST_TOLD = 8
 _NAME_WIDTH = 12
@@ -129,6 +130,7 @@ def notes(run: Run) -> list[str]:
     lines += told[:MOST_TOLD]
     if len(told) > MOST_TOLD:
         lines.append(f"{len(told) - MOST_TOLD} more such warnings are in run.json.")
+    lines += [f"{told}." for told in block_sentences(run)]
     driven = driver_of(run.settings.driver).sentence(run.settings)
     if driven is not None:
         lines.append(driven)

@@ -23,7 +23,7 @@ from harness.core.record import OUTCOMES, SCHEMA_VERSION
 from tests.support.labrun import Labrun, assert_measured
 
 Start = Callable[..., "subprocess.Popen[str]"]
-COMMAND = [sys.executable, "-P", "-m", "harness.cli", "compare"]
+COMMAND = [sys.executable, "-P", "-m", "harness.cli", "compare", "--design", "trials"]
 SHORT = ["--rounds", "1", "--duration", "1", "--warmup", "0.3", "--bare"]
 
 
@@ -251,10 +251,11 @@ def test_json_on_standard_output_is_the_record_alone(start: Start) -> None:
 
 
 def test_a_bare_run_is_what_a_report_can_be_made_of(labrun: Labrun, tmp_path: Path) -> None:
-    done = labrun("compare", "--rps", "100", "--rounds", "1", "--duration", "0.5", "--bare")
+    done = labrun("compare", "--rps", "1000", "--rounds", "1", "--duration", "0.5", "--bare")
     assert_measured(done.returncode, done.stderr)
     run, _ = the_run(tmp_path)
-    assert {p.name for p in run.iterdir()} == {"run.json", "requests.parquet", "timeline.parquet"}
+    rows = {f"{name}.parquet" for name in ("requests", "timeline", "blocks")}
+    assert {p.name for p in run.iterdir()} == {"run.json", *rows}
     assert labrun("report", str(run)).returncode == 0
     assert (run / "report.html").exists()
 
