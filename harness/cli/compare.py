@@ -38,6 +38,13 @@ def compare(
     block: Annotated[
         float | None, typer.Option(help="Seconds of load before it is the next one's turn (0.5).")
     ] = None,
+    precision: Annotated[
+        str | None,
+        typer.Option(help="Go on until intervals are that narrow: p99=10%,cpu=2%. Blocks only."),
+    ] = None,
+    most: Annotated[
+        str | None, typer.Option(help="How long it may go on for that, as 90s or 10m (10m).")
+    ] = None,
     warmup: Annotated[
         float | None,
         typer.Option(
@@ -92,6 +99,8 @@ def compare(
         rps="500,1000,2000,5000,10000" if sweep else rps,
         backends=backends,
         **design_options(design, rounds, duration, warmup, block, driver, target),
+        precision=precision,
+        most=most,
         driver=driver,
         plot=plot,
         bare=bare,

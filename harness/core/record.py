@@ -595,6 +595,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     worker_wait_s: float | None = None
     design: Design = "trials"
     block_s: float | None = None  # of the design of blocks: seconds of each
+    precision: dict[str, float] = {}  # half-widths to go on for, as shares, and for how long at
+    most_s: float | None = None  # most
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):

@@ -115,6 +115,8 @@ def design_words(settings: Settings) -> str:
     """`5 rounds of 5 s`, or `8 restarts of 3.5 s in blocks of 0.5 s`."""
     if settings.block_s is None:
         return f"{settings.rounds} rounds of {settings.duration_s:g} s"
+    if settings.precision:
+        return f"restarts of {settings.duration_s:g} s in blocks of {settings.block_s:g} s"
     return (
         f"{settings.rounds} restarts of {settings.duration_s:g} s in blocks of "
         f"{settings.block_s:g} s"

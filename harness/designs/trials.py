@@ -114,7 +114,7 @@ def plan_trials(settings: Settings) -> list[PlannedTrial]:
         planned
         for round_number in range(1, settings.rounds + 1)
         for level in range(len(settings.rps))
-        for planned in _plan_round(settings, level, round_number)
+        for planned in plan_round(settings, level, round_number)
     ]
 
 
@@ -135,11 +135,12 @@ def plan_repeats(settings: Settings, trials: Sequence[Trial]) -> list[PlannedTri
         valid, last = sum(rounds.values()), max(rounds, default=0)
         short = settings.rounds >= LEAST_ROUNDS > valid > len(rounds) / 2
         if short and last < settings.rounds + MOST_REPEATS:
-            planned += _plan_round(settings, level, last + 1)
+            planned += plan_round(settings, level, last + 1)
     return planned
 
 
-def _plan_round(settings: Settings, level: int, round_number: int) -> list[PlannedTrial]:
+def plan_round(settings: Settings, level: int, round_number: int) -> list[PlannedTrial]:
+    """Every backend once at a level (its place among the settings' rates)."""
     slots = list(enumerate(settings.backends))
     # Levels start in different orders, so that neither backend is always first.
     order = slots if (round_number + level) % 2 else slots[::-1]

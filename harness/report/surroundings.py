@@ -40,7 +40,7 @@ def trust_section(run: Run) -> Section:
     if driven is not None:
         items.append(driven)
     repeated = sorted({t.round for t in run.trials if t.round > run.settings.rounds})
-    if repeated:
+    if repeated and not run.settings.precision:
         items.append(
             f"Round {' and '.join(map(str, repeated))} repeats what the generator was late for."
         )

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import TypeVar
 
 from harness.core.checks import between, host_and_port, one_of, text
 from harness.core.errors import LabError
 from harness.core.limits import MAX_REQUESTS, MAX_RPS
+
+T = TypeVar("T")
 
 
 def parse_rates(text: str) -> list[float]:
@@ -47,6 +51,31 @@ def parse_backends(text: str) -> list[str]:
     return names
 
 
+def parsed(name: str, text: str, parse: Callable[[str], T]) -> T:
+    """What `parse` makes of `text`; its ValueError becomes a `LabError` that names the option."""
+    try:
+        return parse(text)
+    except ValueError as error:
+        raise LabError(f"{name}: {error}") from error
+
+
+def parse_share(text: str) -> float:
+    """A share of `10%` or `0.1`. Raises ValueError."""
+    try:
+        return float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    except ValueError:
+        raise ValueError(f"{text!r} is no share; write like 10% or 0.1") from None
+
+
+def parse_time(text: str) -> float:
+    """Seconds of `600`, `600s` or `10m`. Raises ValueError."""
+    unit = {"s": 1, "m": 60, "h": 3600}.get(text[-1:], 1)
+    try:
+        return float(text.rstrip("smh")) * unit
+    except ValueError:
+        raise ValueError(f"{text!r} is no time; write like 90s or 10m") from None
+
+
 def check_length(rates: list[float], duration_s: float) -> None:
     """Raise `LabError` when a trial would be too long to hold in memory."""
     if max(rates) * duration_s > MAX_REQUESTS:
@@ -63,5 +92,8 @@ __all__ = [
     "one_of",
     "parse_backends",
     "parse_rates",
+    "parse_share",
+    "parse_time",
+    "parsed",
     "text",
 ]

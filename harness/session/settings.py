@@ -10,6 +10,7 @@ from typing import Any, cast
 from harness.core.errors import LabError
 from harness.core.options import checked_all
 from harness.core.record import Design, Settings
+from harness.designs.precision import FIGURES, LOOKS
 from harness.drivers.driver import LoadOptions, choose, driver_of
 from harness.session import checks as check
 from servers.options import parse_workload
@@ -37,6 +38,8 @@ class CompareOptions(LoadOptions):
     design: str = "trials"
     block_s: float | None = None
     servers: Mapping[str, object] = field(default_factory=dict)
+    precision: str | None = None
+    most: str | None = None
 
 
 BLOCK_S = 0.5  # of the design of blocks, unless asked for otherwise
@@ -81,7 +84,43 @@ def make_settings(options: CompareOptions) -> Settings:
         block_s=block_s,
         **sent,
         **servers,
+        precision=_precision(options),
+        most_s=_most_s(options),
     )
+
+
+def _precision(options: CompareOptions) -> dict[str, float]:
+    """Half-widths by name, of `p99=10%,cpu=2%`. Raises `LabError`."""
+    if options.precision is None:
+        return {}
+    if options.design != "blocks":
+        raise LabError("--precision is for --design blocks; add it or leave it out")
+    if options.rounds != LOOKS[0]:
+        raise LabError(f"--precision decides how many rounds there are; leave out --rounds "
+                       f"{options.rounds}")  # fmt: skip
+    found: dict[str, float] = {}
+    for part in options.precision.split(","):
+        name, _, text = part.strip().partition("=")
+        if name not in FIGURES:
+            raise LabError(
+                f"--precision {options.precision!r}: there is no {name!r}; take "
+                f"{', '.join(FIGURES)}, like p99=10%,cpu=2%"
+            )
+        if name in found:
+            raise LabError(f"--precision {options.precision!r} names {name} twice; name it once")
+        found[name] = check.parsed("--precision", text, check.parse_share)
+        check.between("--precision", found[name], 0.001, 1)
+    return found
+
+
+def _most_s(options: CompareOptions) -> float | None:
+    if options.precision is None:
+        if options.most is not None:
+            raise LabError("--most is for --precision; add it or leave it out")
+        return None
+    most_s = check.parsed("--most", options.most or "10m", check.parse_time)
+    check.between("--most", most_s, 30, 86_400)
+    return most_s
 
 
 def design_options(

@@ -116,7 +116,7 @@ def notes(run: Run) -> list[str]:
             "Lower the rate, stop what else runs on this machine, or take more rounds."
         )
     repeated = sorted({t.round for t in run.trials if t.round > run.settings.rounds})
-    if repeated:
+    if repeated and not run.settings.precision:
         lines.append(
             f"Round {' and '.join(map(str, repeated))} repeats what the generator was late for, "
             "or too few rounds would have been left for an interval."

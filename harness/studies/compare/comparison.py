@@ -18,6 +18,7 @@ from harness.core.record import (
     ordered_value,
 )
 from harness.core.trials import comparable, standard
+from harness.designs import precision
 from harness.stats.intervals import (
     Estimate,
     location_estimate,
@@ -71,7 +72,7 @@ def infinite(figures: Mapping[str, float | None]) -> list[str]:
 def build_comparisons(settings: Settings, trials: Sequence[Trial]) -> list[Comparison]:
     """Every backend but the first against the first, at each level, metric by metric."""
     return [
-        _compare(rps, settings.backends, slot, metric, trials)
+        _compare(rps, settings, slot, metric, trials)
         for rps in settings.rps
         for slot in range(1, len(settings.backends))
         for metric in metrics_of(settings.design)
@@ -79,13 +80,14 @@ def build_comparisons(settings: Settings, trials: Sequence[Trial]) -> list[Compa
 
 
 def _compare(
-    rps: float, backends: Sequence[str], slot: int, metric: Metric, trials: Sequence[Trial]
+    rps: float, settings: Settings, slot: int, metric: Metric, trials: Sequence[Trial]
 ) -> Comparison:
     rounds = _rounds(rps, slot, trials)
     pairs = [r for r in rounds if comparable(r[0]) and comparable(r[1])]
-    estimate, spread = _estimate(metric.path, pairs), None
+    backends, confidence = settings.backends, precision.CONFIDENCE if settings.precision else 0.95
+    estimate, spread = _estimate(metric.path, pairs, confidence), None
     if in_blocks(pairs) and metric.path in PAIRED:
-        spread = paired_estimate(metric.path, pairs)
+        spread = paired_estimate(metric.path, pairs, confidence)
         estimate = None if spread is None else spread.estimate
     ends = {
         "ratio": None if estimate is None or math.isnan(estimate.value) else estimate.value,
@@ -119,16 +121,17 @@ def _rounds(rps: float, slot: int, trials: Sequence[Trial]) -> list[Round]:
     return [(base[number], other[number]) for number in sorted(base.keys() & other.keys())]
 
 
-def _estimate(path: str, pairs: Sequence[Round]) -> Estimate | None:
+def _estimate(path: str, pairs: Sequence[Round], confidence: float) -> Estimate | None:
     """The effect over comparable rounds. A round in which one side alone lacks the figure (it
     answered nothing that could be counted) may be anything: it widens the interval at both ends."""
     if path == SUCCESS:
-        return share_ratio_estimate(*([tally(pair[side]) for pair in pairs] for side in (0, 1)))
+        old, new = ([tally(pair[side]) for pair in pairs] for side in (0, 1))
+        return share_ratio_estimate(old, new, confidence=confidence)
     values = [tuple(ordered_value(t, path) for t in pair) for pair in pairs]
     if any(all(value[side] is None for value in values) for side in (0, 1)):
         return None
     both = [(0.0, 0.0) if None in value else value for value in values]
-    return ratio_estimate([a or 0.0 for a, _ in both], [b or 0.0 for _, b in both])
+    return ratio_estimate([a or 0.0 for a, _ in both], [b or 0.0 for _, b in both], confidence)
 
 
 def _note(

@@ -26,11 +26,13 @@ PAIRED: dict[str, Callable[[Block], float | None]] = {
 }
 
 
-def paired_estimate(path: str, restarts: Sequence[tuple[Trial, Trial]]) -> Hierarchical | None:
+def paired_estimate(
+    path: str, restarts: Sequence[tuple[Trial, Trial]], confidence: float
+) -> Hierarchical | None:
     """The ratio of a figure over restarts, each the trials of baseline and contender. None where no
     pair has it."""
     pairs = pairs_within(path, restarts)
-    return hierarchical_ratio(pairs) if any(pairs) else None
+    return hierarchical_ratio(pairs, confidence) if any(pairs) else None
 
 
 def pairs_within(path: str, restarts: Sequence[tuple[Trial, Trial]]) -> list[list[Pair]]:

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
 
-from harness.core.record import Run, Settings, Trial
-from harness.core.units import rate
+from harness.core.record import Comparison, Run, Settings, Trial
+from harness.core.units import percent, rate
 from harness.designs.blocks import plan_restart
+from harness.designs.precision import Looks, wider
 from harness.designs.spoilt import not_for_blocks
-from harness.designs.trials import PlannedTrial, StartOver, Step, plan_repeats, plan_trials
+from harness.designs.trials import (
+    PlannedTrial,
+    StartOver,
+    Step,
+    plan_repeats,
+    plan_round,
+    plan_trials,
+)
 from harness.studies.compare.aa_control import find_control, read_controls
 from harness.studies.compare.comparison import build_cells, build_comparisons
 from harness.studies.compare.summary import finding
@@ -25,8 +34,10 @@ class ComparePlanner:
         self._settings = settings
         self._planned = plan_trials(settings)
         self._in_blocks = set(settings.rps) if settings.design == "blocks" else set()
+        self._looks = Looks(settings)
 
     def next_trial(self, trials: Sequence[Trial]) -> Step | None:
+        self._looks.begin()
         spoilt = self._spoilt(trials)
         if spoilt is not None:
             self._in_blocks.discard(spoilt.rps)
@@ -34,11 +45,26 @@ class ComparePlanner:
         done = {(trial.rps, trial.round, trial.slot) for trial in trials}
         for again in (False, True):
             if again:
-                self._planned += plan_repeats(self._settings, trials)
+                self._planned += plan_repeats(self._settings, trials) or self._further(trials)
             for planned in self._planned:
                 if (planned.rps, planned.round, planned.slot) not in done:
                     return self._step(planned)
         return None
+
+    def _further(self, trials: Sequence[Trial]) -> list[PlannedTrial]:
+        """The restarts up to the next look, where it is not known well enough."""
+        so_far = self._looks.restarts
+        until = self._looks.more(self._in_turns(build_comparisons(self._settings, trials)))
+        return [
+            planned
+            for number in range(so_far + 1, until + 1)
+            for level in range(len(self._settings.rps))
+            for planned in plan_round(self._settings, level, number)
+        ]
+
+    def _in_turns(self, comparisons: Sequence[Comparison]) -> list[Comparison]:
+        """Those of levels in blocks: precision is of these."""
+        return [c for c in comparisons if c.rps in self._in_blocks]
 
     def _step(self, planned: PlannedTrial) -> Step:
         """The trial, or the restart that it is a part of."""
@@ -56,6 +82,25 @@ class ComparePlanner:
                                       "whole trials")  # fmt: skip
         return None
 
+    def _reached(self, run: Run) -> Iterator[str]:
+        """Whether it is known as well as was asked for, and if not, how well."""
+        wanted = self._settings.precision
+        if not wanted:
+            return
+        missed = wider(self._in_turns(run.comparisons), wanted)
+        restarts = max((trial.round for trial in run.trials), default=0)
+        if not missed:
+            asked = ", ".join(f"{name} to {percent(limit)}" for name, limit in wanted.items())
+            yield f"After {restarts} restarts {asked} or better is known."
+            return
+        why = "there was no time for more" if self._looks.out_of_time else "the run ended"
+        got = ", ".join(
+            f"{name} is known to {percent(width) if math.isfinite(width) else 'no width'} "
+            f"(asked for: {percent(wanted[name])})"
+            for name, width in missed.items()
+        )
+        yield f"After {restarts} restarts {got}; {why}."
+
     def total(self, trials: Sequence[Trial]) -> int:
         return len(self._planned)
 
@@ -65,7 +110,8 @@ class ComparePlanner:
             cells=build_cells(self._settings, run.trials),
             comparisons=build_comparisons(self._settings, run.trials),
         )
-        told = (finding(rps, run.comparisons, run.cells, run.trials) for rps in run.settings.rps)
+        told = [finding(rps, run.comparisons, run.cells, run.trials) for rps in run.settings.rps]
+        told += self._reached(run)
         run = msgspec.structs.replace(run, finding=" ".join(told))
         if not run.comparisons:
             return run

@@ -12,7 +12,7 @@ from harness.studies.regress.ending import ending
 
 # Of the settings: what changes how much is known, not what is measured. Levels and backends are
 # matched one by one.
-_FREE = {"rps", "backends", "rounds", "seed", "master", "worker_wait_s"}
+_FREE = {"rps", "backends", "rounds", "seed", "master", "worker_wait_s", "precision", "most_s"}
 # Of the environment: what moves absolute figures by itself.
 _MACHINE = (
     "cpu_model", "cpu_count", "server_cpus", "generator_cpus", "governor", "kernel",

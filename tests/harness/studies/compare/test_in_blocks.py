@@ -172,3 +172,40 @@ def test_a_block_without_blocks_is_refused(labrun: Labrun) -> None:
     done = labrun("compare", "--design", "trials", "--block", "1")
     assert done.returncode == 2
     assert "--block is for --design blocks" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--precision", "p98=1%"], "there is no 'p98'; take p50"),
+        (["--precision", "p99=much"], "'much' is no share"),
+        (["--precision", "p99=1%,p99=2%"], "names p99 twice"),
+        (["--precision", "p99=5%", "--rounds", "9"], "leave out --rounds 9"),
+        (["--most", "5m"], "--most is for --precision"),
+        (["--precision", "p99=5%", "--most", "soon"], "'soon' is no time"),
+        (["--precision", "p99=5%", "--most", "1s"], "--most must be from 30"),
+    ],
+)
+def test_a_precision_that_cannot_be_is_one_sentence(
+    labrun_in: Labrun, arguments: list[str], words: str
+) -> None:
+    done = labrun_in(*arguments)
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_precision_goes_on_look_by_look() -> None:
+    settings = make_settings(**IN_BLOCKS, precision={"cpu": 0.02})
+    planner = ComparePlanner(settings)
+    assert planner.next_trial(trials_of()) is None  # all pairs say the same: it is known
+    wide = ComparePlanner(make_settings(**IN_BLOCKS, precision={"switches": 0.001, "p99": 0.01}))
+    trials = [
+        make_trial(t.slot, t.round, blocks=[
+            block(b.pair, p50_us=100.0 + 9 * t.round * t.slot) for b in t.blocks
+        ])
+        for t in trials_of()
+    ]  # fmt: skip
+    step = wide.next_trial(trials)
+    assert isinstance(step, PlannedRestart)
+    assert step.round == 9
