@@ -68,19 +68,24 @@ def test_what_would_take_too_long_is_not_begun() -> None:
     assert going.out_of_time
 
 
+def interval(ratios: list[float]) -> tuple[float, float]:
+    found = paired_ratio([1.0] * len(ratios), ratios, CONFIDENCE)
+    assert found is not None
+    assert found.low is not None
+    assert found.high is not None
+    return found.low, found.high
+
+
 def test_intervals_that_were_stopped_at_cover_what_is_true() -> None:
     """Two equal arms, restarts with the spread of A/A runs; stopped at whichever look is narrow."""
     draw, covered, at = random.Random(5), 0, []
     for _ in range(400):
         logs = [draw.gauss(0, 0.04) for _ in range(LOOKS[-1])]
         for look in LOOKS:
-            found = paired_ratio([1.0] * look, [math.exp(v) for v in logs[:look]], CONFIDENCE)
-            assert found is not None
-            assert found.low is not None
-            assert found.high is not None
-            if math.sqrt(found.high / found.low) - 1 <= 0.03:
+            low, high = interval([math.exp(v) for v in logs[:look]])
+            if math.sqrt(high / low) - 1 <= 0.03:
                 break
         at.append(look)
-        covered += found.low <= 1 <= found.high
+        covered += low <= 1 <= high
     assert len(set(at)) > 2  # it did stop at several
     assert covered >= 0.95 * 400
