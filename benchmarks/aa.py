@@ -16,102 +16,26 @@ from __future__ import annotations
 import argparse
 import math
 import sys
-import tempfile
-from collections.abc import Callable
 from pathlib import Path
-
-import msgspec
 
 from benchmarks.common import lab_settings, print_table
 from harness.core.errors import LabError
 from harness.core.metrics import BY_PATH
-from harness.core.record import Settings, Trial
+from harness.core.record import Settings
 from harness.core.units import percent
-from harness.designs.trials import Planned
-from harness.machine.cpus import plan_cpus
-from harness.machine.environment import read_environment
-from harness.measure.run import run_experiment
-from harness.measure.trial import Progress
-from harness.store import RunFolder, write_json
+from harness.session.aa import keep_controls
 from harness.studies.compare.aa_control import (
     CONTROL_FILE,
-    CONTROL_SCHEMA,
     FEWEST_RUNS,
     ControlData,
-    ControlRecord,
-    ControlRun,
-    Machine,
-    control_run,
-    headline_controls,
-    read_controls,
 )
-from harness.studies.compare.planner import ComparePlanner
 
 FALSE_ALARMS_ALLOWED = 1 / 20
 
 
-class Silent:
-    """A watcher that shows nothing."""
-
-    def trial_begins(self, planned: Planned, number: int, total: int) -> None: ...
-
-    def progress(self, progress: Progress) -> None: ...
-
-    def trial_ended(self, trial: Trial) -> None: ...
-
-
-def measure_run(settings: Settings) -> ControlRun:
-    """One whole comparison, as `labrun compare` makes it; only its headlines are kept.
-
-    Raises `LabError` when it could not be made whole, KeyboardInterrupt when interrupted.
-    """
-    with tempfile.TemporaryDirectory(prefix="lab-aa-") as folder:
-        into = RunFolder.create(Path(folder), "aa")
-        result = run_experiment(settings, into, "benchmark", Silent(), ComparePlanner(settings))
-    if result.interrupted:
-        raise KeyboardInterrupt
-    if not result.run.complete:
-        raise LabError(f"a run was not completed: {result.run.incomplete_reason}")
-    return control_run(result.run)
-
-
-def continued(
-    runs: list[ControlRun], settings: Settings, wanted: int, keep: Callable[[], None]
-) -> None:
-    """Make the runs that are missing, each with a seed of its own; `keep` after each."""
-    done = {run.seed for run in runs}
-    for seed in range(settings.seed, settings.seed + wanted):
-        if seed in done:
-            continue
-        print(f"run {len(runs) + 1} of {wanted} (seed {seed}) ...", file=sys.stderr, flush=True)
-        runs.append(measure_run(msgspec.structs.replace(settings, seed=seed)))
-        keep()
-
-
-def check_against_itself(settings: Settings, wanted: int, results: Path) -> ControlData:
-    """All runs of one backend, those on record included. Raises `LabError`."""
-    machine = Machine.of(read_environment(plan_cpus()))
-    record = read_controls(results)
-    if record is None and (results / CONTROL_FILE).exists():
-        raise LabError(f"{results / CONTROL_FILE} cannot be read; move it out of the way")
-    kept = [] if record is None or record.schema != CONTROL_SCHEMA else list(record.controls)
-    mine = [data for data in kept if (data.machine, data.settings) == (machine, settings)]
-    others = [data for data in kept if data not in mine]
-    runs = list(mine[0].runs) if mine else []
-
-    def data() -> ControlData:
-        return ControlData(
-            machine=machine, settings=settings, runs=runs, headline=headline_controls(runs)
-        )
-
-    def keep() -> None:
-        file = results / CONTROL_FILE
-        file.parent.mkdir(parents=True, exist_ok=True)
-        whole = ControlRecord(schema=CONTROL_SCHEMA, controls=[*others, data()])
-        write_json(file, msgspec.json.format(msgspec.json.encode(whole), indent=1) + b"\n")
-
-    continued(runs, settings, wanted, keep)
-    return data()
+def tell(line: str) -> None:
+    """Progress, on standard error."""
+    print(line, file=sys.stderr, flush=True)
 
 
 def show(data: ControlData) -> bool:
@@ -186,7 +110,7 @@ def main() -> int:
         met = []
         for backend in found.backend or ["thread-pool"]:
             settings = settings_of(found, f"{backend},{backend}")
-            met.append(show(check_against_itself(settings, found.runs, found.out)))
+            met.append(show(keep_controls(settings, found.runs, found.out, tell)))
     except LabError as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
         return 2

@@ -19,13 +19,14 @@ from pathlib import Path
 
 import msgspec
 
-from benchmarks.aa import measure_run, options, settings_of
+from benchmarks.aa import options, settings_of
 from benchmarks.common import met, print_table
 from harness.core.errors import LabError
 from harness.core.metrics import HEADLINES, Metric
 from harness.core.record import Comparison, Settings
 from harness.machine.cpus import plan_cpus
 from harness.machine.environment import read_environment
+from harness.session.aa import measure_control
 from harness.store import write_json
 from harness.studies.compare.aa_control import ControlRun, Machine
 
@@ -77,7 +78,7 @@ def make_runs(settings: Settings, wanted: int, file: Path) -> list[ControlRun]:
         runs = list(record.runs)
     while len(runs) < wanted:
         print(f"run {len(runs) + 1} of {wanted} ...", file=sys.stderr, flush=True)
-        runs.append(measure_run(settings))
+        runs.append(measure_control(settings))
         file.parent.mkdir(parents=True, exist_ok=True)
         whole = RepeatRecord(machine=machine, settings=settings, runs=runs)
         write_json(file, msgspec.json.format(msgspec.json.encode(whole), indent=1) + b"\n")

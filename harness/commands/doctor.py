@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import msgspec
 from rich.table import Table
 from rich.text import Text
 
 from harness.core.errors import LabError
+from harness.core.metrics import BY_PATH
 from harness.core.record import Environment, Finding, Settings, Trial
+from harness.core.units import percent, rate
 from harness.designs.trials import PlannedTrial
 from harness.machine.cpus import CpuPlan, plan_cpus
 from harness.machine.doctor import is_sound
@@ -17,10 +20,12 @@ from harness.machine.environment import read_environment
 from harness.machine.neighbours import announced, neighbours
 from harness.measure.run import examined, out_of_the_way, raise_descriptor_limit
 from harness.measure.trial import run_trial
+from harness.session.aa import keep_controls
 from harness.session.checks import between
-from harness.session.settings import CompareOptions, make_settings
+from harness.session.settings import CompareOptions, design_options, make_settings
+from harness.studies.compare.aa_control import CONTROL_FILE
 from harness.targets.arm import Arm
-from harness.terminal.output import Console, command_line, write_json
+from harness.terminal.output import Console, command_line, complain, write_json
 
 _STYLES = {"good": "green", "doubtful": "yellow", "spoils": "bold red"}
 
@@ -53,6 +58,38 @@ def doctor_command(rps: float, duration_s: float, as_json: bool) -> int:
     else:
         _print(Console(), rps, sound, findings)
     return 0 if sound else 1
+
+
+def aa_command(rps: float | None, runs: int | None, out: str | None) -> int:
+    """Comparisons of the pool with itself, as `labrun compare` makes them, until as many are on
+    record; the exit status. Later runs of this machine at these settings quote them."""
+    wanted = 5 if runs is None else runs
+    between("--runs", wanted, 1, 1000)
+    default = design_options(None, None, None, None, None, "open-loop", None)
+    options = CompareOptions(
+        rps=f"{2000.0 if rps is None else rps:g}", backends="thread-pool,thread-pool", **default
+    )
+    settings, results = make_settings(options), Path(out or "results")
+    try:
+        with announced(command_line()):
+            data = keep_controls(settings, wanted, results, complain)
+    except KeyboardInterrupt:
+        complain("interrupted; what has ended is on record, and the same command goes on")
+        return 130
+    table = Table(title=f"thread-pool against itself, {rate(settings.rps[0])}, {len(data.runs)} "
+                        "comparisons", title_justify="left", title_style="bold")  # fmt: skip
+    for name in ("headline", "judged", "told apart", "ruled out above"):
+        table.add_column(name, justify="left" if name == "headline" else "right")
+    for found in data.headline:
+        limit = "-" if found.ruled_out is None else percent(found.ruled_out)
+        table.add_row(
+            BY_PATH[found.metric].title, str(found.judged), str(found.false_alarms), limit
+        )
+    console = Console()
+    console.print(table)
+    console.print(f"On record: {results / CONTROL_FILE}. Of twenty, one may be told apart by "
+                  "chance; fewer than twenty show less.", highlight=False)  # fmt: skip
+    return 0
 
 
 def trial_settings(rps: float, duration_s: float) -> Settings:

@@ -1,8 +1,8 @@
 """A run's own control: what it could have seen, and what a backend against itself came to.
 
 A run's intervals say how small a difference it could have told from none. How often such a verdict
-is false only A/A runs can tell, of the same machine and at the same settings: `python -m
-benchmarks.aa` makes them and keeps them in `results/control/control.json`.
+is false only A/A runs can tell, of the same machine and at the same settings: `labrun
+doctor --aa` makes them and keeps them in `results/control/control.json`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from harness.core.wording import slot_names
 CONTROL_SCHEMA = 1
 CONTROL_FILE = Path("control") / "control.json"
 FEWEST_RUNS = 20  # of which one may be false: fewer cannot show a rate of 1 in 20
-_REMEDY = "python -m benchmarks.aa makes one"
+_REMEDY = "labrun doctor --aa makes them"
 
 
 class Machine(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,6 +90,8 @@ def headline_controls(runs: Sequence[ControlRun]) -> list[HeadlineControl]:
     found = []
     for metric in HEADLINES:
         here = [c for run in runs for c in run.comparisons if c.metric == metric.path]
+        if runs and not here:
+            continue  # another design's
         judged = [c for c in here if c.ci_low is not None and c.ci_high is not None]
         limits = [c.ruled_out for c in judged if c.ruled_out is not None]
         found.append(
