@@ -24,6 +24,7 @@ from harness.core.metrics import BY_PATH
 from harness.core.record import Settings
 from harness.core.units import percent
 from harness.session.aa import keep_controls
+from harness.session.settings import design_options
 from harness.studies.compare.aa_control import (
     CONTROL_FILE,
     FEWEST_RUNS,
@@ -79,9 +80,10 @@ def options(prog: str, description: str | None) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=prog, description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--rounds", type=int, default=5, help="of each run (default 5)")
-    parser.add_argument("--duration", type=float, default=5.0, help="seconds (default 5)")
-    parser.add_argument("--warmup", type=float, default=1.0, help="seconds (default 1)")
+    parser.add_argument("--design", choices=("blocks", "trials"), default="blocks")
+    parser.add_argument("--rounds", type=int, help="of each run (blocks 8, trials 5)")
+    parser.add_argument("--duration", type=float, help="seconds (blocks 3.5, trials 5)")
+    parser.add_argument("--warmup", type=float, help="seconds (blocks 0.7, trials 1)")
     parser.add_argument("--rps", default="2000", help="one level (default 2000)")
     parser.add_argument("--seed", type=int, default=1, help="of the first run (default 1)")
     parser.add_argument("--out", type=Path, default=Path("results"), help="default: results")
@@ -94,10 +96,10 @@ def settings_of(found: argparse.Namespace, backends: str) -> Settings:
         raise LabError(f"--rps {found.rps}: one level at a time, please")
     if found.runs < 1:
         raise LabError(f"--runs must be 1 or more, not {found.runs}")
-    return lab_settings(
-        rps=found.rps, rounds=found.rounds, duration_s=found.duration, warmup_s=found.warmup,
-        seed=found.seed, backends=backends,
-    )  # fmt: skip
+    design = design_options(
+        found.design, found.rounds, found.duration, found.warmup, None, "open-loop", None
+    )
+    return lab_settings(rps=found.rps, seed=found.seed, backends=backends, **design)
 
 
 def main() -> int:

@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
+import msgspec
+
 from harness.core.ends import Ends, figure_ends, ratio_ends
 from harness.core.errors import LabError
 from harness.core.metrics import HEADLINES, Metric
@@ -121,8 +123,8 @@ def build_history(found: Sequence[tuple[Path, Run]], left_out: Sequence[str] = (
         )
     if not whole:
         raise LabError("there is no whole run to draw: every one is partial; make one again")
-    largest = sorted(_by_settings(whole), key=len)[-1]
-    runs = sorted(largest, key=lambda run: (run.created, run.id))
+    groups = sorted(_by_settings(whole), key=len)
+    runs = sorted(_newest_design(groups), key=lambda run: (run.created, run.id))
     if len(runs) < len(whole):
         other = next(run for run in whole if run not in runs)
         told = settings_difference(runs[0].settings, other.settings)
@@ -152,6 +154,31 @@ def build_history(found: Sequence[tuple[Path, Run]], left_out: Sequence[str] = (
         notes=tuple(notes),
         mixed=bool(searches) or len(runs) < len(whole),
     )
+
+
+# What goes with the design of a run: where it changes, a new series begins.
+_OF_DESIGN = ("design", "block_s", "rounds", "duration_s", "warmup_s")
+
+
+def _newest_design(groups: Sequence[list[Run]]) -> list[Run]:
+    """Of runs grouped by settings, the fewest first, the largest group; or the one that differs
+    from it by its design alone and has the newest run."""
+    largest = groups[-1]
+
+    def plain(run: Run) -> Settings:
+        kept = {name: getattr(largest[0].settings, name) for name in _OF_DESIGN}
+        return msgspec.structs.replace(run.settings, **kept)
+
+    alike = [
+        group
+        for group in groups
+        if group is largest
+        or (
+            group[0].settings.design != largest[0].settings.design
+            and settings_difference(plain(group[0]), largest[0].settings) is None
+        )
+    ]
+    return max(alike, key=lambda group: max(run.created for run in group))
 
 
 def study(run: Run) -> str:

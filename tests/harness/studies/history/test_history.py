@@ -112,6 +112,17 @@ def test_runs_that_do_not_belong_are_left_out_and_said(reference: Run) -> None:
         assert words in notes
 
 
+def test_a_new_design_begins_a_new_series(reference: Run) -> None:
+    found = a_history(reference, 5)
+    path, newest = found[-1]
+    in_blocks = changed(newest, newest.id, design="blocks", block_s=0.5, duration_s=3.5, rounds=8)
+    history = build_history([*found[:-1], (path, in_blocks)])
+    assert history.runs == (newest.id,)
+    assert any("4 runs with other settings are left out" in note for note in history.notes)
+    longer = changed(newest, newest.id, duration_s=9.0)  # a run that stands apart is no series
+    assert len(build_history([*found[:-1], (path, longer)]).runs) == 4
+
+
 def a_search(run: Run, name: str) -> Run:
     """What a complete run of `labrun crossover` is to a history: it has no cells."""
     line = Crossover(vary="io", baseline="thread-per-request", contender="thread-pool", rule="",
