@@ -47,7 +47,7 @@ class Metric:
     What it is called where it is shown (empty: it is not): `table`, a row on a terminal of 80
     columns; `report`, a row of the report; `column`, a column of the report's tables by level;
     `notebook`, a row of `Experiment.table`, a name that scripts rely on; `sentence`, with its
-    article. `design`: the only one that has it.
+    article; `precision`, in `--precision`. `design`: the only one that has it.
     """
 
     path: str
@@ -61,6 +61,7 @@ class Metric:
     column: str = ""
     notebook: str = ""
     sentence: str = ""
+    precision: str = ""
     design: Design | None = None
 
 
@@ -83,25 +84,31 @@ METRICS = (
     # By these small differences can be told.
     Metric("client.block_response_us.p50", "median response time of a typical block", LOWER,
            MICROSECONDS, headline=True, table="Median of a block",
-           sentence="the median response time of a typical block", design="blocks"),
+           sentence="the median response time of a typical block", design="blocks",
+           precision="p50"),
     Metric("client.block_response_us.p90", "p90 of a typical block", LOWER, MICROSECONDS,
-           design="blocks"),
+           design="blocks",
+           precision="p90"),
     Metric("client.block_response_us.p95", "p95 of a typical block", LOWER, MICROSECONDS,
-           design="blocks"),
+           design="blocks",
+           precision="p95"),
     Metric("client.block_response_us.p99", "p99 of a typical block", LOWER, MICROSECONDS,
            headline=True, table="p99 of a block", sentence="the p99 of a typical block",
-           design="blocks"),
+           design="blocks",
+           precision="p99"),
     Metric("client.service_us.p50", "median service time", LOWER, MICROSECONDS),
     Metric("client.service_us.p99", "service time p99", LOWER, MICROSECONDS),
     Metric("client.connect_us.p50", "median connect time", LOWER, MICROSECONDS),
     Metric("server.cpu_us_per_request.total", "CPU per request", LOWER, MICROSECONDS, headline=True,
            table="CPU per request", report="CPU per request", notebook="CPU per request, µs",
-           sentence="the CPU per request"),
+           sentence="the CPU per request",
+           precision="cpu"),
     Metric("server.cpu_us_per_request.handler", "handler CPU per request", LOWER, MICROSECONDS,
            report="of it in the handler"),
     Metric("server.cpu_us_per_request.overhead", "overhead CPU per request", LOWER, MICROSECONDS,
            headline=True, table="Overhead CPU/request", report="of it overhead",
-           notebook="overhead CPU per request, µs", sentence="the overhead CPU"),
+           notebook="overhead CPU per request, µs", sentence="the overhead CPU",
+           precision="overhead"),
     Metric("server.efficiency", "efficiency", HIGHER, SHARE, judged=False,
            table="Efficiency", report="Efficiency"),
     Metric("server.stages_us.dispatch.p50", "median dispatch", LOWER, MICROSECONDS,
@@ -109,7 +116,8 @@ METRICS = (
     Metric("server.context_switches.per_s", "context switches a second", LOWER, PER_SECOND,
            headline=True, judged=False,
            table="Context switches/s", report="Context switches a second",
-           notebook="context switches per second", sentence="the context switches"),
+           notebook="context switches per second", sentence="the context switches",
+           precision="switches"),
     Metric("server.context_switches.per_request", "context switches a request", LOWER, COUNT,
            judged=False, report="Context switches a request"),
     Metric("server.threads_active_mean", "threads alive", LOWER, COUNT, judged=False,

@@ -13,20 +13,13 @@ import math
 from collections.abc import Callable, Sequence
 from time import monotonic
 
+from harness.core.metrics import METRICS
 from harness.core.record import Comparison, Settings
 
 LOOKS = (8, 12, 18, 27, 40)  # restarts
 CONFIDENCE = 1 - 0.05 / len(LOOKS)
 # What may be asked for, and the figure that it is about.
-FIGURES = {
-    "p50": "client.block_response_us.p50",
-    "p90": "client.block_response_us.p90",
-    "p95": "client.block_response_us.p95",
-    "p99": "client.block_response_us.p99",
-    "cpu": "server.cpu_us_per_request.total",
-    "overhead": "server.cpu_us_per_request.overhead",
-    "switches": "server.context_switches.per_s",
-}
+FIGURES = {metric.precision: metric.path for metric in METRICS if metric.precision}
 
 
 def half_width(found: Comparison) -> float | None:
