@@ -84,6 +84,7 @@ METRICS = (
     # By these small differences can be told.
     Metric("client.block_response_us.p50", "median response time of a typical block", LOWER,
            MICROSECONDS, headline=True, table="Median of a block",
+           report="Median of a typical block", notebook="median of a typical block, µs",
            sentence="the median response time of a typical block", design="blocks",
            precision="p50"),
     Metric("client.block_response_us.p90", "p90 of a typical block", LOWER, MICROSECONDS,
@@ -93,7 +94,8 @@ METRICS = (
            design="blocks",
            precision="p95"),
     Metric("client.block_response_us.p99", "p99 of a typical block", LOWER, MICROSECONDS,
-           headline=True, table="p99 of a block", sentence="the p99 of a typical block",
+           headline=True, table="p99 of a block", report="p99 of a typical block",
+           notebook="p99 of a typical block, µs", sentence="the p99 of a typical block",
            design="blocks",
            precision="p99"),
     Metric("client.service_us.p50", "median service time", LOWER, MICROSECONDS),

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from harness.core.ends import figure_ends, ratio_ends
 from harness.core.errors import LabError
 from harness.core.metrics import shown
-from harness.core.record import CellMetric, Comparison, Run, Settings, Trial, ordered_value
+from harness.core.record import CellMetric, Comparison, Design, Run, Settings, Trial, ordered_value
 from harness.core.wording import slot_names
 from harness.report.source import Source
 from harness.studies.anatomy.account import Anatomy, dissect
@@ -223,4 +223,5 @@ def _trial_row(trial: Trial) -> dict[str, Any]:
         "rps": trial.rps, "round": trial.round, "backend": trial.backend, "class": trial.class_,
         "valid": trial.valid,
     }  # fmt: skip
-    return row | {title: ordered_value(trial, m.path) for title, m in shown("notebook")}
+    design: Design = "blocks" if trial.blocks else "trials"
+    return row | {title: ordered_value(trial, m.path) for title, m in shown("notebook", design)}
