@@ -8,8 +8,8 @@
       put, or 503 when                                    (back to the queue for the next)
       the queue is full
 
-The queue gives backpressure: it absorbs a burst, and a burst that is too long is refused at
-once instead of making everybody wait. The price: a worker that waits (on a slow client, on a
+The queue absorbs a burst, and what is more than it holds is refused at once instead of making
+everybody wait (load shedding). The price: a worker that waits (on a slow client, on a
 database) serves nobody else, and 16 of them are soon all waiting. Only the request's deadline
 frees a worker from a slow client: `deadlines_missed` in the report counts how often it had to.
 Compare `thread_per_request.py`, which differs from this file in dispatch alone.
