@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from harness.core.record import Trial
+from harness.core.record import Design, Run, Trial
 
 # Below this share of ok the server did not keep up with the offered load.
 SATURATED_BELOW = 0.99
@@ -13,6 +13,18 @@ SATURATED_BELOW = 0.99
 def comparable(trial: Trial) -> bool:
     """Whether a trial says something about its server: the generator was not the limit."""
     return trial.valid and trial.class_ != "generator-limited"
+
+
+def design_at(run: Run, rps: float) -> Design:
+    """How a level was measured: a level that blocks could not measure is in whole trials."""
+    here = [trial for trial in run.trials if trial.rps == rps]
+    return "blocks" if any(trial.blocks for trial in here) else "trials"
+
+
+def run_design(run: Run) -> Design:
+    """How most of a run was measured: in blocks, where any level was."""
+    designs = {design_at(run, rps) for rps in run.settings.rps}
+    return "blocks" if "blocks" in designs else "trials"
 
 
 def standard(trials: Iterable[Trial]) -> list[Trial]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.core.record import CellMetric, Client, Comparison, Settings
+from harness.core.record import CellMetric, Client, Comparison, Design, Settings
 from harness.core.units import Format, microseconds, ratio
 
 NOT_ANSWERED = "not answered"
@@ -111,9 +111,10 @@ def _never(found: Comparison) -> bool:
     return "ci_low" in found.beyond
 
 
-def design_words(settings: Settings) -> str:
-    """`5 rounds of 5 s`, or `8 restarts of 3.5 s in blocks of 0.5 s`."""
-    if settings.block_s is None:
+def design_words(settings: Settings, design: Design) -> str:
+    """Of a level that was measured in that design: `5 rounds of 5 s`, or `8 restarts of 3.5 s in
+    blocks of 0.5 s`."""
+    if design == "trials":
         return f"{settings.rounds} rounds of {settings.duration_s:g} s"
     if settings.precision:
         return f"restarts of {settings.duration_s:g} s in blocks of {settings.block_s:g} s"

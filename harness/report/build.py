@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from harness.core.record import Run
+from harness.core.trials import run_design
 from harness.core.units import rate
+from harness.core.wording import design_words
 from harness.report import latency, surroundings, threads
 from harness.report.searched import searched_report
 from harness.report.source import Source
@@ -72,10 +74,10 @@ def _facts(run: Run) -> str:
     scheduled = sum(t.client.scheduled for t in run.trials)
     levels = ", ".join(style.level_label(rps) for rps in settings.rps)
     return (
-        f"{run.created.replace('T', ' ')}. {levels} RPS; {settings.rounds} rounds of "
-        f"{settings.duration_s:g} s; {settings.clients} clients, {settings.arrivals} arrivals, "
-        f"{settings.driver}; {len(run.trials)} trials, {scheduled:,} requests. Medians over the "
-        "valid rounds; ranges are 95 % intervals."
+        f"{run.created.replace('T', ' ')}. {levels} RPS; "
+        f"{design_words(settings, run_design(run))}; {settings.clients} clients, "
+        f"{settings.arrivals} arrivals, {settings.driver}; {len(run.trials)} trials, "
+        f"{scheduled:,} requests. Medians over the valid rounds; ranges are 95 % intervals."
     )
 
 

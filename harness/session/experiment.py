@@ -15,6 +15,7 @@ from harness.core.ends import figure_ends, ratio_ends
 from harness.core.errors import LabError
 from harness.core.metrics import shown
 from harness.core.record import CellMetric, Comparison, Design, Run, Settings, Trial, ordered_value
+from harness.core.trials import design_at
 from harness.core.wording import slot_names
 from harness.report.source import Source
 from harness.studies.anatomy.account import Anatomy, dissect
@@ -97,7 +98,7 @@ class Experiment:
         cells = [cell for cell in self.run.cells if cell.rps == level]
         compared = {(c.slot, c.metric): c for c in self.run.comparisons if c.rps == level}
         rows = {}
-        for title, metric in shown("notebook", self.settings.design):
+        for title, metric in shown("notebook", design_at(self.run, level)):
             medians: dict[str, float | str | None] = {
                 _name(self.run, c.slot): _median(c.metrics.get(metric.path)) for c in cells
             }

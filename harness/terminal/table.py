@@ -11,6 +11,7 @@ from rich.text import Text
 
 from harness.core.metrics import shown
 from harness.core.record import Cell, Comparison, Run, Trial
+from harness.core.trials import design_at
 from harness.core.units import rate
 from harness.core.wording import (
     design_words,
@@ -38,7 +39,8 @@ def print_run(console: Console, run: Run, folder: Path) -> None:
         for contender in cells[1:] or cells[:1]:
             pair = cells[:1] if contender is cells[0] else [cells[0], contender]
             console.print(level_table(run, rps, pair))
-    within = "in pairs of blocks" if run.settings.design == "blocks" else "within rounds"
+    designs = {design_at(run, rps) for rps in run.settings.rps}
+    within = "in pairs of blocks" if designs == {"blocks"} else "within rounds"
     console.print(
         f"Ratios are to the first backend, {within}, with a 95 % interval: "
         "+ better, - worse, > more and < fewer (neither is better), ~ cannot tell.",
@@ -61,9 +63,9 @@ def print_run(console: Console, run: Run, folder: Path) -> None:
 
 def level_table(run: Run, rps: float, cells: list[Cell]) -> Table:
     """One level: a row for each figure, a column for each backend, a ratio for each contender."""
-    settings = run.settings
+    settings, design = run.settings, design_at(run, rps)
     table = Table(
-        title=f"{rate(rps)}, {design_words(settings)}, "
+        title=f"{rate(rps)}, {design_words(settings, design)}, "
         f"{settings.clients} clients, {settings.arrivals} arrivals",
         title_justify="left",
         title_style="bold",
@@ -77,7 +79,7 @@ def level_table(run: Run, rps: float, cells: list[Cell]) -> Table:
         table.add_column("\n".join(lines), justify="right", no_wrap=True)
     if len(cells) == 2:
         table.add_column("ratio (95 % CI)", justify="left", no_wrap=True)
-    for title, metric in shown("table", settings.design):
+    for title, metric in shown("table", design):
         figures = [figure_words(cell.metrics.get(metric.path), metric.unit.write) for cell in cells]
         ratios = (ratio_text(c) for c in of_pair(run, rps, metric.path, cells))
         table.add_row(title, *figures, *ratios)

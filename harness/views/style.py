@@ -19,7 +19,9 @@ from matplotlib.ticker import FuncFormatter, LogLocator
 
 from harness.core.metrics import BY_PATH
 from harness.core.record import Comparison, Run
+from harness.core.trials import run_design
 from harness.core.wording import (
+    design_words,
     has_interval,
     one_side_answers,
     ratio_figure,
@@ -204,7 +206,7 @@ def subtitle(run: Run, what: str = "") -> str:
     settings = run.settings
     valid = sum(t.valid for t in run.trials)
     parts = [
-        f"{settings.rounds} rounds of {settings.duration_s:g} s",
+        design_words(settings, run_design(run)),
         f"{sum(t.client.scheduled for t in run.trials):,} requests",
         f"{settings.arrivals} arrivals, {settings.driver}",
     ]

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from harness.core import record
 from harness.core.metrics import BY_PATH, shown
 from harness.core.record import CellMetric, Comparison, Run, ordered_value
+from harness.core.trials import design_at
 from harness.core.units import Format, percent, rate, share
 from harness.core.wording import (
     figure_interval,
@@ -50,7 +51,7 @@ def level_table(run: Run, rps: float) -> Table:
         columns.append(Column("Ratio" if len(names) == 2 else f"Ratio of {name}"))
     cells = {c.slot: c for c in run.cells if c.rps == rps}
     rows = []
-    for title, metric in shown("report", run.settings.design):
+    for title, metric in shown("report", design_at(run, rps)):
         write = metric.unit.write
         figures = [c.metrics.get(metric.path) for _, c in sorted(cells.items())]
         if all(figure_words(figure, write) == "-" for figure in figures):
