@@ -54,7 +54,7 @@ class RunFolder:
     def add_trial(self, requests: pd.DataFrame, timeline: pd.DataFrame) -> None:
         """Keep the raw rows of one trial. Raises `LabError` when the disk is full."""
         self._parts += 1
-        if len(requests):
+        if len(requests) and "level" in requests:
             self._parts_of.setdefault(float(requests["level"].iloc[0]), []).append(self._parts)
         for kind, frame in (("requests", requests), ("timeline", timeline)):
             self._write_frame(self.path / PARTS / f"{kind}-{self._parts:04}.parquet", frame)

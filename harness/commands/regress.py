@@ -138,7 +138,13 @@ def measure_against(ref: str, measure: CompareOptions) -> RunResult:
             )
         if new.dirty:
             complain(f"{new.label}: the record says so")
-        return _measure(settings, measure, against_planner(settings, old, new))
+        planner = against_planner(settings, old, new)
+        try:
+            return _measure(settings, measure, planner)
+        except ServerRefused as error:
+            if error.slot is None or error.slot % 2 == 0:  # the old one's: nothing can be judged
+                raise
+            return _refused(settings, measure, error.slot, str(error), planner)
 
 
 def _measure(settings: Settings, options: CompareOptions, planner: Planner | None) -> RunResult:

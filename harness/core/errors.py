@@ -11,4 +11,7 @@ class LabError(Exception):
 
 
 class ServerRefused(LabError):
-    """A server that ended, or could not be driven, before anything was asked of it."""
+    """A server that ended, or could not be driven, before anything was asked of it. `slot`: which
+    of a run's; None where it was none's."""
+
+    slot: int | None = None

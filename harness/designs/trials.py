@@ -91,7 +91,12 @@ Step = Planned | StartOver
 
 
 class Planner(Protocol):
-    """Who says what comes next, given the trials that ended, and what they come to."""
+    """Who says what comes next, given the trials that ended, and what they come to.
+
+    `most_deaths`: how many restarts in which a server died the run goes on after.
+    """
+
+    most_deaths: int
 
     def next_trial(self, trials: Sequence[Trial]) -> Step | None:
         """The next trial, or the next restart of several; None when the run is over."""

@@ -13,6 +13,7 @@ import msgspec
 import numpy as np
 import pandas as pd
 
+from harness.core.errors import ServerRefused
 from harness.core.record import (
     QUANTILE_SHARES,
     Block,
@@ -54,6 +55,7 @@ IDLE_WITHIN_MS = 50.0  # beyond the workload's own time: later, and it carries o
 _BEYOND_A_QUANTILE = 5
 _LOOK_S = 0.005
 _LATE_S = 60.0
+DIED_AFTER = ", after "  # between how a server died and how many blocks it had seen
 _STALL_US = 100_000.0  # an answer that takes this long, and so many times what is typical,
 _STALL_TIMES = 20.0  # stood behind something
 _ENDING_S = 0.5  # for a server that is killed to have ended once its sockets are closed
@@ -122,7 +124,11 @@ def run_restart(
 
 
 def _start(stack: ExitStack, arm: Arm, place: int, settings: Settings, cpus: CpuPlan) -> _Alive:
-    server = start_server(arm, settings, cpus)
+    try:
+        server = start_server(arm, settings, cpus)
+    except ServerRefused as error:
+        error.slot = arm.slot
+        raise
     assert isinstance(server, ServerProcess)  # blocks are of servers on this machine
     stack.enter_context(server)
     ready = server.ready
@@ -444,7 +450,7 @@ def _result(planned: PlannedRestart, settings: Settings, started: str, each: _Al
         trial, client=client, blocks=each.blocks, warnings=[*trial.warnings, *stalls]
     )
     if each.died is not None:
-        warnings = [*trial.warnings, f"{each.died} after {len(each.looks)} whole blocks"]
+        warnings = [*trial.warnings, f"{each.died}{DIED_AFTER}{len(each.looks)} whole blocks"]
         trial = msgspec.structs.replace(trial, died="server", warnings=warnings)
     requests = requests_frame(trial_plan, rows)
     requests["block"] = np.repeat(

@@ -22,7 +22,7 @@ from harness.machine.doctor import examine, warning
 from harness.machine.environment import read_environment
 from harness.machine.neighbours import Neighbourhood, announced
 from harness.machine.probe import probe
-from harness.measure.blocks import run_restart
+from harness.measure.blocks import DIED_AFTER, run_restart
 from harness.measure.request_rows import blocks_frame
 from harness.measure.trial import Progress, TrialResult, run_trial
 from harness.store import RunFolder
@@ -139,7 +139,7 @@ def _run(
             folder.save(record())
             for result in results:
                 watcher.trial_ended(result.trial)
-            reason = _ended_by(results, trials, number, total)
+            reason = _ended_by(results, trials, number, total, planner.most_deaths)
     except KeyboardInterrupt:
         interrupted = True
         reason = f"interrupted in trial {len(trials) + 1} of {planner.total(trials)}"
@@ -147,8 +147,7 @@ def _run(
         if not trials:
             raise
         reason = str(error)
-        if isinstance(error, ServerRefused) and isinstance(planned, PlannedTrial):
-            refused = planned.slot
+        refused = error.slot if isinstance(error, ServerRefused) else None
     beside.look()
     run = msgspec.structs.replace(record(), complete=reason is None, incomplete_reason=reason)
     run = planner.conclude(run, folder.path.parent)
@@ -167,7 +166,11 @@ def _measure(
 ) -> list[TrialResult]:
     """What is planned, measured: one trial, or one of each arm. Raises `LabError`."""
     if isinstance(planned, PlannedTrial):
-        return [run_trial(planned, settings, cpus, descriptors, watcher.progress)]
+        try:
+            return [run_trial(planned, settings, cpus, descriptors, watcher.progress)]
+        except ServerRefused as error:
+            error.slot = planned.slot
+            raise
     try:
         return run_restart(planned, settings, cpus, descriptors, watcher.progress)
     except ProcessDied as error:
@@ -186,17 +189,23 @@ def from_source(planned: Planned, source: ServerSource | None) -> Planned:
 
 
 def _ended_by(
-    results: Sequence[TrialResult], trials: Sequence[Trial], number: int, total: int
+    results: Sequence[TrialResult],
+    trials: Sequence[Trial],
+    number: int,
+    total: int,
+    most_deaths: int,
 ) -> str | None:
     """Why the run ends with these trials, in words; None where it goes on. A server that dies in
-    mid-block is refused from then on, which its figures say; a second one ends the run."""
+    mid-block is refused from then on, which its figures say; more than `most_deaths` end the run.
+    """
     for place, result in enumerate(results):
         if result.failure is not None:
             return f"trial {number + place} of {total} failed: {result.failure}"
     died = [trial for trial in trials if trial.blocks and trial.died == "server"]
-    if len(died) > 1:
-        return f"servers died in two restarts, the last time {died[-1].backend}: see its warnings"
-    return None
+    if len(died) <= most_deaths:
+        return None
+    (how, *_) = [told for told in died[-1].warnings if DIED_AFTER in told]
+    return f"round {died[-1].round} failed: {how}"
 
 
 def elsewhere(settings: Settings) -> list[str]:

@@ -20,6 +20,8 @@ class CapacityPlanner:
     """Each backend's search in turn, so that a slow drift of the machine meets all alike; the
     order within a round alternates. A search that is content leaves its time to the others."""
 
+    most_deaths = 0
+
     def __init__(
         self, settings: Settings, objective: str, conditions: Sequence[Condition], budget: Budget
     ) -> None:

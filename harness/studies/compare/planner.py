@@ -30,6 +30,8 @@ class ComparePlanner:
     """Every arm once a round at every level, in blocks or in whole trials, and the repeats that an
     interval needs. A level that blocks cannot measure is measured again in whole trials."""
 
+    most_deaths = 1
+
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._planned = plan_trials(settings)

@@ -25,6 +25,8 @@ class CrossoverPlanner:
     """A pair at each load in turn, each load with a search of its own, so that a run that is cut
     short has seen them all. Both trials of a pair get the same schedule; their order alternates."""
 
+    most_deaths = 0
+
     def __init__(
         self, settings: Settings, vary: Vary, lowest: float, highest: float, budget: Budget
     ) -> None:

@@ -22,6 +22,8 @@ from harness.targets.server_code import ServerSource, prepare
 class SourcePlanner(ComparePlanner):
     """A comparison whose servers come from given folders, one for each slot."""
 
+    most_deaths = 0  # one that dies is an answer
+
     def __init__(self, settings: Settings, sources: Sequence[ServerSource]) -> None:
         if len(sources) != len(settings.backends):
             raise ValueError(f"{len(settings.backends)} slots, {len(sources)} sources")

@@ -22,8 +22,11 @@ def ending(run: Run) -> Ending | None:
     reason = run.incomplete_reason or "it was cut short"
     if run.refused is not None:
         return Ending(run.refused, reason)
-    last = run.trials[-1] if run.trials else None
-    return Ending(last.slot if last is not None and _by_its_server(last) else None, reason)
+    # The trials of a restart in blocks ended together, whoever died.
+    last = [t for t in run.trials if (t.rps, t.round) == (run.trials[-1].rps, run.trials[-1].round)]
+    ended = last if last and last[-1].blocks else last[-1:]
+    slots = [trial.slot for trial in ended if _by_its_server(trial)]
+    return Ending(slots[0] if slots else None, reason)
 
 
 def _by_its_server(trial: Trial) -> bool:

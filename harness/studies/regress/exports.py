@@ -16,8 +16,9 @@ import msgspec
 
 from harness.core.ends import figure_ends
 from harness.core.errors import LabError
-from harness.core.metrics import BY_PATH, HEADLINES
+from harness.core.metrics import BY_PATH, HEADLINES, metrics_of
 from harness.core.record import Run
+from harness.core.trials import design_at
 from harness.stats.intervals import Direction
 from harness.studies.regress import sentences as words
 from harness.studies.regress.verdict import Verdict
@@ -327,7 +328,8 @@ def _run_markdown(run: Run, figures: Sequence[Figure]) -> str:
     if not run.complete:
         lines += [f"Partial run: {_cell(run.incomplete_reason or 'cut short')}.", ""]
     for rps in run.settings.rps:
-        chosen = [f for f in figures if f.rps == rps and f.metric in headline]
+        there = headline & {metric.path for metric in metrics_of(design_at(run, rps))}
+        chosen = [f for f in figures if f.rps == rps and f.metric in there]
         rows = []
         for f in chosen:
             interval = "none"
