@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import fields
 from pathlib import Path
@@ -57,7 +57,8 @@ def compare(
     name: str,
     *,
     rps: float | Sequence[float] = 2000,
-    backends: Sequence[str] = BOTH,
+    backends: Sequence[str] | None = None,
+    arms: Mapping[str, str] | None = None,
     rounds: int = 3,
     duration: float = 1.0,
     warmup: float = 0.3,
@@ -66,10 +67,12 @@ def compare(
 ) -> Experiment:
     """Measure backends side by side, as `labrun compare` does; small defaults, for learning.
 
-    `rps`: one rate or several; `rounds`: five give an interval; `duration`, `warmup`: seconds;
-    `options`: others of `labrun compare` by their names (`clients`, `workload`, `driver`,
-    `workers`, `timeout`, `switch_interval`, ...). Raises `LabError` for what cannot be measured,
-    and offline where no run of that name was recorded.
+    `backends`: their names, the baseline first (None: both that are built in, unless there are
+    arms); `arms`: what else is compared, by a name of its own and with options of `labrun serve`,
+    like `{"wide": "thread-pool --workers 64"}`; `rps`: one rate or several; `rounds`: five give an
+    interval; `duration`, `warmup`: seconds; `options`: others of `labrun compare` by their names
+    (`clients`, `workload`, `driver`, `workers`, `timeout`, `switch_interval`, ...). Raises
+    `LabError` for what cannot be measured, and offline where no run of that name was recorded.
     """
     if offline():
         return _recorded(name)
@@ -77,7 +80,8 @@ def compare(
     settings = make_settings(
         CompareOptions(
             rps=",".join(map(str, rates)),
-            backends=",".join(backends),
+            backends=",".join((() if arms else BOTH) if backends is None else backends),
+            arms=[f"{arm}={what}" for arm, what in (arms or {}).items()],
             rounds=rounds,
             duration_s=duration,
             warmup_s=warmup,
@@ -171,7 +175,7 @@ def _as_options(options: dict[str, Any]) -> dict[str, Any]:
     `LabError` for one that is none."""
     known = {field.name.removesuffix("_s"): field.name for field in fields(CompareOptions)}
     served = {CHOSEN[name].flag.strip("-").replace("-", "_"): name for name in ASKED}
-    del known["servers"]
+    del known["servers"], known["arms"]
     strange = sorted(set(options) - set(known) - set(served))
     if strange:
         raise LabError(
@@ -229,7 +233,7 @@ class _Line:
     def trial_begins(self, planned: Planned, number: int, total: int) -> None:
         """Says which trial it is."""
         self._number, self._total = number, total
-        self._say(f"{planned.backend} at {planned.rps:,.0f} RPS, round {planned.round}")
+        self._say(f"{planned.name} at {planned.rps:,.0f} RPS, round {planned.round}")
 
     def progress(self, progress: Progress) -> None:
         """Nothing: a trial is short."""

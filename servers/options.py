@@ -275,13 +275,15 @@ class _ListOptions(argparse.Action):
 
 def build_parser(prog: str, exit_on_error: bool = True) -> argparse.ArgumentParser:
     """The command line of a server; `prog` is the name that messages start with. What is not given
-    is not in what it finds."""
+    is not in what it finds. Without `exit_on_error` nothing exits, and bad usage is a ValueError or
+    an ArgumentError."""
     parser = _Parser(
         exit_on_error=exit_on_error,
         prog=prog,
         description="Run one MetricStream server by hand.",
         epilog=f"example: {prog} thread-pool --port 8080 --workers 16",
         allow_abbrev=False,
+        add_help=exit_on_error,
         argument_default=argparse.SUPPRESS,
     )
     parser.add_argument(
@@ -296,9 +298,10 @@ def build_parser(prog: str, exit_on_error: bool = True) -> argparse.ArgumentPars
                 option.flag, dest=name, type=_argument(option.read), metavar=metavar,
                 help=option.help,
             )  # fmt: skip
-    parser.add_argument(
-        "--options", action=_ListOptions, nargs=0, help="print all options as JSON and exit"
-    )
+    if exit_on_error:
+        parser.add_argument(
+            "--options", action=_ListOptions, nargs=0, help="print all options as JSON and exit"
+        )
     return parser
 
 

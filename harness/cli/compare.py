@@ -9,6 +9,8 @@ import typer
 from harness.cli.app import command
 from harness.cli.options import RUN, asks
 
+_BOTH = "thread-per-request,thread-pool"
+
 
 @command()
 @asks(*RUN)
@@ -20,8 +22,20 @@ def compare(
         bool, typer.Option("--sweep", help="The document's levels: 500,1000,2000,5000,10000.")
     ] = False,
     backends: Annotated[
-        str, typer.Option(help="Baseline and contender; twice the same is a control (A/A).")
-    ] = "thread-per-request,thread-pool",
+        str | None,
+        typer.Option(
+            help="Baseline and contender; twice the same is a control (A/A).",
+            show_default=_BOTH,
+        ),
+    ] = None,
+    arm: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="What to compare by a name of its own: 'wide=thread-pool --workers 64', with the "
+            "options of labrun serve. Repeatable; after --backends, if any.",
+            metavar="'NAME=BACKEND ...'",
+        ),
+    ] = None,
     design: Annotated[
         str | None,
         typer.Option(
@@ -97,7 +111,8 @@ def compare(
 
     options = CompareOptions(
         rps="500,1000,2000,5000,10000" if sweep else rps,
-        backends=backends,
+        backends=(_BOTH if backends is None and not arm else backends) or "",
+        arms=arm or (),
         **design_options(design, rounds, duration, warmup, block, driver, target),
         precision=precision,
         most=most,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -12,6 +13,7 @@ from rich.text import Text
 from harness.commands.claims import existing_run, json_target, make_run
 from harness.commands.measured import status_of
 from harness.core.errors import LabError
+from harness.core.options import unusual
 from harness.core.record import Run, Settings
 from harness.core.units import microseconds, rate
 from harness.session.anatomy_options import AnatomyOptions
@@ -102,14 +104,14 @@ def print_anatomy(console: Console, anatomy: Anatomy, run: Run, folder: Path) ->
     """A timeline for each backend, on one scale; the finding; how the figures came about."""
     longest = max((life.typical_us or 0.0 for life in anatomy.lives), default=0.0)
     for life in anatomy.lives:
-        console.print(_table(life, anatomy.rps, longest))
-    console.print(anatomy_finding(anatomy), highlight=False, style="bold")
+        console.print(_table(life, anatomy.rps, longest, unusual(run.settings)))
+    console.print(anatomy_finding(anatomy, run.settings), highlight=False, style="bold")
     console.print()
     invalid = sum(not t.valid for t in run.trials if t.rps == anatomy.rps)
     if invalid:
         first = next(t for t in run.trials if not t.valid and t.rps == anatomy.rps)
         console.print(
-            f"{invalid} trials are left out. The first: {first.backend}, round {first.round}: "
+            f"{invalid} trials are left out. The first: {first.name}, round {first.round}: "
             f"{first.invalid_reason}.",
             highlight=False,
         )
@@ -118,9 +120,11 @@ def print_anatomy(console: Console, anatomy: Anatomy, run: Run, folder: Path) ->
     console.print(f"Record, raw rows and charts: {folder}", highlight=False, soft_wrap=True)
 
 
-def _table(life: Life, rps: float, longest_us: float) -> Table:
+def _table(life: Life, rps: float, longest_us: float, told: Sequence[str]) -> Table:
     table = Table(
-        title=f"{life.backend}: one request at {rate(rps)}, {life.rounds} valid rounds",
+        title=", ".join(
+            [f"{life.backend}: one request at {rate(rps)}, {life.rounds} valid rounds", *told]
+        ),
         title_justify="left",
         title_style="bold",
         box=box.SIMPLE_HEAD,

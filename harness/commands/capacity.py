@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from harness.commands.compare import run_command
+from harness.core.options import unusual
 from harness.core.record import Capacity, CapacityEstimate, CapacityRatio, Condition, Run, Settings
 from harness.core.units import duration
 from harness.core.wording import slot_names
@@ -105,9 +106,10 @@ def search_notes(run: Run) -> list[str]:
 
 
 def _table(run: Run, capacity: Capacity) -> Table:
+    settings, names = run.settings, slot_names(run.settings)
     table = Table(
-        title=f"Highest rate within {capacity.objective}, trials of {run.settings.duration_s:g} s, "
-        f"workload {run.settings.workload}",
+        title=f"Highest rate within {capacity.objective}, trials of {settings.duration_s:g} s, "
+        + ", ".join([f"workload {settings.workload}", *unusual(settings, ("workload",))]),
         title_justify="left",
         title_style="bold",
     )
@@ -116,7 +118,6 @@ def _table(run: Run, capacity: Capacity) -> Table:
     table.add_column("met/missed/\ninvalid", no_wrap=True)
     ratios = [None, *capacity.ratios]
     table.add_column("ratio", no_wrap=True)
-    names = slot_names(run.settings.backends)
     for estimate, ratio in zip(capacity.estimates, ratios, strict=True):
         table.add_row(
             names[estimate.slot],

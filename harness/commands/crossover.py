@@ -10,6 +10,7 @@ from rich.table import Table
 
 from harness.commands.capacity import FINISHING_S, budget_words, search_notes
 from harness.commands.compare import run_command
+from harness.core.options import unusual
 from harness.core.record import Crossover, CrossoverPoint, Run, Settings, Vary
 from harness.designs.budget import Budget
 from harness.designs.trials import OVERHEAD_S
@@ -72,11 +73,11 @@ def _table(run: Run, crossover: Crossover) -> Table:
     vary = crossover.vary
     what = {"io": "handler waits", "cpu": "handler computes", "workers": "workers"}[vary]
     than = "fewer than" if vary == "workers" else "longer than"
-    extra = f", {run.settings.workload}" if vary == "workers" else ""
-    if vary != "workers":
-        extra = f", {run.settings.workers} workers"
+    settings = run.settings
+    fixed = settings.workload if vary == "workers" else f"{settings.workers} workers"
+    told = ", ".join([fixed, *unusual(settings, ("workload", "workers"))])
     table = Table(
-        title=f"{crossover.baseline} is better than {crossover.contender}{extra}, from:",
+        title=f"{crossover.baseline} is better than {crossover.contender}, {told}, from:",
         title_justify="left",
         title_style="bold",
     )

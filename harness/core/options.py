@@ -3,7 +3,7 @@ and from the field of `Settings` of the same name, which says why one would chan
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, get_type_hints
 
 from harness.core.checks import between
@@ -29,8 +29,65 @@ def usual(name: str) -> Any:
 
 
 def in_words(name: str, value: Any) -> str:
-    """A setting as a heading names it: `32 workers`."""
+    """A setting, or an option of an arm's server, as a heading names it: `32 workers`."""
+    if name not in CHOICES:
+        return CHOSEN[name].flag if value is True else f"{CHOSEN[name].flag} {value}"
     return CHOICES[name].words.format(size_text(value) if name.endswith("_bytes") else value)
+
+
+def unusual(
+    settings: Settings, but: Collection[str] = (), slots: Collection[int] | None = None
+) -> list[str]:
+    """What was chosen otherwise than usual, in the words of headings, and what the arms are. `but`:
+    settings that are named anyway; `slots`: which arms (None: all)."""
+    told = [
+        in_words(name, value)
+        for name in CHOICES
+        if name not in but and (name in ASKED or name not in CHOSEN)
+        if (value := getattr(settings, name)) != usual(name)
+    ]
+    arms = "; ".join(_arms_in_words(settings, slots))
+    return [*told, arms] if arms else told
+
+
+def beside(settings: Settings, but: Collection[str] = ()) -> str:
+    """The same for a sentence: ` (32 workers, timeout 0.2 s)`, or nothing."""
+    told = ", ".join(unusual(settings, but))
+    return f" ({told})" if told else ""
+
+
+def conditions(settings: Settings, slots: Collection[int] | None = None) -> list[str]:
+    """Who sends how, whatever it is, and what else was chosen otherwise than usual."""
+    named = ("clients", "arrivals", "driver")
+    return [in_words(name, getattr(settings, name)) for name in named] + unusual(
+        settings, named, slots
+    )
+
+
+def _arms_in_words(settings: Settings, slots: Collection[int] | None) -> list[str]:
+    """What arms are that are not just a backend: `wide is thread-pool with 64 workers`."""
+    told = []
+    for slot, arm in enumerate(settings.arms):
+        if slots is not None and slot not in slots:
+            continue
+        alike = [other for other in settings.arms if other.backend == arm.backend]
+        names = dict.fromkeys(name for other in alike for name in other.options)
+        there = {name: arm.options.get(name, _of_all(settings, name)) for name in names}
+        words = " and ".join(
+            in_words(name, value)
+            for name, value in there.items()
+            if value is not None and value is not False
+        )
+        if arm.name != arm.backend:
+            told.append(f"{arm.name} is {arm.backend}" + (f" with {words}" if words else ""))
+        elif words:
+            told.append(f"{arm.name} has {words}")
+    return told
+
+
+def _of_all(settings: Settings, name: str) -> Any:
+    """What a server has where its arm says nothing of it."""
+    return getattr(settings, name, plain(DEFAULTS[name]))
 
 
 def as_typed(name: str) -> Any:

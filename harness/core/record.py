@@ -279,7 +279,8 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
     times are those under load, one block put right after the other.
 
     `order` is the trial's place within its round (0 first); `slot` tells apart the two sides of
-    an A/A run, where both have the same backend. `workload` and `workers` are this trial's own,
+    an A/A run, where both have the same backend. `arm`: the name of its arm, where arms have names
+    (`Settings.arms`). `workload` and `workers` are this trial's own,
     where they are other than the settings have it. `died`: whose process ended the trial by dying
     or by not ending in time; `generator` is Locust too, and only the server's end is the server's.
     """
@@ -302,6 +303,12 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
     workload: str | None = None
     workers: int | None = None
     blocks: list[Block] = []
+    arm: str | None = None
+
+    @property
+    def name(self) -> str:
+        """What a person calls it: its arm's name, else its backend's."""
+        return self.arm or self.backend
 
 
 class CellMetric(msgspec.Struct, frozen=True, kw_only=True):
@@ -339,6 +346,7 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     """The typical within-round ratio contender / baseline of one metric, with its interval. Of the
     success rate: the ratio of the two shares of all requests.
 
+    `baseline` and `contender`: the backends, or the names of their arms where those have some.
     `slot`: the contender's place among the backends. A round that the contender did not answer has
     an infinite ratio, one that the baseline did not answer the ratio 0: `beyond` names which of
     `ratio`, `ci_low` and `ci_high` are None because they are infinite. `note`: how many rounds say
@@ -522,9 +530,19 @@ class ThreadCosts(msgspec.Struct, frozen=True, kw_only=True):
     end_p99_us: ThreadCost | None = None  # None: measured by an earlier lab
 
 
+class ArmSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """One arm of a run in which some have options of their own (`--arm`): its name, its backend,
+    and the options of its server that are other than the settings have them, by their names."""
+
+    name: str
+    backend: str
+    options: dict[str, str | int | float | bool] = {}
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that was chosen. Runs that differ in one of these are not comparable. An option of
-    the servers has its default, its limits and its reader from `servers.options`."""
+    the servers has its default, its limits and its reader from `servers.options`. `arms`: one for
+    each of `backends` where any was asked for as such; else none."""
 
     rps: list[float]
     backends: list[str]
@@ -583,7 +601,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             lowest=1,
         ),
     ] = None
-    python: Annotated[str | None, Choice("Python {}")] = None
+    python: Annotated[str | None, Choice("servers under {}")] = None
     user_class: UserClass | None = None  # Locust's, and how many processes they are in beside
     locust_workers: int | None = None  # the master; 0: one process for all
     target: Annotated[str | None, Choice("server at {}")] = (
@@ -597,6 +615,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     block_s: float | None = None  # of the design of blocks: seconds of each
     precision: dict[str, float] = {}  # half-widths to go on for, as shares, and for how long at
     most_s: float | None = None  # most
+    arms: list[ArmSettings] = []
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from harness.core.record import CellMetric, Client, Comparison, Design, Settings
 from harness.core.units import Format, microseconds, ratio
 
@@ -124,9 +122,14 @@ def design_words(settings: Settings, design: Design) -> str:
     )
 
 
-def slot_names(backends: Sequence[str]) -> list[str]:
-    """The backends by name; those that occur twice by number too."""
+def arm_names(settings: Settings) -> list[str]:
+    """What was compared, by slot: the names of the arms, or the backends where arms have none."""
+    return [arm.name for arm in settings.arms] or settings.backends
+
+
+def slot_names(settings: Settings) -> list[str]:
+    """The same, each apart from all others: what occurs twice by number too."""
+    names = arm_names(settings)
     return [
-        f"{name} #{slot + 1}" if backends.count(name) > 1 else name
-        for slot, name in enumerate(backends)
+        f"{name} #{slot + 1}" if names.count(name) > 1 else name for slot, name in enumerate(names)
     ]

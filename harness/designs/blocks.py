@@ -16,7 +16,7 @@ from collections.abc import Sequence
 
 from harness.core.record import Settings
 from harness.designs.trials import PlannedBlock, PlannedRestart, trial_seed
-from harness.targets.arm import Arm
+from harness.targets.arm import arms_of
 
 # A block's p99 needs as many requests as leave five beyond it.
 _LEAST_REQUESTS = 500
@@ -34,7 +34,7 @@ def plan_restart(settings: Settings, rps: float, number: int) -> PlannedRestart:
     """The restart of that number (from 1) at a level."""
     block_s = block_length_s(settings, rps)
     seed = trial_seed(settings.seed, rps, number)
-    arms = [Arm(backend, slot) for slot, backend in enumerate(settings.backends)]
+    arms = arms_of(settings)
     pairs = max(1, round(settings.duration_s / block_s))
     draw = random.Random(seed)
     blocks = [

@@ -11,7 +11,7 @@ from typing import Protocol
 from harness.core.record import Run, Settings, Trial
 from harness.core.trials import comparable
 from harness.stats.intervals import LEAST_ROUNDS
-from harness.targets.arm import Arm
+from harness.targets.arm import Arm, arms_of
 
 MOST_REPEATS = 2
 
@@ -36,6 +36,11 @@ class PlannedTrial:
     @property
     def backend(self) -> str:
         return self.arm.backend
+
+    @property
+    def name(self) -> str:
+        """What a person calls it."""
+        return self.arm.name or self.arm.backend
 
     @property
     def slot(self) -> int:
@@ -81,9 +86,10 @@ class PlannedRestart:
     blocks: tuple[PlannedBlock, ...]
 
     @property
-    def backend(self) -> str:
-        """All of them, for a person who looks on."""
-        return " and ".join(dict.fromkeys(arm.backend for arm in self.arms)) + " in turns"
+    def name(self) -> str:
+        """What a person calls them."""
+        names = dict.fromkeys(arm.name or arm.backend for arm in self.arms)
+        return " and ".join(names) + " in turns"
 
 
 Planned = PlannedTrial | PlannedRestart
@@ -146,14 +152,14 @@ def plan_repeats(settings: Settings, trials: Sequence[Trial]) -> list[PlannedTri
 
 def plan_round(settings: Settings, level: int, round_number: int) -> list[PlannedTrial]:
     """Every backend once at a level (its place among the settings' rates)."""
-    slots = list(enumerate(settings.backends))
+    arms = arms_of(settings)
     # Levels start in different orders, so that neither backend is always first.
-    order = slots if (round_number + level) % 2 else slots[::-1]
+    order = arms if (round_number + level) % 2 else arms[::-1]
     rps = settings.rps[level]
     seed = trial_seed(settings.seed, rps, round_number)
     return [
-        PlannedTrial(Arm(backend, slot), rps, round_number, place, seed, seed + 1)
-        for place, (slot, backend) in enumerate(order)
+        PlannedTrial(arm, rps, round_number, place, seed, seed + 1)
+        for place, arm in enumerate(order)
     ]
 
 

@@ -154,8 +154,10 @@ class _Restart:
         self._alive = alive
         self._watch = watch
         self._block_ns = round(planned.block_s * 1e9)
-        workload_s = parse_workload(settings.workload).seconds
-        self._idle_within_ms = IDLE_WITHIN_MS + workload_s * 1e3
+        slowest_s = max(
+            parse_workload(arm.chosen(settings)["workload"]).seconds for arm in planned.arms
+        )
+        self._idle_within_ms = IDLE_WITHIN_MS + slowest_s * 1e3
 
     def run(self, logs: Sequence[L.RequestLog]) -> None:
         """Warm up, then every block in its order."""

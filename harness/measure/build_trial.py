@@ -188,6 +188,7 @@ def build_trial(
         died=died,
         workload=planned.arm.workload,
         workers=planned.arm.workers,
+        arm=planned.arm.name,
     )
 
 

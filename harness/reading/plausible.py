@@ -12,7 +12,9 @@ from msgspec.structs import replace
 
 from harness.core.metrics import BY_PATH
 from harness.core.record import Cell, CellMetric, Comparison, Run, Settings, Trial
+from harness.core.wording import arm_names
 from harness.studies.capacity.slo import SUCCESS, TIMES
+from servers.options import CHOSEN
 
 _MOST_LEVELS, _MOST_BACKENDS = 1000, 100
 _LONGEST_NAME = 300
@@ -51,7 +53,8 @@ def _contradictions(run: Run) -> Iterator[str]:
 
 def _of_names(run: Run) -> Iterator[str]:
     settings = run.settings
-    for name in (run.id, settings.workload, *settings.backends, *(s.label for s in run.sources)):
+    labels = (*arm_names(settings), *(source.label for source in run.sources))
+    for name in (run.id, settings.workload, *settings.backends, *labels):
         if len(name) > _LONGEST_NAME:
             yield f"it has a name of {len(name):,} letters"
 
@@ -63,8 +66,9 @@ def _of_places(run: Run) -> Iterator[str]:
     for what in placed:
         if not 0 <= what.slot < len(names) or names[what.slot] != what.backend:
             yield f"it names {what.backend!r} as backend {what.slot + 1} and its settings do not"
+    called = arm_names(run.settings)
     for comparison in run.comparisons:
-        if comparison.baseline not in names or comparison.contender not in names:
+        if comparison.baseline not in called or comparison.contender not in called:
             yield f"it compares {comparison.contender!r}, which it did not run"
         if not 0 < comparison.slot < len(names):
             yield f"it compares backend {comparison.slot + 1} and has {len(names)}"
@@ -84,6 +88,11 @@ def _of_levels(run: Run) -> Iterator[str]:
 def _of_settings(settings: Settings) -> Iterator[str]:
     if not 0 < len(settings.backends) <= _MOST_BACKENDS:
         yield f"it has {len(settings.backends)} backends"
+    if settings.arms and [arm.backend for arm in settings.arms] != settings.backends:
+        yield "its arms are not of its backends"
+    for name in (name for arm in settings.arms for name in arm.options):
+        if name not in CHOSEN:
+            yield f"an arm has an option {name!r}, which servers have not"
     if not 0 < len(settings.rps) <= _MOST_LEVELS:
         yield f"it has {len(settings.rps)} levels"
     if len(set(settings.rps)) < len(settings.rps):

@@ -14,7 +14,7 @@ import msgspec
 from harness.core.record import QUANTILE_SHARES, SCHEMA_VERSION, Client, Quantiles, Run, Trial
 from harness.studies.capacity.estimate import build_capacity
 from harness.studies.compare.comparison import build_cells, build_comparisons
-from harness.studies.compare.summary import finding
+from harness.studies.compare.summary import run_finding
 from harness.studies.crossover.estimate import RANGES, build_crossover
 from harness.studies.search_sentences import capacity_finding, crossover_finding
 
@@ -44,12 +44,12 @@ def upgraded(run: Run) -> Run:
         run = msgspec.structs.replace(run, finding=f"{run.finding} (By the rules of schema 1.)")
     if run.finding is not None and not (run.sources or run.capacity or run.crossover):
         # Of a check of two commits, and of a search, the sentence is another.
-        words = (finding(rps, run.comparisons, cells, trials) for rps in run.settings.rps)
-        run = msgspec.structs.replace(run, finding=" ".join(words))
+        run = msgspec.structs.replace(run, finding=run_finding(run))
     if run.capacity is not None:
         kept = run.capacity
         capacity = build_capacity(run.settings, trials, kept.objective, kept.conditions)
-        run = msgspec.structs.replace(run, capacity=capacity, finding=capacity_finding(capacity))
+        line = capacity_finding(capacity, run.settings)
+        run = msgspec.structs.replace(run, capacity=capacity, finding=line)
     if run.crossover is not None:
         # The record does not name the ends of what could be tried, so that it is judged again only
         # where a pair has another answer now; the usual ends are then taken.

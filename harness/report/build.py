@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from harness.core.options import conditions
 from harness.core.record import Run
 from harness.core.trials import run_design
 from harness.core.units import rate
@@ -14,7 +15,7 @@ from harness.studies.capacity.section import capacity_section
 from harness.studies.claims.load_sweep_section import ladder_section
 from harness.studies.claims.section import claims_section
 from harness.studies.compare.section import level_table, trials_table
-from harness.studies.compare.summary import finding
+from harness.studies.compare.summary import level_finding
 from harness.views import style
 from harness.views.model import Block, Folded, Paragraph, Report, Section
 
@@ -52,7 +53,7 @@ def _findings(run: Run, main: float) -> tuple[str, ...]:
     if not run.trials:
         return ("Nothing can be said: no trial was finished.",)
     levels = [main, *(rps for rps in run.settings.rps if rps != main)]
-    return tuple(finding(rps, run.comparisons, run.cells, run.trials) for rps in levels)
+    return tuple(level_finding(run, rps, first=rps == main) for rps in levels)
 
 
 def _warning(run: Run) -> str:
@@ -75,9 +76,9 @@ def _facts(run: Run) -> str:
     levels = ", ".join(style.level_label(rps) for rps in settings.rps)
     return (
         f"{run.created.replace('T', ' ')}. {levels} RPS; "
-        f"{design_words(settings, run_design(run))}; {settings.clients} clients, "
-        f"{settings.arrivals} arrivals, {settings.driver}; {len(run.trials)} trials, "
-        f"{scheduled:,} requests. Medians over the valid rounds; ranges are 95 % intervals."
+        f"{design_words(settings, run_design(run))}; {', '.join(conditions(settings))}; "
+        f"{len(run.trials)} trials, {scheduled:,} requests. Medians over the valid rounds; ranges "
+        "are 95 % intervals."
     )
 
 

@@ -121,7 +121,7 @@ def _title(source: Source, chart: str) -> str:
     from harness.report.charts import figure
 
     if chart == "anatomy" and source.anatomy is not None:
-        return anatomy_finding(source.anatomy)
+        return anatomy_finding(source.anatomy, source.run.settings)
     if chart == CAPACITY and source.capacity is not None:
         return source.capacity.finding or ""
     drawn = figure(chart, source.run, source.requests, source.timeline)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from harness.core.options import conditions
 from harness.core.record import Capacity, CapacityEstimate, Crossover, CrossoverCell, Run, Trial
 from harness.core.units import microseconds, share
 from harness.core.wording import response_words
@@ -21,7 +22,7 @@ def searched_report(run: Run, warning: str) -> Report:
     scheduled = sum(t.client.scheduled for t in run.trials)
     facts = (
         f"{run.created.replace('T', ' ')}. {len(run.trials)} trials of {settings.duration_s:g} s, "
-        f"{scheduled:,} requests; {settings.clients} clients, {settings.arrivals} arrivals."
+        f"{scheduled:,} requests; {', '.join(conditions(settings))}."
     )
     sections = []
     if run.capacity is not None:

@@ -25,7 +25,7 @@ from harness.studies.claims.records import Beside
 from harness.studies.claims.storage import load_beside
 from harness.studies.compare.aa_control import find_control, read_controls
 from harness.studies.compare.comparison import build_cells, build_comparisons
-from harness.studies.compare.summary import finding
+from harness.studies.compare.summary import run_finding
 
 if TYPE_CHECKING:
     from harness.studies.compare.charts.omission import Measured
@@ -136,8 +136,7 @@ def settled(run: Run) -> Run:
         cells=build_cells(run.settings, run.trials),
         comparisons=build_comparisons(run.settings, run.trials),
     )
-    told = (finding(rps, run.comparisons, run.cells, run.trials) for rps in run.settings.rps)
-    return msgspec.structs.replace(run, finding=" ".join(told))
+    return msgspec.structs.replace(run, finding=run_finding(run))
 
 
 def _folder(path: Path) -> Path:

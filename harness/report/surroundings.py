@@ -49,7 +49,7 @@ def trust_section(run: Run) -> Section:
         items += control_sentences(run)
     blocks: list[Block] = [Listing(tuple(items))]
     single = [
-        f"{t.backend}, {rate(t.rps)}, round {t.round}: {what}."
+        f"{t.name}, {rate(t.rps)}, round {t.round}: {what}."
         for t in run.trials
         for what in [*t.warnings, *([t.invalid_reason] if t.invalid_reason else [])]
     ]

@@ -12,6 +12,8 @@ from harness.core.limits import MAX_REQUESTS, MAX_RPS
 
 T = TypeVar("T")
 
+MOST_ARMS = 6
+
 
 def parse_rates(text: str) -> list[float]:
     """Target rates of `2000` or `500,2000`, in the order given. Raises `LabError`."""
@@ -38,11 +40,21 @@ def parse_rates(text: str) -> list[float]:
 
 def parse_backends(text: str) -> list[str]:
     """Names of backends that exist, the baseline first. Raises `LabError`."""
+    names = [name.strip() for name in text.split(",")]
+    not_too_many("--backends names", len(names))
+    return known_backends(names)
+
+
+def not_too_many(what: str, count: int) -> None:
+    """Raise `LabError` for more arms than a comparison holds."""
+    if count > MOST_ARMS:
+        raise LabError(f"{what} {count}; compare at most {MOST_ARMS} at a time")
+
+
+def known_backends(names: list[str]) -> list[str]:
+    """The names, where backends have them. Raises `LabError`."""
     from servers.registry import UnknownBackend, resolve  # which `--help` has no use for
 
-    names = [name.strip() for name in text.split(",")]
-    if len(names) > 6:
-        raise LabError(f"--backends names {len(names)}; compare at most 6 at a time")
     for name in names:
         try:
             resolve(name)

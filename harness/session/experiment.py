@@ -21,7 +21,7 @@ from harness.report.source import Source
 from harness.studies.anatomy.account import Anatomy, dissect
 from harness.studies.compare.restrict import only
 from harness.studies.compare.section import from_trials
-from harness.studies.compare.summary import finding
+from harness.studies.compare.summary import run_finding
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +68,7 @@ class Experiment:
     @property
     def finding(self) -> str:
         """What the run found, level by level, in the words that `labrun compare` prints."""
-        run = self.run
-        told = (finding(rps, run.comparisons, run.cells, run.trials) for rps in run.settings.rps)
-        return " ".join(told)
+        return run_finding(self.run)
 
     @property
     def requests(self) -> pd.DataFrame:
@@ -203,7 +201,7 @@ class Experiment:
 
 
 def _name(run: Run, slot: int) -> str:
-    return slot_names(run.settings.backends)[slot]
+    return slot_names(run.settings)[slot]
 
 
 def _median(found: CellMetric | None) -> float | None:
@@ -221,7 +219,7 @@ def _ratio(found: Comparison | None, suffix: str) -> dict[str, float | str | Non
 
 def _trial_row(trial: Trial) -> dict[str, Any]:
     row: dict[str, Any] = {
-        "rps": trial.rps, "round": trial.round, "backend": trial.backend, "class": trial.class_,
+        "rps": trial.rps, "round": trial.round, "backend": trial.name, "class": trial.class_,
         "valid": trial.valid,
     }  # fmt: skip
     design: Design = "blocks" if trial.blocks else "trials"

@@ -3,7 +3,7 @@ is imported, so that a slip of the finger is told at once."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -13,13 +13,15 @@ from harness.core.record import Design, Settings
 from harness.designs.precision import FIGURES, LOOKS
 from harness.drivers.driver import LoadOptions, choose, driver_of
 from harness.session import checks as check
+from harness.session.arms import parse_arms
 from servers.options import parse_workload
 
 
 @dataclass(frozen=True, slots=True)
 class CompareOptions(LoadOptions):
     """The options of `labrun compare`, as typed; the defaults are the command line's. `servers`:
-    those that the servers have, by their names among the settings."""
+    those that the servers have, by their names among the settings. `arms`: `NAME=BACKEND OPTIONS`
+    each; `backends` may then be empty."""
 
     rps: str = "2000"
     backends: str = "thread-per-request,thread-pool"
@@ -40,6 +42,7 @@ class CompareOptions(LoadOptions):
     servers: Mapping[str, object] = field(default_factory=dict)
     precision: str | None = None
     most: str | None = None
+    arms: Sequence[str] = ()
 
 
 BLOCK_S = 0.5  # of the design of blocks, unless asked for otherwise
@@ -61,7 +64,12 @@ def make_settings(options: CompareOptions) -> Settings:
     _check_target(options)
     check.one_of("--design", options.design, Design)
     in_blocks = options.design == "blocks"
-    block_s = _block_s(options, servers["workload"]) if in_blocks else None
+    limit = rate_limit(rates, sent["clients"])
+    named_alone = bool(options.arms) and not options.backends
+    backends = [] if named_alone else check.parse_backends(options.backends)
+    arms = parse_arms(options.arms, backends, {**servers, "rate_limit_per_s": limit})
+    workloads = [servers["workload"], *(arm.options.get("workload", "ingest") for arm in arms)]
+    block_s = _block_s(options, workloads) if in_blocks else None
     duration_s = options.duration_s
     if block_s is not None:  # of whole blocks
         duration_s = max(1, round(duration_s / block_s)) * block_s
@@ -70,18 +78,19 @@ def make_settings(options: CompareOptions) -> Settings:
     check.check_length(rates, duration_s)
     return Settings(
         rps=rates,
-        backends=check.parse_backends(options.backends),
+        backends=[arm.backend for arm in arms] or backends,
         rounds=options.rounds,
         duration_s=duration_s,
         warmup_s=options.warmup_s,
         timeout_s=options.timeout_s,
-        rate_limit_per_s=rate_limit(rates, sent["clients"]),
+        rate_limit_per_s=limit,
         seed=options.seed,
         python=options.python,
         target=options.target,
         control=options.control,
         design=cast(Design, options.design),
         block_s=block_s,
+        arms=arms,
         **sent,
         **servers,
         precision=_precision(options),
@@ -155,7 +164,7 @@ def in_turns(options: CompareOptions) -> str | None:
     return None
 
 
-def _block_s(options: CompareOptions, workload: str) -> float:
+def _block_s(options: CompareOptions, workloads: Sequence[str]) -> float:
     """Seconds of a block. Raises `LabError` for one that cannot be."""
     why = in_turns(options)
     if why is not None:
@@ -163,7 +172,7 @@ def _block_s(options: CompareOptions, workload: str) -> float:
     block_s = BLOCK_S if options.block_s is None else options.block_s
     check.between("--block", block_s, 0.1, 60)
     check.between("--block", block_s, 0.1, options.duration_s)
-    handler_s = parse_workload(workload).seconds
+    handler_s = max(parse_workload(workload).seconds for workload in workloads)
     if block_s < 3 * handler_s:
         raise LabError(
             f"--block {block_s:g}: a handler takes {handler_s:g} s, and a block must be as long as "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from harness.core.options import beside
 from harness.core.record import (
     Capacity,
     CapacityEstimate,
@@ -50,10 +51,10 @@ def ratio_words(ratio: CapacityRatio) -> str:
     return "not to be told"
 
 
-def capacity_finding(capacity: Capacity) -> str:
+def capacity_finding(capacity: Capacity, settings: Settings) -> str:
     """What each backend sustains, and the ratios."""
     parts = [f"{e.backend} sustains {estimate_words(e)}" for e in capacity.estimates]
-    told = f"Within {capacity.objective}, {'; '.join(parts)}."
+    told = f"Within {capacity.objective}{beside(settings)}, {'; '.join(parts)}."
     for ratio in capacity.ratios:
         if ratio.bound == "unknown":
             told += f" The ratio to {ratio.baseline} cannot be told."
@@ -94,22 +95,24 @@ def crossover_finding(crossover: Crossover, settings: Settings) -> str:
     prediction lies within the interval."""
     known = [p for p in crossover.line if p.bound == "interval"]
     vary = crossover.vary
+    others = beside(settings, ("workload", "workers"))
     what = {"io": "waits", "cpu": "computes", "workers": ""}[vary]
     if not known:
         bounds = [p for p in crossover.line if p.bound in ("at-least", "at-most")]
         if not bounds:
             return "Nothing can be said: no load has enough valid pairs of trials."
         told = ", ".join(f"{point_words(vary, p)} at {p.rps:,.0f} requests/s" for p in bounds)
-        return f"No change of places was found; if there is one, it is {told}."
+        return f"No change of places was found{others}; if there is one, it is {told}."
     point = min(known, key=lambda p: abs(p.rps - 2000))
+    load = f"At {point.rps:,.0f} requests/s"
     if vary == "workers":
         told = (
-            f"At {point.rps:,.0f} requests/s and {settings.workload}, {crossover.contender} needs "
-            f"more than {point_words(vary, point)} not to lose to {crossover.baseline}"
+            f"{load} and {settings.workload}{others}, {crossover.contender} needs more than "
+            f"{point_words(vary, point)} not to lose to {crossover.baseline}"
         )
     else:
         told = (
-            f"At {point.rps:,.0f} requests/s, {crossover.baseline} beats {crossover.contender} "
+            f"{load}{others}, {crossover.baseline} beats {crossover.contender} "
             f"with {settings.workers} workers once a handler {what} {point_words(vary, point)}"
         )
     inside = sum(_inside(p) for p in known)

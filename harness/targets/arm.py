@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from harness.core.options import SERVED
@@ -12,17 +13,31 @@ from harness.targets.server_code import ServerSource
 
 @dataclass(frozen=True, slots=True)
 class Arm:
-    """A backend in one slot of a run. `workload` and `workers`: where they are other than the
-    settings have it. `source`: where the server's code is other than the lab's own."""
+    """A backend in one slot of a run. `name`: its own, where it has one. `options`: of its server,
+    where they are other than the settings have them; `workload` and `workers`: a trial's, where
+    they change from trial to trial. `source`: where the code is other than the lab's own."""
 
     backend: str
     slot: int
     workload: str | None = None
     workers: int | None = None
     source: ServerSource | None = None
+    name: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     def chosen(self, settings: Settings) -> dict[str, Any]:
         """What its server is started with, by the names of the settings."""
         own = {"workload": self.workload, "workers": self.workers}
         there = {name: getattr(settings, name) for name in SERVED}
-        return there | {name: value for name, value in own.items() if value is not None}
+        mine = {name: value for name, value in own.items() if value is not None}
+        return there | dict(self.options) | mine
+
+
+def arms_of(settings: Settings) -> list[Arm]:
+    """The arms of a run, by slot."""
+    if not settings.arms:
+        return [Arm(backend, slot) for slot, backend in enumerate(settings.backends)]
+    return [
+        Arm(arm.backend, slot, name=arm.name, options=arm.options)
+        for slot, arm in enumerate(settings.arms)
+    ]

@@ -12,7 +12,7 @@ from typing import Self
 from harness.core.errors import LabError
 from harness.core.record import Settings
 from harness.machine.child_process import ProcessDied
-from harness.targets.arm import Arm
+from harness.targets.arm import Arm, arms_of
 from harness.targets.control_client import ControlClient, ControlLost, RestartNotAllowed
 from harness.targets.processes import ServerReady
 from servers.options import OPTIONS
@@ -74,10 +74,9 @@ def examine_target(settings: Settings) -> None:
             "up, and may this machine reach it?"
         ) from error
     if not fresh:
-        for slot, backend in enumerate(settings.backends):
-            _must_be(report, backend, settings)
-            asked = _asked_for(settings, Arm(backend, slot))
-            _must_have(report, asked, settings.target, fresh=False)
+        for arm in arms_of(settings):
+            _must_be(report, arm.backend, settings)
+            _must_have(report, _asked_for(settings, arm), settings.target, fresh=False)
 
 
 def _must_be(report: Report, backend: str, settings: Settings) -> None:

@@ -45,7 +45,7 @@ def outcome_words(trial: Trial) -> str:
     """One line on a trial that has ended."""
     client = trial.client
     words = (
-        f"{trial.backend}, {rate(trial.rps)}, round {trial.round}: {trial.class_}, "
+        f"{trial.name}, {rate(trial.rps)}, round {trial.round}: {trial.class_}, "
         f"success {share(client.success_rate)}, "
         f"p50 {response_words(client, 'p50')}, p99 {response_words(client, 'p99')}"
     )
@@ -106,7 +106,7 @@ class LiveView:
         self._seen = 0
         self._total = total  # it grows when a round is repeated
         self._bar.update(self._task, total=total)
-        self._head = Text(f"{planned.backend} at {rate(planned.rps)}, round {planned.round}")
+        self._head = Text(f"{planned.name} at {rate(planned.rps)}, round {planned.round}")
         self._refresh()
 
     def progress(self, progress: TrialProgress) -> None:

@@ -35,7 +35,7 @@ def watch_search(console: Console, budget: Budget, known: Known) -> Iterator[Wat
 
 def place(planned: Planned) -> str:
     """What is being measured: backend, rate, and what differs from the settings."""
-    words = f"{planned.backend} at {rate(planned.rps)}"
+    words = f"{planned.name} at {rate(planned.rps)}"
     if planned.arms[0].workload is not None:
         words += f", {planned.arms[0].workload}"
     if planned.arms[0].workers is not None:

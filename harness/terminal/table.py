@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.core.metrics import shown
+from harness.core.options import conditions
 from harness.core.record import Cell, Comparison, Run, Trial
 from harness.core.trials import design_at
 from harness.core.units import rate
@@ -63,16 +64,17 @@ def print_run(console: Console, run: Run, folder: Path) -> None:
 
 def level_table(run: Run, rps: float, cells: list[Cell]) -> Table:
     """One level: a row for each figure, a column for each backend, a ratio for each contender."""
-    settings, design = run.settings, design_at(run, rps)
+    settings, names = run.settings, slot_names(run.settings)
+    design = design_at(run, rps)
+    told = conditions(settings, [cell.slot for cell in cells])
+    told = [words for words in told if words != "open-loop"]
     table = Table(
-        title=f"{rate(rps)}, {design_words(settings, design)}, "
-        f"{settings.clients} clients, {settings.arrivals} arrivals",
+        title=", ".join([rate(rps), design_words(settings, design), *told]),
         title_justify="left",
         title_style="bold",
         pad_edge=False,
     )
     table.add_column("")  # it gives way where a ratio needs the room
-    names = slot_names(settings.backends)
     for cell in cells:
         # A long name takes lines, so that figures and ratio are whole at 80 columns.
         lines = textwrap.wrap(names[cell.slot], _NAME_WIDTH)
@@ -114,7 +116,7 @@ def notes(run: Run) -> list[str]:
         first = invalid[0]
         lines.append(
             f"{len(invalid)} of {len(run.trials)} trials are not compared. The first: "
-            f"{first.backend} at {rate(first.rps)}, round {first.round}: {first.invalid_reason}. "
+            f"{first.name} at {rate(first.rps)}, round {first.round}: {first.invalid_reason}. "
             "Lower the rate, stop what else runs on this machine, or take more rounds."
         )
     repeated = sorted({t.round for t in run.trials if t.round > run.settings.rounds})
@@ -125,7 +127,7 @@ def notes(run: Run) -> list[str]:
         )
     lines += [f"Warning: {warning}." for warning in run.warnings]
     told = [
-        f"Warning: {trial.backend}, {rate(trial.rps)}, round {trial.round}: {warning}."
+        f"Warning: {trial.name}, {rate(trial.rps)}, round {trial.round}: {warning}."
         for trial in run.trials
         for warning in trial.warnings
     ]

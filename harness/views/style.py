@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator
 
 from harness.core.metrics import BY_PATH
+from harness.core.options import unusual
 from harness.core.record import Comparison, Run
 from harness.core.trials import run_design
 from harness.core.wording import (
@@ -102,7 +103,7 @@ def looks(run: Run) -> list[Look]:
     backends = run.settings.backends
     others = iter(_OTHERS)
     found: list[Look] = []
-    names = slot_names(backends)
+    names = slot_names(run.settings)
     for slot, backend in enumerate(backends):
         twins = backends.count(backend) > 1
         colour = _KNOWN.get(backend) or next(others, INVALID)
@@ -209,9 +210,8 @@ def subtitle(run: Run, what: str = "") -> str:
         design_words(settings, run_design(run)),
         f"{sum(t.client.scheduled for t in run.trials):,} requests",
         f"{settings.arrivals} arrivals, {settings.driver}",
+        *unusual(settings, ("arrivals", "driver")),
     ]
-    if settings.workload != "ingest":
-        parts.append(f"workload {settings.workload}")
     if valid < len(run.trials):
         parts.append(f"{len(run.trials) - valid} of {len(run.trials)} trials invalid, not compared")
     if not run.complete:
@@ -242,7 +242,7 @@ def comparison(run: Run, metric: str, rps: float, slot: int = 1) -> Comparison |
 
 def against(run: Run, rps: float, metrics: Sequence[str]) -> str:
     """What each contender's figures (by their paths) come to beside the baseline's."""
-    names = slot_names(run.settings.backends)
+    names = slot_names(run.settings)
     told = []
     for slot, name in enumerate(names[1:], start=1):
         claims = [claim(comparison(run, path, rps, slot), _place(path)) for path in metrics]

@@ -142,7 +142,7 @@ def said(trials: list[Trial], **changes: Any) -> str:
     """The sentence about these trials."""
     settings = make_settings(**changes)
     cells = build_cells(settings, trials)
-    return finding(2000.0, build_comparisons(settings, trials), cells, trials)
+    return finding(2000.0, settings, build_comparisons(settings, trials), cells, trials)
 
 
 def old_run(clients: list[Client], others: list[Client]) -> Run:

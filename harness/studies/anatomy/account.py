@@ -14,7 +14,9 @@ from typing import Literal
 
 import msgspec
 
-from harness.core.record import Run, Stage, ThreadCosts, Trial
+from harness.core.options import beside
+from harness.core.record import Run, Settings, Stage, ThreadCosts, Trial
+from harness.core.wording import slot_names
 from harness.stats.intervals import location_estimate
 from harness.studies.claims.document_figures import (
     CREATE_US,
@@ -72,7 +74,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Life(msgspec.Struct, frozen=True, kw_only=True):
-    """A request's life in one backend.
+    """A request's life in one backend, or in what else the run calls it.
 
     `typical_us` is the sum of the medians that are known, `useful_us` of those of the seven steps;
     `useful_share` their ratio (of wall time), `useful_cpu_share` the handler's share of the
@@ -142,7 +144,7 @@ def _life(run: Run, slot: int, backend: str, rps: float, apart: Apart) -> Life:
     document_us = None if before is None else sum(s.document_us or 0.0 for s in steps)
     cpu = _middle(trials, lambda t: None if t.server is None else t.server.efficiency)
     return Life(
-        backend=backend,
+        backend=slot_names(run.settings)[slot],
         slot=slot,
         rounds=len(trials),
         steps=steps,
@@ -215,10 +217,10 @@ def _middle(trials: Sequence[Trial], read: Callable[[Trial], float | None]) -> f
     return None if found is None else found.value
 
 
-def anatomy_finding(anatomy: Anatomy) -> str:
+def anatomy_finding(anatomy: Anatomy, settings: Settings) -> str:
     """What the lives come to, in a sentence for each backend."""
     told = [_told(life) for life in anatomy.lives if life.useful_share is not None]
-    head = f"At {anatomy.rps:,.0f} RPS"
+    head = f"At {anatomy.rps:,.0f} RPS{beside(settings)}"
     if not told:
         return f"{head} nothing can be said of the steps: no valid trial has stamps of them."
     return f"{head} {'; '.join(told)}."
@@ -245,10 +247,10 @@ def notes(anatomy: Anatomy) -> list[str]:
         "Dispatch is from accept() to the handler's first instruction; it and the seven steps of "
         "useful work are stamped inside the server for every request.",
     ]
-    backends = {life.backend for life in anatomy.lives}
-    if "thread-per-request" in backends:
+    steps = {step.name for life in anatomy.lives for step in life.steps}
+    if _AFTER["thread-per-request"] in steps:
         lines.append(_thread_note(apart))
-    if "thread-pool" in backends:
+    if _AFTER["thread-pool"] in steps:
         lines.append(_queue_note(apart))
     for life in anatomy.lives:
         if life.useful_cpu_share is not None:

@@ -40,7 +40,7 @@ def draw(run: Run, anatomy: Anatomy) -> Figure:
     figure.legend(handles=_handles(run, lives), loc="outside lower center",
                   ncols=style.legend_columns(3), fontsize=8.5)  # fmt: skip
     what = "Medians; below also p99 (thin line) and 95 % interval of the median (bar, where wide)"
-    style.head(figure, anatomy_finding(anatomy), style.subtitle(run, what))
+    style.head(figure, anatomy_finding(anatomy, run.settings), style.subtitle(run, what))
     return figure
 
 

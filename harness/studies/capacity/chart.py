@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter, PercentFormatter
 
+from harness.core.options import unusual
 from harness.core.record import Capacity, CapacityEstimate, Condition, Run, Trial
 from harness.studies.search_sentences import ratio_words, three_digits
 from harness.views import style
@@ -172,6 +173,7 @@ def _subtitle(run: Run, what: str) -> str:
     parts = [
         f"{len(run.trials)} trials of {settings.duration_s:g} s, {valid} valid",
         f"{settings.arrivals} arrivals, workload {settings.workload}",
+        *unusual(settings, ("arrivals", "workload")),
     ]
     if not run.complete:
         parts.append("PARTIAL run")

@@ -71,5 +71,5 @@ class CapacityPlanner:
             settings=settings,
             cells=[cell for cell in cells if (cell.slot, cell.rps) in tried],
             capacity=found,
-            finding=capacity_finding(found),
+            finding=capacity_finding(found, settings),
         )

@@ -167,10 +167,10 @@ def valid_trials(run: Run, backend: str, rps: float | None) -> list[Trial] | Mis
 def _no_figure(trials: Sequence[Trial]) -> Missing:
     first = trials[0]
     if all(t.client.outcomes.ok == 0 for t in trials):
-        return Missing(f"{first.backend} at {first.rps:,.0f} RPS answered nothing ok")
+        return Missing(f"{first.name} at {first.rps:,.0f} RPS answered nothing ok")
     if all(t.server is None for t in trials):
-        return Missing(f"{first.backend} at {first.rps:,.0f} RPS left no report of its own")
-    return Missing(f"{first.backend} at {first.rps:,.0f} RPS has no such figure")
+        return Missing(f"{first.name} at {first.rps:,.0f} RPS left no report of its own")
+    return Missing(f"{first.name} at {first.rps:,.0f} RPS has no such figure")
 
 
 def _rounds_of_level(run: Run, backend: str, rps: float | None, of: OfTrial) -> Rounds | Missing:

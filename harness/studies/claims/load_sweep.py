@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from matplotlib.ticker import PercentFormatter
 
 from harness.core.units import share
+from harness.core.wording import slot_names
 from harness.views import style
 
 if TYPE_CHECKING:
@@ -59,14 +60,14 @@ def draw(run: Run, expected: Expected) -> Figure:
 
 def _title(run: Run, expected: Expected) -> str:
     rps = max(run.settings.rps)
-    told = []
+    told, names = [], slot_names(run.settings)
     for cell in run.cells:
         median = cell.metric("client.success_rate").median
         if cell.rps != rps or median is None:
             continue
         hoped = expected.get(cell.backend, {}).get(rps)
         beside = "" if hoped is None else f" (the document: {hoped:.0%})"
-        told.append(f"{cell.backend} answers {share(median)}{beside}")
+        told.append(f"{names[cell.slot]} answers {share(median)}{beside}")
     if not told:
         return f"At {style.level_label(rps)} RPS no trial was valid"
     return f"At {style.level_label(rps)} RPS {' and '.join(told)}"

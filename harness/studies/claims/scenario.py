@@ -24,6 +24,7 @@ def departures(run: Run) -> list[str]:
         found.append(f"other backends ({', '.join(strange)})")
     elif len(set(run.settings.backends)) < len(run.settings.backends):
         found.append("a backend against itself")
+    found += [f"{arm.name} has options of its own" for arm in run.settings.arms if arm.options]
     if run.sources:
         found.append("servers of another commit")
     if run.crossover is not None:

@@ -149,7 +149,7 @@ def _none(why: str) -> Control:
 def control_sentences(run: Run) -> list[str]:
     """For every level: what could have been seen and what is ruled out; then the false alarms."""
     found = []
-    names = slot_names(run.settings.backends)
+    names = slot_names(run.settings)
     for rps in run.settings.rps:
         for slot, contender in enumerate(names[1:], start=1):
             level = [c for c in run.comparisons if (c.rps, c.slot) == (rps, slot)]

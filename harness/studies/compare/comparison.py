@@ -18,6 +18,7 @@ from harness.core.record import (
     ordered_value,
 )
 from harness.core.trials import comparable, standard
+from harness.core.wording import arm_names
 from harness.designs import precision
 from harness.stats.intervals import (
     Estimate,
@@ -84,7 +85,7 @@ def _compare(
 ) -> Comparison:
     rounds = _rounds(rps, slot, trials)
     pairs = [r for r in rounds if comparable(r[0]) and comparable(r[1])]
-    backends, confidence = settings.backends, precision.CONFIDENCE if settings.precision else 0.95
+    names, confidence = arm_names(settings), precision.CONFIDENCE if settings.precision else 0.95
     estimate, spread = _estimate(metric.path, pairs, confidence), None
     if in_blocks(pairs) and metric.path in PAIRED:
         spread = paired_estimate(metric.path, pairs, confidence)
@@ -97,8 +98,8 @@ def _compare(
     beyond = infinite(ends)
     return Comparison(
         rps=rps,
-        baseline=backends[0],
-        contender=backends[slot],
+        baseline=names[0],
+        contender=names[slot],
         slot=slot,
         metric=metric.path,
         **{name: None if name in beyond else value for name, value in ends.items()},
@@ -194,8 +195,8 @@ def _unanswered(path: str, pairs: Sequence[Round]) -> list[str]:
 
 
 def _side_name(pair: Round, side: int) -> str:
-    name = pair[side].backend
-    return f"{name} #{pair[side].slot + 1}" if pair[0].backend == pair[1].backend else name
+    name = pair[side].name
+    return f"{name} #{pair[side].slot + 1}" if pair[0].name == pair[1].name else name
 
 
 def _left_out(rounds: Sequence[Round]) -> str:

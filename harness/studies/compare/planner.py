@@ -23,7 +23,7 @@ from harness.designs.trials import (
 )
 from harness.studies.compare.aa_control import find_control, read_controls
 from harness.studies.compare.comparison import build_cells, build_comparisons
-from harness.studies.compare.summary import finding
+from harness.studies.compare.summary import run_finding
 
 
 class ComparePlanner:
@@ -112,8 +112,7 @@ class ComparePlanner:
             cells=build_cells(self._settings, run.trials),
             comparisons=build_comparisons(self._settings, run.trials),
         )
-        told = [finding(rps, run.comparisons, run.cells, run.trials) for rps in run.settings.rps]
-        told += self._reached(run)
+        told = [run_finding(run), *self._reached(run)]
         run = msgspec.structs.replace(run, finding=" ".join(told))
         if not run.comparisons:
             return run

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from harness.core.record import Run
-from harness.studies.compare.summary import finding
+from harness.studies.compare.summary import level_finding
 
 
 def only(run: Run, rps: float) -> Run:
@@ -16,5 +16,5 @@ def only(run: Run, rps: float) -> Run:
         trials=[t for t in run.trials if t.rps == rps],
         cells=[c for c in run.cells if c.rps == rps],
         comparisons=[c for c in run.comparisons if c.rps == rps],
-        finding=finding(rps, run.comparisons, run.cells, run.trials),
+        finding=level_finding(run, rps),
     )

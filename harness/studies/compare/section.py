@@ -40,7 +40,7 @@ _WORDS = {
 
 def labels(run: Run) -> list[str]:
     """The backends by name; the sides of an A/A run by number too."""
-    return slot_names(run.settings.backends)
+    return slot_names(run.settings)
 
 
 def level_table(run: Run, rps: float) -> Table:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Container, Mapping, Sequence
 
 from harness.core.metrics import HEADLINES, SUCCESS, shown
-from harness.core.record import OUTCOMES, Cell, Comparison, Trial
+from harness.core.options import beside
+from harness.core.record import OUTCOMES, Cell, Comparison, Run, Settings, Trial
 from harness.core.trials import comparable, standard
 from harness.core.units import percent, share
 from harness.core.wording import effect_words, has_interval, one_side_answers, slot_names
@@ -24,24 +25,42 @@ def words_of(metrics: Container[str]) -> list[tuple[str, str]]:
     ]
 
 
+def run_finding(run: Run) -> str:
+    """What a run showed, level by level; what was chosen otherwise than usual once."""
+    return " ".join(
+        level_finding(run, rps, first=place == 0) for place, rps in enumerate(run.settings.rps)
+    )
+
+
+def level_finding(run: Run, rps: float, first: bool = True) -> str:
+    """What one level of a run showed."""
+    return finding(rps, run.settings, run.comparisons, run.cells, run.trials, first)
+
+
 def finding(
-    rps: float, comparisons: Sequence[Comparison], cells: Sequence[Cell], trials: Sequence[Trial]
+    rps: float,
+    settings: Settings,
+    comparisons: Sequence[Comparison],
+    cells: Sequence[Cell],
+    trials: Sequence[Trial],
+    first: bool = True,
 ) -> str:
-    """What one level showed: every contender against the baseline, and what was answered."""
+    """What one level showed: every contender against the baseline, and what was answered. The
+    `first` sentence about a run names what was chosen otherwise than usual."""
     level = [c for c in comparisons if c.rps == rps]
-    head = f"At {rps:,.0f} RPS"
+    head = f"At {rps:,.0f} RPS" + (beside(settings) if first else "")
     here = [t for t in trials if t.rps == rps]
     if here and not any(t.valid for t in here):
         return f"{head} nothing can be said: no trial was valid ({here[0].invalid_reason})."
-    names = slot_names([cell.backend for cell in cells if cell.rps == rps])
+    names = slot_names(settings)
     success = _success(rps, cells, trials, names)
     if not level:
         return f"{head} {success}."
-    told = [
+    contenders = [
         _contender([c for c in level if c.slot == slot], names)
         for slot in sorted({c.slot for c in level})
     ]
-    return f"{head} {'; '.join([*told, success])}."
+    return f"{head} {'; '.join([*contenders, success])}."
 
 
 def _contender(level: Sequence[Comparison], names: Sequence[str]) -> str:
@@ -49,7 +68,7 @@ def _contender(level: Sequence[Comparison], names: Sequence[str]) -> str:
     first = level[0]
     if first.baseline == first.contender:
         return _control(level)
-    contender = names[first.slot] if first.slot < len(names) else first.contender
+    contender = names[first.slot]
     by_metric = {c.metric: c for c in level}
     decided = [
         (found, words)
@@ -93,7 +112,7 @@ def _success(
             continue
         mine = [t for t in standard(trials) if (t.rps, t.slot) == (rps, cell.slot)]
         mine = [t for t in mine if comparable(t)]
-        name = names[cell.slot] if cell.slot < len(names) else cell.backend
+        name = names[cell.slot]
         scheduled = sum(t.client.scheduled for t in mine)
         ok = sum(t.client.outcomes.ok for t in mine)
         if ok == scheduled:

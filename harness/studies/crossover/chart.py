@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
+from harness.core.options import unusual
 from harness.core.record import Crossover, CrossoverPoint, Run
 from harness.studies.crossover.estimate import CANNOT_TELL, EVEN
 from harness.studies.search_sentences import crossover_finding
@@ -37,10 +38,12 @@ def draw(run: Run) -> Figure:
     _scales(axes, crossover)
     figure.legend(loc="outside lower center", ncols=2, fontsize=8.5)
     valid = sum(cell.better != CANNOT_TELL for cell in crossover.cells)
-    rests = (
-        f"{len(crossover.cells)} pairs of trials of {run.settings.duration_s:g} s, {valid} valid · "
-        f"{run.settings.arrivals} arrivals"
-    )
+    settings = run.settings
+    rests = " · ".join([
+        f"{len(crossover.cells)} pairs of trials of {settings.duration_s:g} s, {valid} valid",
+        f"{settings.arrivals} arrivals",
+        *unusual(settings, ("arrivals",)),
+    ])  # fmt: skip
     partial = "" if run.complete else " · PARTIAL run"
     style.head(
         figure,

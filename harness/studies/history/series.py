@@ -15,7 +15,7 @@ from harness.core.ends import Ends, figure_ends, ratio_ends
 from harness.core.errors import LabError
 from harness.core.metrics import HEADLINES, Metric
 from harness.core.record import Environment, Run, Settings
-from harness.core.wording import NOT_ANSWERED, is_time
+from harness.core.wording import NOT_ANSWERED, arm_names, is_time
 from harness.stats.steps import Step, find_changes, least_runs
 from harness.studies.regress.comparability import machine_difference, settings_difference
 
@@ -232,7 +232,7 @@ def _machines(environments: Sequence[Environment]) -> list[tuple[int, str]]:
 
 def _all_series(runs: Sequence[Run], machine_starts: Sequence[int]) -> list[Series]:
     levels = Counter(rps for run in runs for rps in run.settings.rps)
-    backends = list(dict.fromkeys(name for run in runs for name in run.settings.backends))
+    backends = list(dict.fromkeys(name for run in runs for name in arm_names(run.settings)))
     found = []
     for rps in sorted(levels):
         for metric in HEADLINES:
@@ -283,7 +283,8 @@ def _absolute(
     points: list[Point] = []
     for place, run in enumerate(runs):
         # Of old beside new, the new one is what the run is about: the last slot of that name.
-        cells = [c for c in run.cells if (c.backend, c.rps) == (name, rps)]
+        names = arm_names(run.settings)
+        cells = [c for c in run.cells if (names[c.slot], c.rps) == (name, rps)]
         figure = cells[-1].metrics.get(metric.path) if cells else None
         if figure is not None:
             points += _point(place, run, starts, figure_ends(figure))

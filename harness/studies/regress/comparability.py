@@ -8,6 +8,7 @@ import msgspec
 
 from harness.core.errors import LabError
 from harness.core.record import Environment, Run, Settings
+from harness.core.wording import arm_names
 from harness.studies.regress.ending import ending
 
 # Of the settings: what changes how much is known, not what is measured. Levels and backends are
@@ -81,11 +82,11 @@ def common_levels(baseline: Run, candidate: Run) -> list[float]:
 
 
 def common_backends(baseline: Run, candidate: Run) -> list[str]:
-    """Backends of both, in the baseline's order."""
-    there = set(candidate.settings.backends)
-    return [name for name in dict.fromkeys(baseline.settings.backends) if name in there]
+    """Backends, or arms, of both, in the baseline's order."""
+    there = set(arm_names(candidate.settings))
+    return [name for name in dict.fromkeys(arm_names(baseline.settings)) if name in there]
 
 
 def _cells(run: Run) -> str:
     levels = "/".join(f"{rps:g}" for rps in run.settings.rps)
-    return f"{'/'.join(dict.fromkeys(run.settings.backends))} at {levels} RPS"
+    return f"{'/'.join(dict.fromkeys(arm_names(run.settings)))} at {levels} RPS"

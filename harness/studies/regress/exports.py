@@ -19,6 +19,7 @@ from harness.core.errors import LabError
 from harness.core.metrics import BY_PATH, HEADLINES, metrics_of
 from harness.core.record import Run
 from harness.core.trials import design_at
+from harness.core.wording import arm_names
 from harness.stats.intervals import Direction
 from harness.studies.regress import sentences as words
 from harness.studies.regress.verdict import Verdict
@@ -90,10 +91,11 @@ def _common(figures: Sequence[Figure], form: str, prefix: str) -> str:
 
 def _of_run(run: Run) -> list[Figure]:
     labels = {source.slot: source.label for source in run.sources}
-    twins = len(set(run.settings.backends)) < len(run.settings.backends)
+    names = arm_names(run.settings)
+    twins = len(set(names)) < len(names)
     found = []
     for cell in run.cells:
-        label = cell.backend + (f" #{cell.slot + 1}" if twins else "")
+        label = names[cell.slot] + (f" #{cell.slot + 1}" if twins else "")
         if cell.slot in labels:
             label += f" of {labels[cell.slot]}"
         found += [
@@ -264,7 +266,7 @@ def _run_junit(run: Run) -> str:
     suite = _suite(f"labrun run {run.id}")
     skipped = 0
     for trial in run.trials:
-        where = f"{trial.backend} #{trial.slot + 1} @ {trial.rps:g} RPS"
+        where = f"{trial.name} #{trial.slot + 1} @ {trial.rps:g} RPS"
         case = _case(suite, where, f"round {trial.round}, {trial.class_}")
         case.set("time", f"{trial.window_s:.3f}")
         if not trial.valid:

@@ -12,6 +12,7 @@ from typing import Literal
 from harness.core.metrics import SUCCESS
 from harness.core.record import Run, Trial, ordered_value
 from harness.core.trials import comparable
+from harness.core.wording import arm_names
 from harness.stats.hierarchical import Pair, hierarchical_ratio
 from harness.stats.intervals import LEAST_ROUNDS, Estimate, location_estimate
 from harness.stats.paired import paired_ratio, unpaired_ratio
@@ -218,4 +219,4 @@ def _valid(run: Run, backend: str, rps: float) -> list[Trial]:
 
 
 def _slot(run: Run, backend: str) -> int:
-    return run.settings.backends.index(backend)
+    return arm_names(run.settings).index(backend)

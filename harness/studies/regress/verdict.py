@@ -16,6 +16,7 @@ from harness.core.errors import LabError
 from harness.core.metrics import BY_PATH
 from harness.core.record import Run
 from harness.core.units import rate
+from harness.core.wording import arm_names
 from harness.stats.intervals import Direction, Estimate
 from harness.studies.regress.comparability import (
     common_backends,
@@ -198,7 +199,7 @@ def _judge(
         floors = [
             of_one(candidate_run, name, rps, metric)
             for rps in dict.fromkeys(s.rps for s in sides)
-            for name in dict.fromkeys(candidate_run.settings.backends)
+            for name in dict.fromkeys(arm_names(candidate_run.settings))
             for metric in thresholds.least
         ]
     confidence = 1 - 2 * FALSE_ALARMS / max(1, len(losses) + len(floors))

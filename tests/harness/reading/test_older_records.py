@@ -20,7 +20,7 @@ from harness.report.charts import NAMES, figure
 from harness.report.source import Source
 from harness.session.experiment import Experiment
 from harness.studies.compare.aa_control import control_sentences
-from harness.studies.compare.summary import finding
+from harness.studies.compare.summary import level_finding
 from harness.terminal.table import print_run
 from harness.views import style
 from harness.views.html import to_html
@@ -75,5 +75,5 @@ def test_the_report_and_the_lab_show_what_there_is(older: Source) -> None:
 
 def test_the_sentences_say_what_there_is(older: Source) -> None:
     run = older.run
-    assert finding(2000.0, run.comparisons, run.cells, run.trials).startswith("At 2,000 RPS")
+    assert level_finding(run, 2000.0).startswith("At 2,000 RPS")
     assert GONE not in " ".join(control_sentences(run))

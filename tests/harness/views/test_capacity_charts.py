@@ -61,7 +61,9 @@ def searched(make_trial: MakeTrial, edges: list[float], limit: float) -> list[Tr
 
 def with_capacity(run: Run) -> Run:
     found = build_capacity(run.settings, run.trials, OBJECTIVE, parse_slo(OBJECTIVE))
-    return msgspec.structs.replace(run, capacity=found, finding=capacity_finding(found))
+    return msgspec.structs.replace(
+        run, capacity=found, finding=capacity_finding(found, run.settings)
+    )
 
 
 def draw(run: Run, folder: Path) -> list[str]:

@@ -9,6 +9,7 @@ from matplotlib.patches import Patch
 
 from harness.core.metrics import BY_PATH
 from harness.core.record import Cell, CellMetric, Run
+from harness.core.wording import slot_names
 from harness.views import style
 
 if TYPE_CHECKING:
@@ -84,5 +85,5 @@ def _title(run: Run) -> str:
     rps = style.nearest_level(run)
     start = f"At {style.level_label(rps)} RPS"
     if len(run.settings.backends) < 2:
-        return f"{start}: what a request costs {run.settings.backends[0]}"
+        return f"{start}: what a request costs {slot_names(run.settings)[0]}"
     return f"{start}, {style.against(run, rps, (CPU, SWITCHES))}"

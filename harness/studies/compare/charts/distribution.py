@@ -10,6 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from harness.core.record import Run
+from harness.core.wording import slot_names
 from harness.stats.weighted import Ranked, weights
 from harness.views import style
 
@@ -47,7 +48,7 @@ def _title(run: Run) -> str:
     rps = style.nearest_level(run)
     start = f"At {style.level_label(rps)} RPS"
     if len(run.settings.backends) < 2:
-        return f"{start}: response times of {run.settings.backends[0]}"
+        return f"{start}: response times of {slot_names(run.settings)[0]}"
     told = style.against(run, rps, ("client.response_us.p50", "client.response_us.p99"))
     return f"{start}, {told}"
 

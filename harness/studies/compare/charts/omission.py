@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from harness.core.wording import arm_names, slot_names
 from harness.stats.weighted import Ranked, weights
 from harness.studies.compare.charts.distribution import position
 from harness.studies.compare.waterfall import sent_after_us
@@ -36,7 +37,7 @@ def gaps(run: Run, rows: pd.DataFrame, closed: Measured, rps: float) -> dict[int
     found = {}
     for slot in range(len(run.settings.backends)):
         response = response_us(run, rows, slot, rps)
-        service = service_us(closed, run.settings.backends[slot], rps)
+        service = service_us(closed, arm_names(run.settings)[slot], rps)
         if response.total and service.total:
             top, bottom = response.quantile(0.99), service.quantile(0.99)
             if 0 < bottom < np.inf:
@@ -51,7 +52,7 @@ def draw(run: Run, requests: pd.DataFrame, closed: Measured, rps: float) -> Figu
     panels = figure.subplots(1, len(found), sharey=True, squeeze=False)[0]
     for look, axes in zip(found, panels, strict=True):
         response = response_us(run, requests, look.slot, rps)
-        service = service_us(closed, run.settings.backends[look.slot], rps)
+        service = service_us(closed, arm_names(run.settings)[look.slot], rps)
         words = f"response time, {run.settings.driver}"
         _line(axes, response, look.colour, "solid", words)
         _line(axes, service, look.colour, ":", "service time, closed loop")
@@ -77,10 +78,11 @@ def response_us(run: Run, requests: pd.DataFrame, slot: int, rps: float) -> Rank
     return _with_failures(mine["response_us"], mine)
 
 
-def service_us(closed: Measured, backend: str, rps: float) -> Ranked:
-    """The same of the service times in a closed-loop run."""
+def service_us(closed: Measured, name: str, rps: float) -> Ranked:
+    """The same of the service times in a closed-loop run, of what has that name there."""
     rows = closed.requests
-    mine = rows[(rows["backend"] == backend) & (rows["level"] == rps)]
+    slots = [slot for slot, other in enumerate(arm_names(closed.run.settings)) if other == name]
+    mine = rows[rows["slot"].isin(slots) & (rows["level"] == rps)]
     return _with_failures(mine["response_us"] - sent_after_us(mine), mine)
 
 
@@ -103,10 +105,11 @@ def _line(axes: Axes, times: Ranked, colour: str, line: str, label: str) -> None
 
 
 def _title(run: Run, requests: pd.DataFrame, closed: Measured, rps: float) -> str:
+    names = slot_names(run.settings)
     told = [
-        f"{gap:.1f}× for {run.settings.backends[slot]}"
+        f"{gap:.1f}× for {names[slot]}"
         if np.isfinite(gap)
-        else f"beyond every answer for {run.settings.backends[slot]}"
+        else f"beyond every answer for {names[slot]}"
         for slot, gap in gaps(run, requests, closed, rps).items()
     ]
     start = f"At {style.level_label(rps)} RPS"

@@ -54,7 +54,7 @@ def draw(run: Run) -> Figure:
 
 def _title(run: Run) -> str:
     rps = max(run.settings.rps)
-    names = slot_names(run.settings.backends)
+    names = slot_names(run.settings)
     parts = []
     for cell in run.cells:
         median = cell.metric("client.success_rate").median

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from harness.core.record import Run
+from harness.core.wording import slot_names
 from harness.views import style
 
 if TYPE_CHECKING:
@@ -75,13 +76,13 @@ def _panel(axes: Axes, run: Run, look: style.Look, rps: float, timeline: pd.Data
 
 def _title(run: Run) -> str:
     rps = style.nearest_level(run)
-    parts = []
+    parts, names = [], slot_names(run.settings)
     for cell in run.cells:
         created = cell.metric("server.threads_created_per_s").median
         peak = cell.metric("server.threads_peak").median
         if cell.rps == rps and created is not None and peak is not None:
             parts.append(
-                f"{cell.backend} creates {created:,.0f} threads a second "
+                f"{names[cell.slot]} creates {created:,.0f} threads a second "
                 f"and has {peak:,.0f} at most"
             )
     if not parts:

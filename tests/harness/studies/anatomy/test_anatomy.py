@@ -132,7 +132,7 @@ def test_a_run_of_a_comparison_has_the_stamps_alone(made: tuple[Path, str]) -> N
     for life in anatomy.lives:
         assert life.steps[-1].p50_us is None
     if any(life.useful_share is not None for life in anatomy.lives):
-        assert "not counted" in anatomy_finding(anatomy)
+        assert "not counted" in anatomy_finding(anatomy, run.settings)
     said = " ".join(notes(anatomy))
     assert "Thread end is not measured: the run was not made by labrun anatomy" in said
     assert "return to the queue is not measured" in said
@@ -144,7 +144,7 @@ def test_without_a_valid_trial_it_says_that_nothing_is_known(made: tuple[Path, s
     run = msgspec.structs.replace(run, trials=trials)
     apart = Apart(returning=Spread(p50_us=1.0, ci_low_us=None, ci_high_us=None, p99_us=2.0))
     anatomy = dissect(run, 200.0, apart)
-    assert "nothing can be said" in anatomy_finding(anatomy)
+    assert "nothing can be said" in anatomy_finding(anatomy, run.settings)
     assert all(life.useful_share is None for life in anatomy.lives)
 
 

@@ -75,7 +75,7 @@ def test_nothing_is_compared_when_no_trial_is_valid() -> None:
     trials = [trial(slot, n, 100.0, **spoilt) for n in range(1, 6) for slot in (0, 1)]
     comparisons = build_comparisons(settings(), trials)
     assert {c.verdict for c in comparisons} == {"not-comparable"}
-    said = finding(2000.0, comparisons, build_cells(settings(), trials), trials)
+    said = finding(2000.0, settings(), comparisons, build_cells(settings(), trials), trials)
     assert "nothing can be said" in said
     assert "it was late" in said
 
@@ -95,10 +95,12 @@ def test_the_sentence_follows_the_data() -> None:
     for ratio, word in ((0.5, "0.50× the CPU"), (1.5, "1.50× the CPU")):
         trials = rounds(ratio)
         comparisons = build_comparisons(settings(), trials)
-        assert word in finding(2000.0, comparisons, build_cells(settings(), trials), trials)
+        assert word in finding(
+            2000.0, settings(), comparisons, build_cells(settings(), trials), trials
+        )
     trials = rounds(1.0)
     comparisons = build_comparisons(settings(), trials)
-    said = finding(2000.0, comparisons, build_cells(settings(), trials), trials)
+    said = finding(2000.0, settings(), comparisons, build_cells(settings(), trials), trials)
     assert "the CPU per request" not in said
 
 
