@@ -113,7 +113,7 @@ def _table(run: Run, capacity: Capacity) -> Table:
         title_justify="left",
         title_style="bold",
     )
-    table.add_column("backend", no_wrap=True)
+    table.add_column("backend", overflow="fold")  # a long name takes lines, not the figures' room
     table.add_column("requests/s (95 % CI)", no_wrap=True)
     table.add_column("met/missed/\ninvalid", no_wrap=True)
     ratios = [None, *capacity.ratios]

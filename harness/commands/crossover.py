@@ -82,7 +82,8 @@ def _table(run: Run, crossover: Crossover) -> Table:
         title_style="bold",
     )
     table.add_column("load", justify="right", no_wrap=True)
-    table.add_column(f"{what} {than}" if vary != "workers" else f"{than} ... {what}", no_wrap=True)
+    # What is not known needs lines, and leaves the other figures their room.
+    table.add_column(f"{what} {than}" if vary != "workers" else f"{than} ... {what}")
     table.add_column("predicted", justify="right", no_wrap=True)
     table.add_column("pairs", justify="right", no_wrap=True)
     table.add_column("invalid", justify="right", no_wrap=True)

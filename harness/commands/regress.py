@@ -208,7 +208,7 @@ def print_verdict(console: Console, verdict: Verdict) -> None:
     for rps in levels(verdict.checks):
         for backend in dict.fromkeys(c.backend for c in verdict.checks if c.rps == rps):
             checks = [c for c in verdict.checks if (c.rps, c.backend) == (rps, backend)]
-            console.print(_table(f"{backend} at {rate(rps)}", checks))
+            console.print(_table(f"{backend} at {rate(rps)}{verdict.otherwise}", checks))
     for note in verdict.notes:
         console.print(f"Note: {note}.", style="dim", highlight=False)
     console.print(

@@ -31,7 +31,8 @@ def usual(name: str) -> Any:
 def in_words(name: str, value: Any) -> str:
     """A setting, or an option of an arm's server, as a heading names it: `32 workers`."""
     if name not in CHOICES:
-        return CHOSEN[name].flag if value is True else f"{CHOSEN[name].flag} {value}"
+        plainly = f"{value:g}" if isinstance(value, float) else value
+        return CHOSEN[name].flag if value is True else f"{CHOSEN[name].flag} {plainly}"
     return CHOICES[name].words.format(size_text(value) if name.endswith("_bytes") else value)
 
 

@@ -14,6 +14,7 @@ import msgspec
 from harness.core.ends import Ends, figure_ends, ratio_ends
 from harness.core.errors import LabError
 from harness.core.metrics import HEADLINES, Metric
+from harness.core.options import unusual
 from harness.core.record import Environment, Run, Settings
 from harness.core.wording import NOT_ANSWERED, arm_names, is_time
 from harness.stats.steps import Step, find_changes, least_runs
@@ -132,6 +133,9 @@ def build_history(found: Sequence[tuple[Path, Run]], left_out: Sequence[str] = (
             f"{len(whole) - len(runs)} runs with other settings are left out, the first "
             f"{other.id}: {told}"
         )
+    otherwise = unusual(runs[0].settings)
+    if otherwise:
+        notes.insert(0, f"all of them with {', '.join(otherwise)}")
     machines = _machines([run.environment for run in runs])
     starts = [place for place, _ in machines]
     series, least = _with_changes(_all_series(runs, starts))

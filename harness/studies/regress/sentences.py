@@ -14,7 +14,7 @@ from harness.studies.regress.verdict import INCLUDED, Check, Verdict
 def sentence(verdict: Verdict) -> str:
     """What the check came to, in one or two sentences."""
     total = len(verdict.checks)
-    against = f"{verdict.candidate} against {verdict.baseline}"
+    against = f"{verdict.candidate} against {verdict.baseline}{verdict.otherwise}"
     failed = [c for c in verdict.checks if c.outcome == "fail"]
     if verdict.outcome == "fail":
         died = [] if verdict.cut is None else [cut_text(verdict)]

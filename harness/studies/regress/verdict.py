@@ -9,11 +9,12 @@ with a chance of 0.05 / m at most.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from harness.core.errors import LabError
 from harness.core.metrics import BY_PATH
+from harness.core.options import beside
 from harness.core.record import Run
 from harness.core.units import rate
 from harness.core.wording import arm_names
@@ -79,7 +80,8 @@ class Cut:
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """A whole check. `confidence` is that of each interval; `notes` what a reader must know; `cut`:
-    of a check that was not finished."""
+    of a check that was not finished; `otherwise`: what was chosen otherwise than usual, in words
+    that follow a name."""
 
     baseline: str
     candidate: str
@@ -87,6 +89,7 @@ class Verdict:
     checks: tuple[Check, ...]
     notes: tuple[str, ...] = ()
     cut: Cut | None = None
+    otherwise: str = ""
 
     @property
     def outcome(self) -> Outcome:
@@ -136,7 +139,8 @@ def judge_interleaved(run: Run, thresholds: Thresholds) -> Verdict:
     installed = {p for source in run.sources for p in source.packages}
     if installed:
         notes.append(f"other versions were installed for one side: {', '.join(sorted(installed))}")
-    return _judge(labels[0], labels[1], sides, thresholds, notes, cut)
+    verdict = _judge(labels[0], labels[1], sides, thresholds, notes, cut)
+    return replace(verdict, otherwise=beside(run.settings))
 
 
 def _side(slot: int | None) -> Side | None:
@@ -180,7 +184,8 @@ def judge_runs(baseline: Run, candidate: Run, thresholds: Thresholds) -> Verdict
     ]
     ended = ending(candidate)
     cut = None if ended is None else Cut("candidate", ended.reason)
-    return _judge(baseline.id, candidate.id, sides, thresholds, notes, cut, candidate)
+    verdict = _judge(baseline.id, candidate.id, sides, thresholds, notes, cut, candidate)
+    return replace(verdict, otherwise=beside(candidate.settings))
 
 
 def _judge(

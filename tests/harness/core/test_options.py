@@ -11,7 +11,18 @@ import pytest
 import harness
 import servers
 from harness.core.errors import LabError
-from harness.core.options import ASKED, CHOICES, SERVED, as_typed, checked, in_words, usual
+from harness.core.options import (
+    ASKED,
+    CHOICES,
+    SERVED,
+    as_typed,
+    beside,
+    checked,
+    conditions,
+    in_words,
+    unusual,
+    usual,
+)
 from harness.core.record import Settings
 from harness.session.settings import CompareOptions, make_settings
 from servers.options import CHOSEN
@@ -86,3 +97,41 @@ def test_a_setting_in_words() -> None:
     assert in_words("stack_size_bytes", 512 << 10) == "stacks of 512KiB"
     assert in_words("timeout_s", 0.25) == "timeout 0.25 s"
     assert set(CHOICES) < set(Settings.__struct_fields__)
+
+
+def test_what_was_chosen_otherwise_than_usual_is_named_and_nothing_else() -> None:
+    assert unusual(make_settings(CompareOptions())) == []
+    assert beside(make_settings(CompareOptions())) == ""
+    made = make_settings(
+        CompareOptions(
+            timeout_s=0.2, driver="closed-loop", rps="50000",
+            servers={"workers": 32, "workload": "io:40ms", "lock_stacks": True, "max_threads": 9},
+        )
+    )  # fmt: skip
+    assert made.rate_limit_per_s > 1000  # follows from the rate, and is not named
+    assert unusual(made) == [
+        "timeout 0.2 s", "workload io:40ms", "closed-loop", "32 workers", "locked stacks",
+        "at most 9 threads",
+    ]  # fmt: skip
+    assert conditions(made)[:3] == ["100 clients", "poisson arrivals", "closed-loop"]
+    assert "closed-loop" not in conditions(made)[3:]
+
+
+def test_arms_are_told_by_what_they_have_of_their_own_and_others_have_not() -> None:
+    made = make_settings(
+        CompareOptions(
+            backends="thread-per-request,thread-pool",
+            arms=["wide=thread-pool --workers 64 --rate-limit 0", "alias=thread-per-request",
+                  "slow=thread-per-request --request-deadline 9 --lock-stacks"],
+        )
+    )  # fmt: skip
+    assert beside(made) == (
+        " (thread-per-request has --request-deadline 5; thread-pool has 16 workers and rate "
+        "limit 1,000/s; wide is thread-pool with 64 workers and rate limit 0/s; alias is "
+        "thread-per-request with --request-deadline 5; slow is thread-per-request with "
+        "--request-deadline 9 and locked stacks)"
+    )
+    assert unusual(made, slots=[0, 2]) == [
+        "thread-per-request has --request-deadline 5; wide is thread-pool with 64 workers and "
+        "rate limit 0/s"
+    ]

@@ -3,29 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import msgspec
 import pandas as pd
 import pytest
 
-from harness.core.record import OUTCOMES, Run, Settings, Trial
+from harness.core.record import OUTCOMES
 from harness.report.source import Source
-from harness.studies.compare.comparison import build_cells, build_comparisons
+from tests.support.sources import long_named_arms, with_settings
 
 Change = Callable[..., Source]
-
-
-def with_settings(run: Run, trials: list[Trial], **changes: Any) -> Run:
-    """The run with other trials and settings, summed up again."""
-    settings: Settings = msgspec.structs.replace(run.settings, **changes)
-    return msgspec.structs.replace(
-        run,
-        settings=settings,
-        trials=trials,
-        cells=build_cells(settings, trials),
-        comparisons=build_comparisons(settings, trials),
-    )
 
 
 def one_backend(source: Source) -> Source:
@@ -101,6 +88,7 @@ AWKWARD: dict[str, Callable[[Source], Source]] = {
     "no trial": no_trial,
     "partial": partial,
     "a backend against itself": against_itself,
+    "arms with long names": long_named_arms,
 }
 
 

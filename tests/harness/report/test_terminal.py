@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from io import StringIO
+from pathlib import Path
 
 import numpy as np
 import pytest
 from rich.console import Console
 
+from harness.core.metrics import shown
+from harness.core.record import Run
 from harness.drivers import request_log as L
+from harness.report.build import build
 from harness.report.source import Source
+from harness.studies.compare.summary import level_finding
 from harness.terminal.live import look, trend
 from harness.terminal.plot import print_plot
+from harness.terminal.table import print_run, ratio_text
+from harness.views.style import subtitle
+from tests.support.sources import long_named_arms, with_settings
 
 
 def plotted(source: Source) -> str:
@@ -34,6 +43,43 @@ def test_the_plot_fits_into_80_columns_and_names_every_backend(source: Source) -
         heights = [row for column in zip(*(d.ljust(64) for d in drawing), strict=True)
                    for row, found in enumerate(column) if found == mark]  # fmt: skip
         assert heights == sorted(heights, reverse=True)
+
+
+def printed(run: Run) -> str:
+    out = StringIO()
+    print_run(Console(file=out, width=80, color_system=None), run, Path("folder"))
+    return out.getvalue()
+
+
+def test_long_names_of_arms_leave_ratio_and_verdict_whole(source: Source) -> None:
+    run = long_named_arms(source).run
+    text = printed(run)
+    assert max(map(len, text.splitlines())) <= 80
+    assert "…" not in text
+    of_table = [
+        c for c in run.comparisons if c.metric in {m.path for _, m in shown("table", "trials")}
+    ]
+    assert len(of_table) >= 10
+    for comparison in of_table:
+        assert f"│ {ratio_text(comparison).plain}" in text
+    name = run.settings.arms[1].name
+    heads = [line.split("┃")[3] for line in text.splitlines() if line.startswith("┃")]
+    assert "".join("".join(heads).split()) == name.replace(" ", "")
+
+
+def test_what_was_chosen_otherwise_stands_in_every_heading(source: Source) -> None:
+    """Tables of 16 and of 32 workers looked alike."""
+    run = with_settings(source.run, source.run.trials, workers=32, timeout_s=0.25)
+    report = build(replace(source, run=run))
+    told = [printed(run).split("┏")[0], level_finding(run, run.settings.rps[0]), report.facts,
+            report.finding[0], subtitle(run)]  # fmt: skip
+    for text in told:
+        words = " ".join(text.split())
+        assert "timeout 0.25 s" in words
+        assert "32 workers" in words
+    usual = build(source)
+    for text in (printed(source.run), usual.facts, usual.finding[0], subtitle(source.run)):
+        assert "workers" not in text.split("Warning")[0]
 
 
 def test_a_run_without_success_says_so_instead(awkward: Source) -> None:
