@@ -57,9 +57,13 @@ def beside(settings: Settings, but: Collection[str] = ()) -> str:
     return f" ({told})" if told else ""
 
 
-def conditions(settings: Settings, slots: Collection[int] | None = None) -> list[str]:
-    """Who sends how, whatever it is, and what else was chosen otherwise than usual."""
-    named = ("clients", "arrivals", "driver")
+def conditions(
+    settings: Settings,
+    slots: Collection[int] | None = None,
+    named: tuple[str, ...] = ("clients", "arrivals", "driver"),
+) -> list[str]:
+    """Who sends how: what is `named`, whatever it is, and what else was chosen otherwise than
+    usual."""
     return [in_words(name, getattr(settings, name)) for name in named] + unusual(
         settings, named, slots
     )

@@ -66,8 +66,7 @@ def level_table(run: Run, rps: float, cells: list[Cell]) -> Table:
     """One level: a row for each figure, a column for each backend, a ratio for each contender."""
     settings, names = run.settings, slot_names(run.settings)
     design = design_at(run, rps)
-    told = conditions(settings, [cell.slot for cell in cells])
-    told = [words for words in told if words != "open-loop"]
+    told = conditions(settings, [cell.slot for cell in cells], ("clients", "arrivals"))
     table = Table(
         title=", ".join([rate(rps), design_words(settings, design), *told]),
         title_justify="left",
