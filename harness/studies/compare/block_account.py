@@ -7,8 +7,9 @@ import statistics
 from collections.abc import Callable, Iterator, Sequence
 
 from harness.core.record import Block, Run, Trial
-from harness.core.units import rate, share
+from harness.core.units import percent, rate, share
 
+_TOLD_MS = 100.0  # of CPU taken by the hypervisor
 _SHOWS = 0.02  # an effect of position or of a block's start, as a share
 
 
@@ -29,7 +30,7 @@ def _level(run: Run, rps: float) -> str | None:
         parts.append(f"idle servers used {share(statistics.median(others))} of a CPU")
     parts += _effects(trials)
     stolen = sum(block.steal_ms or 0.0 for block in blocks)
-    if stolen:
+    if stolen >= _TOLD_MS:
         parts.append(f"{stolen / 1e3:.1f} s of CPU were taken by the hypervisor")
     return f"{rate(rps)}, {len(blocks)} blocks: {', '.join(parts)}"
 
@@ -46,7 +47,7 @@ def _effects(trials: Sequence[Trial]) -> Iterator[str]:
 def _change(ratio: float) -> str:
     if abs(ratio - 1) < _SHOWS:
         return "no other"
-    return f"{abs(ratio - 1):.0%} {'more' if ratio > 1 else 'less'}"
+    return f"{percent(abs(ratio - 1))} {'more' if ratio > 1 else 'less'}"
 
 
 def position_effect(
