@@ -98,3 +98,15 @@ def test_the_settings_of_a_trial_count_where_they_are_its_own(start_server: Star
     server = start_server("thread-pool")
     with pytest.raises(LabError, match="has --workers 16 and the run asks for 32"):
         started(settings_for(server), workers=32)
+
+
+def test_an_arm_gets_its_own_options_of_a_server_that_may_be_replaced(
+    start_server: StartServer,
+) -> None:
+    server = start_server("thread-pool", "--allow-restart")
+    own = {"workers": 3, "request_deadline_s": 2.5}
+    arm, settings = Arm("thread-pool", 0, name="narrow", options=own), settings_for(server)
+    assert RemoteServer(arm, settings, server_arguments(arm, settings, plan_cpus())).fresh
+    with ControlClient("127.0.0.1", server.control_port) as control:
+        there = control.report().settings
+    assert {name: there[name] for name in own} == own

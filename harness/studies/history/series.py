@@ -135,7 +135,7 @@ def build_history(found: Sequence[tuple[Path, Run]], left_out: Sequence[str] = (
         )
     otherwise = unusual(runs[0].settings)
     if otherwise:
-        notes.insert(0, f"all of them with {', '.join(otherwise)}")
+        notes.insert(0, f"all of them: {', '.join(otherwise)}")
     machines = _machines([run.environment for run in runs])
     starts = [place for place, _ in machines]
     series, least = _with_changes(_all_series(runs, starts))
