@@ -22,10 +22,11 @@ import pandas as pd
 
 from harness.core.errors import LabError
 from harness.core.options import ASKED
-from harness.core.record import Trial
+from harness.core.record import Settings, Trial
+from harness.core.wording import slot_names
 from harness.course.checks import check
 from harness.course.files import keep, recorded_folder
-from harness.designs.trials import Planned
+from harness.designs.trials import Planned, name_of
 from harness.session.experiment import Experiment, Picture
 from harness.session.settings import CompareOptions, make_settings
 from harness.studies.anatomy.account import dissect
@@ -93,7 +94,7 @@ def compare(
     from harness.session.run import record_run
 
     command = f"harness.lab.compare({name!r})"
-    result = record_run(settings, Path(out), name, command, nullcontext(_Line(name)))
+    result = record_run(settings, Path(out), name, command, nullcontext(_Line(name, settings)))
     folder = result.folder
     if not result.run.complete:
         raise LabError(f"{result.run.incomplete_reason}; what was measured is in {folder.path}")
@@ -224,8 +225,9 @@ def _in_notebook() -> bool:
 class _Line:
     """Progress as one line that is written over; in a notebook as an output that changes."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, settings: Settings) -> None:
         self._name = name
+        self._names = slot_names(settings)
         self._total = 0
         self._number = 0
         self._shown: Any = None
@@ -233,7 +235,8 @@ class _Line:
     def trial_begins(self, planned: Planned, number: int, total: int) -> None:
         """Says which trial it is."""
         self._number, self._total = number, total
-        self._say(f"{planned.name} at {planned.rps:,.0f} RPS, round {planned.round}")
+        who = name_of(planned, self._names)
+        self._say(f"{who} at {planned.rps:,.0f} RPS, round {planned.round}")
 
     def progress(self, progress: Progress) -> None:
         """Nothing: a trial is short."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Literal
+
 from harness.core.record import CellMetric, Client, Comparison, Design, Settings
 from harness.core.units import Format, microseconds, ratio
 
@@ -83,13 +86,13 @@ def effect_words(found: Comparison, what: str) -> str:
     return f"{figure}× {what}" + (f" ({interval})" if interval else "")
 
 
-def one_side_answers(found: Comparison) -> str | None:
-    """Who has an answer at this place of the distribution where the other one has none; None where
-    both or neither have."""
+def one_side_answers(found: Comparison) -> Literal["baseline", "contender"] | None:
+    """Which side has an answer at this place of the distribution where the other one has none; None
+    where both or neither have."""
     if "ratio" in found.beyond and _never(found) and is_time(found.metric):
-        return found.baseline
+        return "baseline"
     if found.ratio == 0 and found.ci_high == 0 and is_time(found.metric):
-        return found.contender
+        return "contender"
     return None
 
 
@@ -120,6 +123,11 @@ def design_words(settings: Settings, design: Design) -> str:
         f"{settings.rounds} restarts of {settings.duration_s:g} s in blocks of "
         f"{settings.block_s:g} s"
     )
+
+
+def listed(parts: Sequence[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    return " and ".join(filter(None, [", ".join(parts[:-1]), *parts[-1:]]))
 
 
 def arm_names(settings: Settings) -> list[str]:

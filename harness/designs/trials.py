@@ -96,6 +96,11 @@ Planned = PlannedTrial | PlannedRestart
 Step = Planned | StartOver
 
 
+def name_of(planned: Planned, names: Sequence[str]) -> str:
+    """Whose turn it is, for a person who looks on; `names` has those of all slots."""
+    return planned.name if len(planned.arms) > 1 else names[planned.arms[0].slot]
+
+
 class Planner(Protocol):
     """Who says what comes next, given the trials that ended, and what they come to.
 

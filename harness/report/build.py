@@ -6,7 +6,7 @@ from harness.core.options import conditions
 from harness.core.record import Run
 from harness.core.trials import run_design
 from harness.core.units import rate
-from harness.core.wording import design_words
+from harness.core.wording import design_words, listed
 from harness.report import latency, surroundings, threads
 from harness.report.searched import searched_report
 from harness.report.source import Source
@@ -14,8 +14,8 @@ from harness.studies.anatomy.section import anatomy_section
 from harness.studies.capacity.section import capacity_section
 from harness.studies.claims.load_sweep_section import ladder_section
 from harness.studies.claims.section import claims_section
-from harness.studies.compare.section import level_table, trials_table
-from harness.studies.compare.summary import level_finding
+from harness.studies.compare.section import labels, level_tables, trials_table
+from harness.studies.compare.summary import level_sentences
 from harness.views import style
 from harness.views.model import Block, Folded, Paragraph, Report, Section
 
@@ -49,11 +49,16 @@ def build(source: Source) -> Report:
 
 
 def _findings(run: Run, main: float) -> tuple[str, ...]:
-    """A sentence a level: that of the main level first."""
+    """A sentence a level: that of the main level first. Of several contenders each has its own,
+    below a line that names them."""
     if not run.trials:
         return ("Nothing can be said: no trial was finished.",)
     levels = [main, *(rps for rps in run.settings.rps if rps != main)]
-    return tuple(level_finding(run, rps, first=rps == main) for rps in levels)
+    told = [sentence for rps in levels for sentence in level_sentences(run, rps, rps == main)]
+    baseline, *contenders = labels(run)
+    if len(contenders) > 1:
+        told = [f"At {rate(main)}: {listed(contenders)} against {baseline}", *told]
+    return tuple(told)
 
 
 def _warning(run: Run) -> str:
@@ -94,9 +99,11 @@ def _comparison(run: Run, main: float) -> Section:
             else "One backend was run, so there are no ratios."
         )
     )
-    blocks.append(level_table(run, main))
+    blocks += level_tables(run, main)
     for rps in run.settings.rps:
         if rps != main:
-            blocks.append(Folded(f"The same at {rate(rps)}", level_table(run, rps)))
+            tables = level_tables(run, rps)
+            many = len(tables) > 1
+            blocks += [Folded(t.caption if many else f"The same at {rate(rps)}", t) for t in tables]
     blocks.append(Folded("Every trial", trials_table(run)))
     return Section("comparison", "Comparison", tuple(blocks))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from harness.core.options import conditions
 from harness.core.record import Capacity, CapacityEstimate, Crossover, CrossoverCell, Run, Trial
 from harness.core.units import microseconds, share
-from harness.core.wording import response_words
+from harness.core.wording import response_words, slot_names
 from harness.report import surroundings
 from harness.studies.capacity import chart as capacity_chart
 from harness.studies.compare.section import trials_table
@@ -46,6 +46,7 @@ def searched_report(run: Run, warning: str) -> Report:
 
 
 def _capacity(run: Run, capacity: Capacity) -> Section:
+    names = slot_names(run.settings)
     ratios = ["-", *(ratio_words(ratio) for ratio in capacity.ratios)]
     columns = (
         Column("Backend", numeric=False), Column("Requests/s"), Column("Met"), Column("Missed"),
@@ -53,7 +54,7 @@ def _capacity(run: Run, capacity: Capacity) -> Section:
     )  # fmt: skip
     rows = tuple(
         (
-            Cell(estimate.backend),
+            Cell(names[estimate.slot]),
             _rate(estimate),
             *(Cell(str(n), n) for n in (estimate.met, estimate.missed, estimate.invalid)),
             Cell(ratio),

@@ -6,6 +6,7 @@ from shlex import quote
 
 from harness.core.record import Environment, Run
 from harness.core.units import rate, share, size
+from harness.core.wording import slot_names
 from harness.drivers.driver import driver_of
 from harness.studies.compare.aa_control import control_sentences
 from harness.studies.compare.block_account import block_sentences
@@ -48,8 +49,9 @@ def trust_section(run: Run) -> Section:
     if run.capacity is None and run.crossover is None:  # a search compares otherwise
         items += control_sentences(run)
     blocks: list[Block] = [Listing(tuple(items))]
+    names = slot_names(run.settings)
     single = [
-        f"{t.name}, {rate(t.rps)}, round {t.round}: {what}."
+        f"{names[t.slot]}, {rate(t.rps)}, round {t.round}: {what}."
         for t in run.trials
         for what in [*t.warnings, *([t.invalid_reason] if t.invalid_reason else [])]
     ]

@@ -15,8 +15,8 @@ from rich.text import Text
 
 from harness.core.record import Settings, Trial
 from harness.core.units import duration, microseconds, number, rate, share
-from harness.core.wording import NOT_ANSWERED, response_words
-from harness.designs.trials import Planned, expected_s, plan_trials
+from harness.core.wording import NOT_ANSWERED, response_words, slot_names
+from harness.designs.trials import Planned, expected_s, name_of, plan_trials
 from harness.drivers import request_log as L
 from harness.measure.build_trial import quantiles
 from harness.measure.run import Watcher
@@ -32,7 +32,7 @@ _TRENDS = "▁▂▃▄▅▆▇█"
 def make_watcher(console: Console, settings: Settings) -> Iterator[Watcher]:
     """A live view on a terminal, else a line for each trial."""
     if not console.is_terminal:
-        yield PlainWatcher(console)
+        yield PlainWatcher(console, settings)
         return
     view = LiveView(settings)
     # It redraws only when told to: a thread that redraws by itself would compete with the server.
@@ -41,11 +41,11 @@ def make_watcher(console: Console, settings: Settings) -> Iterator[Watcher]:
         yield view
 
 
-def outcome_words(trial: Trial) -> str:
-    """One line on a trial that has ended."""
+def outcome_words(trial: Trial, name: str = "") -> str:
+    """One line on a trial that has ended; `name`: of its slot, where that is another."""
     client = trial.client
     words = (
-        f"{trial.name}, {rate(trial.rps)}, round {trial.round}: {trial.class_}, "
+        f"{name or trial.name}, {rate(trial.rps)}, round {trial.round}: {trial.class_}, "
         f"success {share(client.success_rate)}, "
         f"p50 {response_words(client, 'p50')}, p99 {response_words(client, 'p99')}"
     )
@@ -55,8 +55,9 @@ def outcome_words(trial: Trial) -> str:
 class PlainWatcher:
     """A line on standard error for each trial."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, settings: Settings) -> None:
         self._console = console
+        self._names = slot_names(settings)
         self._number = self._total = 0
 
     def trial_begins(self, planned: Planned, number: int, total: int) -> None:
@@ -67,7 +68,7 @@ class PlainWatcher:
 
     def trial_ended(self, trial: Trial) -> None:
         self._console.print(
-            f"trial {self._number}/{self._total} {outcome_words(trial)}",
+            f"trial {self._number}/{self._total} {outcome_words(trial, self._names[trial.slot])}",
             highlight=False,
             soft_wrap=True,
         )
@@ -79,6 +80,7 @@ class LiveView:
 
     def __init__(self, settings: Settings) -> None:
         self.live: Live | None = None
+        self._names = slot_names(settings)
         self._total = len(plan_trials(settings))
         self._trial_s = expected_s(settings) / self._total
         self._bar = Progress(
@@ -106,7 +108,8 @@ class LiveView:
         self._seen = 0
         self._total = total  # it grows when a round is repeated
         self._bar.update(self._task, total=total)
-        self._head = Text(f"{planned.name} at {rate(planned.rps)}, round {planned.round}")
+        who = name_of(planned, self._names)
+        self._head = Text(f"{who} at {rate(planned.rps)}, round {planned.round}")
         self._refresh()
 
     def progress(self, progress: TrialProgress) -> None:
@@ -120,7 +123,8 @@ class LiveView:
     def trial_ended(self, trial: Trial) -> None:
         self._done += 1
         style = "green" if trial.class_ == "sound" else "yellow"
-        self._last = Text(f"last: {outcome_words(trial)}", style=style, overflow="ellipsis")
+        words = outcome_words(trial, self._names[trial.slot])
+        self._last = Text(f"last: {words}", style=style, overflow="ellipsis")
         self._refresh()
 
     def _refresh(self) -> None:

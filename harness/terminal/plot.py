@@ -70,17 +70,19 @@ def _rows(curves: dict[int, tuple[Floats, Floats]]) -> list[tuple[str, list[int 
     low = np.log10(min(float(y.min()) for _, y in curves.values()))
     high = max(np.log10(max(float(y.max()) for _, y in curves.values())), low + 0.01)
     right = max(float(x[-1]) for x, _ in curves.values())
-    grid: list[list[int | None]] = [[None] * _WIDTH for _ in range(_HEIGHT)]
+    grid: list[list[list[int]]] = [[[] for _ in range(_WIDTH)] for _ in range(_HEIGHT)]
     for slot, (x, y) in curves.items():
         columns = np.linspace(0.0, right, _WIDTH)
         heights = np.interp(columns, x, np.log10(y))
         for column in np.flatnonzero(columns <= x[-1] + 1e-9):
             row = round(float((heights[column] - low) / (high - low)) * (_HEIGHT - 1))
-            grid[_HEIGHT - 1 - row][column] = slot
+            grid[_HEIGHT - 1 - row][column].append(slot)
     step = (high - low) / (_HEIGHT - 1)
     labels = [microseconds(10 ** (high - step * row)) if row % 3 == 0 or row == _HEIGHT - 1 else ""
               for row in range(_HEIGHT)]  # fmt: skip
-    return list(zip(labels, grid, strict=True))
+    # Where several meet they take turns, so that none is hidden.
+    marks = [[here[x % len(here)] if here else None for x, here in enumerate(row)] for row in grid]
+    return list(zip(labels, marks, strict=True))
 
 
 def _tick_line(right: float) -> str:

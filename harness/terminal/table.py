@@ -25,6 +25,7 @@ from harness.core.wording import (
 from harness.drivers.driver import driver_of
 from harness.studies.compare.aa_control import control_sentences
 from harness.studies.compare.block_account import block_sentences
+from harness.studies.compare.summary import run_sentences
 
 MOST_TOLD = 8
 _NAME_WIDTH = 12
@@ -50,7 +51,8 @@ def print_run(console: Console, run: Run, folder: Path) -> None:
     )
     if run.finding:
         console.print()
-        console.print(run.finding, highlight=False, style="bold")
+        for line in finding_lines(run, run.finding):
+            console.print(line, highlight=False, style="bold")
     control = control_sentences(run)
     if control:
         console.print()
@@ -60,6 +62,15 @@ def print_run(console: Console, run: Run, folder: Path) -> None:
     for line in notes(run):
         console.print(line, highlight=False)
     console.print(f"Record, raw rows and charts: {folder}", highlight=False, soft_wrap=True)
+
+
+def finding_lines(run: Run, finding: str) -> list[str]:
+    """The finding; of several contenders a line for each sentence about one of them."""
+    lines = run_sentences(run)
+    told = " ".join(lines)
+    if len(run.settings.backends) < 3 or not finding.startswith(told):
+        return [finding]
+    return [line for line in (*lines, finding.removeprefix(told).strip()) if line]
 
 
 def level_table(run: Run, rps: float, cells: list[Cell]) -> Table:
@@ -110,13 +121,15 @@ def ratio_text(comparison: Comparison) -> Text:
 def notes(run: Run) -> list[str]:
     """What a reader must know before believing the table."""
     lines = [_classes(run.trials)] if run.trials else ["No trial was finished."]
+    names = slot_names(run.settings)
     invalid = [t for t in run.trials if not t.valid]
     if invalid:
         first = invalid[0]
         lines.append(
             f"{len(invalid)} of {len(run.trials)} trials are not compared. The first: "
-            f"{first.name} at {rate(first.rps)}, round {first.round}: {first.invalid_reason}. "
-            "Lower the rate, stop what else runs on this machine, or take more rounds."
+            f"{names[first.slot]} at {rate(first.rps)}, round {first.round}: "
+            f"{first.invalid_reason}. Lower the rate, stop what else runs on this machine, or take "
+            "more rounds."
         )
     repeated = sorted({t.round for t in run.trials if t.round > run.settings.rounds})
     if repeated and not run.settings.precision:
@@ -126,7 +139,7 @@ def notes(run: Run) -> list[str]:
         )
     lines += [f"Warning: {warning}." for warning in run.warnings]
     told = [
-        f"Warning: {trial.name}, {rate(trial.rps)}, round {trial.round}: {warning}."
+        f"Warning: {names[trial.slot]}, {rate(trial.rps)}, round {trial.round}: {warning}."
         for trial in run.trials
         for warning in trial.warnings
     ]

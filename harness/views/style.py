@@ -162,10 +162,12 @@ def head(figure: Figure, title: str, subtitle: str) -> None:
         return
     wide = int(_TITLE_WIDTH * figure.get_figwidth() / 8.0)
     title, subtitle = (text.replace(" %", "\u00a0%") for text in (title, subtitle))
-    title = "\n".join(textwrap.wrap(title, wide))
+    title = "\n".join(line for part in title.split("\n") for line in textwrap.wrap(part, wide))
     subtitle = "\n".join(textwrap.wrap(subtitle, int(wide * 1.3)))
     lines = title.count("\n") + 1, subtitle.count("\n") + 1
-    height = figure.get_figheight()
+    # A long title takes no room from what is drawn.
+    height = figure.get_figheight() + 0.2 * max(0, lines[0] - 3)
+    figure.set_figheight(height)
     figure.text(0.012, 1 - 0.08 / height, title, va="top", fontsize=11.5, fontweight="bold",
                 color=INK)  # fmt: skip
     top = 0.12 + 0.2 * lines[0]
@@ -245,11 +247,12 @@ def against(run: Run, rps: float, metrics: Sequence[str]) -> str:
     names = slot_names(run.settings)
     told = []
     for slot, name in enumerate(names[1:], start=1):
-        claims = [claim(comparison(run, path, rps, slot), _place(path)) for path in metrics]
+        both = names[0], name
+        claims = [claim(comparison(run, m, rps, slot), _place(m), both) for m in metrics]
         told.append((name, "; ".join(claims)))
     if len(told) == 1:
         return f"{told[0][0]} against {names[0]}: {told[0][1]}"
-    return f"against {names[0]}: " + ". ".join(f"{name}: {words}" for name, words in told)
+    return f"against {names[0]}:\n" + ".\n".join(f"{name}: {words}" for name, words in told)
 
 
 def _place(path: str) -> str:
@@ -257,14 +260,15 @@ def _place(path: str) -> str:
     return BY_PATH[path].sentence.removesuffix(" response time")
 
 
-def claim(found: Comparison | None, what: str) -> str:
-    """`0.58× the CPU per request (95 % CI 0.55 to 0.61)`, or that none can be told."""
+def claim(found: Comparison | None, what: str, names: tuple[str, str]) -> str:
+    """`0.58× the CPU per request (95 % CI 0.55 to 0.61)`, or that none can be told; `names`: of
+    baseline and contender."""
     if found is None or found.verdict == "not-comparable":
         return f"{what} is not compared"
     answers = one_side_answers(found)
     if answers is not None:
-        other = found.baseline if answers == found.contender else found.contender
-        return f"at {what} {answers} still answers and {other} does not"
+        who, other = names if answers == "baseline" else reversed(names)
+        return f"at {what} {who} still answers and {other} does not"
     figure, interval = ratio_figure(found), ratio_interval(found)
     if figure is not None and figure[-1].isdigit():
         figure += "×"

@@ -14,7 +14,7 @@ from harness.machine.environment import read_environment
 from harness.measure.build_trial import client_figures
 from harness.measure.request_rows import Rows
 from harness.studies.compare.comparison import build_cells, build_comparisons
-from harness.studies.compare.summary import finding
+from harness.studies.compare.summary import sentences
 
 REJECTED = L.REJECTED + L.DETAIL * 503
 UNSENT = L.UNSENT + L.DETAIL * L.UNSENT_PORTS
@@ -142,7 +142,7 @@ def said(trials: list[Trial], **changes: Any) -> str:
     """The sentence about these trials."""
     settings = make_settings(**changes)
     cells = build_cells(settings, trials)
-    return finding(2000.0, settings, build_comparisons(settings, trials), cells, trials)
+    return " ".join(sentences(2000.0, settings, build_comparisons(settings, trials), cells, trials))
 
 
 def old_run(clients: list[Client], others: list[Client]) -> Run:

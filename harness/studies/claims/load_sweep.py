@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from matplotlib.ticker import PercentFormatter
 
 from harness.core.units import share
-from harness.core.wording import slot_names
+from harness.core.wording import listed, slot_names
 from harness.views import style
 
 if TYPE_CHECKING:
@@ -70,4 +70,4 @@ def _title(run: Run, expected: Expected) -> str:
         told.append(f"{names[cell.slot]} answers {share(median)}{beside}")
     if not told:
         return f"At {style.level_label(rps)} RPS no trial was valid"
-    return f"At {style.level_label(rps)} RPS {' and '.join(told)}"
+    return f"At {style.level_label(rps)} RPS {listed(told)}"

@@ -43,28 +43,36 @@ def labels(run: Run) -> list[str]:
     return slot_names(run.settings)
 
 
-def level_table(run: Run, rps: float) -> Table:
-    """One level: a row for each figure, a column for each backend, a ratio for each contender."""
+def level_tables(run: Run, rps: float) -> list[Table]:
+    """One level: a row for each figure, a column for the baseline, one for the contender, and the
+    ratio. Of several contenders each has a table beside the baseline."""
     names = labels(run)
-    columns = [Column("Figure", numeric=False), *(Column(name) for name in names)]
-    for name in names[1:]:
-        columns.append(Column("Ratio" if len(names) == 2 else f"Ratio of {name}"))
+    if len(names) < 3:
+        return [_level_table(run, f"All figures at {rate(rps)}", rps, tuple(range(len(names))))]
+    return [
+        _level_table(run, f"{names[slot]} against {names[0]} at {rate(rps)}", rps, (0, slot))
+        for slot in range(1, len(names))
+    ]
+
+
+def _level_table(run: Run, caption: str, rps: float, slots: tuple[int, ...]) -> Table:
+    names = labels(run)
+    columns = [Column("Figure", numeric=False), *(Column(names[slot]) for slot in slots)]
+    columns += [Column("Ratio") for _ in slots[1:]]
     cells = {c.slot: c for c in run.cells if c.rps == rps}
+    here = [cells[slot] for slot in slots if slot in cells]
+    compared = {(c.slot, c.metric): c for c in run.comparisons if c.rps == rps}
     rows = []
     for title, metric in shown("report", design_at(run, rps)):
         write = metric.unit.write
-        figures = [c.metrics.get(metric.path) for _, c in sorted(cells.items())]
+        figures = [c.metrics.get(metric.path) for c in here]
         if all(figure_words(figure, write) == "-" for figure in figures):
             continue
-        compared = [c for c in run.comparisons if c.rps == rps and c.metric == metric.path]
+        ratios = [compared[key] for slot in slots[1:] if (key := (slot, metric.path)) in compared]
         rows.append(
-            (
-                Cell(title),
-                *(_median(figure, write) for figure in figures),
-                *(ratio(c) for c in compared),
-            )
+            (Cell(title), *(_median(figure, write) for figure in figures), *map(ratio, ratios))
         )
-    return Table(f"All figures at {rate(rps)}", tuple(columns), tuple(rows))
+    return Table(caption, tuple(columns), tuple(rows))
 
 
 def _median(figure: CellMetric | None, write: Format) -> Cell:

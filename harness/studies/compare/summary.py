@@ -9,7 +9,7 @@ from harness.core.options import beside
 from harness.core.record import OUTCOMES, Cell, Comparison, Run, Settings, Trial
 from harness.core.trials import comparable, standard
 from harness.core.units import percent, share
-from harness.core.wording import effect_words, has_interval, one_side_answers, slot_names
+from harness.core.wording import effect_words, has_interval, listed, one_side_answers, slot_names
 
 _UNDECIDED = ("cannot-tell", "not-comparable")
 
@@ -27,48 +27,59 @@ def words_of(metrics: Container[str]) -> list[tuple[str, str]]:
 
 def run_finding(run: Run) -> str:
     """What a run showed, level by level; what was chosen otherwise than usual once."""
-    return " ".join(
-        level_finding(run, rps, first=place == 0) for place, rps in enumerate(run.settings.rps)
-    )
+    return " ".join(run_sentences(run))
 
 
-def level_finding(run: Run, rps: float, first: bool = True) -> str:
+def run_sentences(run: Run) -> list[str]:
+    """The same, sentence by sentence."""
+    levels = enumerate(run.settings.rps)
+    return [said for place, rps in levels for said in level_sentences(run, rps, place == 0)]
+
+
+def level_finding(run: Run, rps: float) -> str:
     """What one level of a run showed."""
-    return finding(rps, run.settings, run.comparisons, run.cells, run.trials, first)
+    return " ".join(level_sentences(run, rps))
 
 
-def finding(
+def level_sentences(run: Run, rps: float, first: bool = True) -> list[str]:
+    """The same, sentence by sentence."""
+    return sentences(rps, run.settings, run.comparisons, run.cells, run.trials, first)
+
+
+def sentences(
     rps: float,
     settings: Settings,
     comparisons: Sequence[Comparison],
     cells: Sequence[Cell],
     trials: Sequence[Trial],
     first: bool = True,
-) -> str:
-    """What one level showed: every contender against the baseline, and what was answered. The
-    `first` sentence about a run names what was chosen otherwise than usual."""
+) -> list[str]:
+    """What one level showed: the contender against the baseline, and what was answered. Of several
+    contenders each has a sentence of its own. The `first` sentence about a run names what was
+    chosen otherwise than usual."""
     level = [c for c in comparisons if c.rps == rps]
     head = f"At {rps:,.0f} RPS" + (beside(settings) if first else "")
     here = [t for t in trials if t.rps == rps]
     if here and not any(t.valid for t in here):
-        return f"{head} nothing can be said: no trial was valid ({here[0].invalid_reason})."
+        return [f"{head} nothing can be said: no trial was valid ({here[0].invalid_reason})."]
     names = slot_names(settings)
     success = _success(rps, cells, trials, names)
-    if not level:
-        return f"{head} {success}."
-    contenders = [
+    told = [
         _contender([c for c in level if c.slot == slot], names)
         for slot in sorted({c.slot for c in level})
     ]
-    return f"{head} {'; '.join([*contenders, success])}."
+    parts = [*told, success] if len(told) > 1 else ["; ".join([*told, success])]
+    plain = f"At {rps:,.0f} RPS"
+    return [f"{plain if n else head} {part}." for n, part in enumerate(parts)]
 
 
 def _contender(level: Sequence[Comparison], names: Sequence[str]) -> str:
     """One contender against the baseline at a level, without a full stop."""
     first = level[0]
+    baseline, contender = names[0], names[first.slot]
     if first.baseline == first.contender:
-        return _control(level)
-    contender = names[first.slot]
+        return _control(level, f"{contender}, the same as {baseline}" if len(names) > 2 else
+                        f"{first.baseline} was run against itself")  # fmt: skip
     by_metric = {c.metric: c for c in level}
     decided = [
         (found, words)
@@ -76,13 +87,13 @@ def _contender(level: Sequence[Comparison], names: Sequence[str]) -> str:
         if (found := by_metric.get(path)) is not None and found.verdict not in _UNDECIDED
     ]
     if not decided:
-        return _undecided(by_metric, contender, first.baseline)
+        return _undecided(by_metric, contender, baseline)
     told = [effect_words(c, words) for c, words in decided if one_side_answers(c) is None]
     lone = [(c, words) for c, words in decided if one_side_answers(c) is not None]
-    parts = [f"{contender} takes {', '.join(told)} of {first.baseline}"] if told else []
+    parts = [f"{contender} takes {', '.join(told)} of {baseline}"] if told else []
     for found, words in lone:
-        who, other = contender, first.baseline
-        if one_side_answers(found) == first.baseline:
+        who, other = contender, baseline
+        if one_side_answers(found) == "baseline":
             who, other = other, who
         place = words.removesuffix(" response time")
         parts.append(f"at {place} {who} still answers and {other} does not")
@@ -106,7 +117,7 @@ def _success(
     rps: float, cells: Sequence[Cell], trials: Sequence[Trial], names: Sequence[str]
 ) -> str:
     """What became of all requests of the trials that count, failures by name."""
-    parts = []
+    told: dict[str, list[str]] = {}  # what became of them -> of whom that is so
     for cell in cells:
         if cell.rps != rps or cell.metric("client.success_rate").median is None:
             continue
@@ -116,27 +127,32 @@ def _success(
         scheduled = sum(t.client.scheduled for t in mine)
         ok = sum(t.client.outcomes.ok for t in mine)
         if ok == scheduled:
-            parts.append(f"{name} answers all {scheduled:,} requests")
+            told.setdefault(f"answers all {scheduled:,} requests", []).append(name)
             continue
         counts = {o: sum(getattr(t.client.outcomes, o) for t in mine) for o in OUTCOMES[1:]}
         why = ", ".join(f"{o.replace('_', ' ')} {count:,}" for o, count in counts.items() if count)
-        parts.append(f"{name} answers {share(ok / scheduled)} of {scheduled:,} requests ({why})")
-    if len(parts) > 2:
-        parts = [", ".join(parts[:-1]), parts[-1]]
-    return " and ".join(parts) or "no trial was valid"
+        words = f"answers {share(ok / scheduled)} of {scheduled:,} requests ({why})"
+        told.setdefault(words, []).append(name)
+    if len(names) < 3:
+        return listed([f"{name} {words}" for words, who in told.items() for name in who])
+    parts = [
+        f"{listed(who)} {words if len(who) == 1 else words.replace('answers', 'each answer')}"
+        for words, who in told.items()
+    ]
+    return "; ".join(parts) or "no trial was valid"
 
 
-def _control(level: Sequence[Comparison]) -> str:
+def _control(level: Sequence[Comparison], head: str) -> str:
     """An A/A run: how many figures differ though nothing does."""
     named = {metric.path for metric in HEADLINES}
     judged = [c for c in level if c.metric in named and has_interval(c)]
     if not judged:
         why = next((c.note for c in level if c.note), "too few rounds for an interval")
-        return f"{level[0].baseline} was run against itself, and nothing can be said ({why})"
+        return f"{head}, and nothing can be said ({why})"
     false = [c for c in judged if c.verdict not in _UNDECIDED]
     told = (
-        f"{level[0].baseline} was run against itself: {len(false)} of {len(judged)} "
-        "headline figures were told apart (5 % are to be expected)"
+        f"{head}: {len(false)} of {len(judged)} headline figures were told apart (5 % are to be "
+        "expected)"
     )
     limits = [c.ruled_out for c in judged]
     bounded = [limit for limit in limits if limit is not None]

@@ -10,6 +10,7 @@ import pytest
 
 from harness.core.record import OUTCOMES
 from harness.report.source import Source
+from harness.studies.compare.summary import run_finding
 from tests.support.sources import long_named_arms, with_settings
 
 Change = Callable[..., Source]
@@ -81,6 +82,31 @@ def against_itself(source: Source) -> Source:
     return Source(run, source.requests.assign(backend=name), source.timeline)
 
 
+def three_arms(source: Source) -> Source:
+    """The second backend twice, the second time with twice the CPU per request."""
+    backends = [*source.run.settings.backends, source.run.settings.backends[1]]
+    trials = [*source.run.trials]
+    for t in source.run.trials:
+        if t.slot == 1 and t.server is not None:
+            cpu = t.server.cpu_us_per_request
+            twice = msgspec.structs.replace(cpu, total=2 * (cpu.total or 0.0))
+            server = msgspec.structs.replace(t.server, cpu_us_per_request=twice)
+            trials.append(msgspec.structs.replace(t, slot=2, server=server))
+    requests, timeline = (
+        pd.concat([f, f[f["slot"] == 1].assign(slot=2)], ignore_index=True)
+        for f in (source.requests, source.timeline)
+    )
+    run = with_settings(source.run, trials, backends=backends)
+    run = msgspec.structs.replace(run, finding=run_finding(run))
+    return Source(run, requests, timeline)
+
+
+@pytest.fixture(scope="session")
+def three(source: Source) -> Source:
+    """A run of three arms, two of them of one backend."""
+    return three_arms(source)
+
+
 AWKWARD: dict[str, Callable[[Source], Source]] = {
     "one backend": one_backend,
     "all invalid": all_invalid,
@@ -89,6 +115,7 @@ AWKWARD: dict[str, Callable[[Source], Source]] = {
     "partial": partial,
     "a backend against itself": against_itself,
     "arms with long names": long_named_arms,
+    "three arms": three_arms,
 }
 
 

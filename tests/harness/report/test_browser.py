@@ -98,8 +98,12 @@ def test_the_keyboard_sorts_by_words_too(browser: Browser, report: Path) -> None
     page.close()
 
 
-def test_a_telephone_needs_no_horizontal_scroll(browser: Browser, report: Path) -> None:
-    page = opened(browser, report, width=380)
+@pytest.mark.parametrize("arms", ["two", "three"])
+def test_a_telephone_needs_no_horizontal_scroll(
+    browser: Browser, report: Path, three: Source, arms: str, tmp_path: Path
+) -> None:
+    shown = report if arms == "two" else write_report(three, tmp_path)[0]
+    page = opened(browser, shown, width=380)
     for folded in page.locator("details").all():
         folded.evaluate("element => { element.open = true; }")
     wide = page.evaluate(
@@ -107,7 +111,8 @@ def test_a_telephone_needs_no_horizontal_scroll(browser: Browser, report: Path) 
         ".filter(e => e.scrollWidth > Math.min(e.clientWidth, 380))"
         ".map(e => e.outerHTML.slice(0, 80))"
     )
-    assert wide == []
+    # The steps of three lives, the document's beside each, scroll within a frame of their own.
+    assert [part for part in wide if arms == "two" or "anatomy" not in part] == []
     page.close()
 
 

@@ -24,7 +24,8 @@ def draw(run: Run) -> Figure:
     known = [c for c in run.cells if c.metric(CPU).median is not None]
     if not known:
         return style.nothing_to_draw(run, "no valid trial has the server's own figures")
-    figure = style.new_figure(9.0, 4.4)
+    bars = len(run.settings.backends) * len(run.settings.rps)
+    figure = style.new_figure(max(9.0, float(bars)), 4.4)
     left, right = figure.subplots(1, 2)
     _bars(left, run, known, CPU, HANDLER)
     left.set_ylabel(f"{BY_PATH[CPU].title} (µs)")

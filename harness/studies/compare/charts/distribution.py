@@ -32,14 +32,17 @@ def draw(run: Run, requests: pd.DataFrame) -> Figure:
     if requests.empty:
         return style.nothing_to_draw(run, "no request was recorded")
     levels = style.chosen_levels(run)
-    figure = style.new_figure(8.0 if len(levels) < 3 else 9.6, 4.8)
+    legend_rows = -(-len(run.settings.backends) // 4)
+    figure = style.new_figure(8.0 if len(levels) < 3 else 9.6, 4.9 + 0.25 * legend_rows)
     panels = figure.subplots(1, len(levels), sharey=True, squeeze=False)[0]
     for axes, rps in zip(panels, levels, strict=True):
         _panel(axes, run, requests[requests["level"] == rps], _TICKS[len(levels) > 1 :])
         if len(levels) > 1:
             axes.set_title(f"{style.level_label(rps)} RPS", loc="left")
     panels[0].set_ylabel("response time, from the intended time (log scale)")
-    panels[0].legend(loc="upper left", handlelength=3)
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", handlelength=3,
+                  ncols=style.legend_columns(4))  # fmt: skip
     style.head(figure, _title(run), style.subtitle(run, "Band: lowest to highest round"))
     return figure
 

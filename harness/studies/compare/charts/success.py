@@ -7,7 +7,7 @@ from matplotlib.ticker import PercentFormatter
 
 from harness.core.record import Run
 from harness.core.units import share
-from harness.core.wording import slot_names
+from harness.core.wording import listed, slot_names
 from harness.views import style
 
 
@@ -62,4 +62,4 @@ def _title(run: Run) -> str:
             parts.append(f"{names[cell.slot]} answers {share(median)}")
     if not parts:
         return f"At {style.level_label(rps)} RPS no trial was valid"
-    return f"At {style.level_label(rps)} RPS {' and '.join(parts)} of all requests in time"
+    return f"At {style.level_label(rps)} RPS {listed(parts)} of all requests in time"

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
 
 from harness.core.units import microseconds
+from harness.core.wording import listed
 from harness.drivers.driver import driver_of
 from harness.studies.compare.waterfall import BANDS, PARTS, Band, band, parts_us
 from harness.views import style
@@ -44,6 +46,7 @@ def draw(run: Run, requests: pd.DataFrame, rps: float) -> Figure:
     names = [f"{look.label}\nnear p{found.percentile:g}" for look, _, found in reversed(rows)]
     axes.set_yticks(range(len(rows)), names)
     axes.grid(axis="y", visible=False)
+    axes.xaxis.set_major_locator(MaxNLocator(5))
     axes.xaxis.set_major_formatter(style.microseconds_axis)
     axes.set_xlabel("time since the request was planned")
     axes.margins(x=0.3)
@@ -88,6 +91,6 @@ def _title(rps: float, rows: list[tuple[style.Look, str, Band]]) -> str:
         if found.percentile == BANDS[0][0]
     ]
     return (
-        f"At {style.level_label(rps)} RPS {' and '.join(told)} between connected and answered, "
+        f"At {style.level_label(rps)} RPS {listed(told)} between connected and answered, "
         "where the server is at work"
     )

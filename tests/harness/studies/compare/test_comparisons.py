@@ -10,9 +10,8 @@ from harness.core.metrics import METRICS
 from harness.core.record import Comparison, Trial, metric_value
 from harness.designs.trials import plan_repeats, plan_trials
 from harness.studies.compare.comparison import build_cells, build_comparisons
-from harness.studies.compare.summary import finding
 from tests.support.made import make_settings as settings
-from tests.support.made import make_trial
+from tests.support.made import make_trial, said
 
 
 def trial(slot: int, number: int, cpu_us: float, **changes: Any) -> Trial:
@@ -75,9 +74,8 @@ def test_nothing_is_compared_when_no_trial_is_valid() -> None:
     trials = [trial(slot, n, 100.0, **spoilt) for n in range(1, 6) for slot in (0, 1)]
     comparisons = build_comparisons(settings(), trials)
     assert {c.verdict for c in comparisons} == {"not-comparable"}
-    said = finding(2000.0, settings(), comparisons, build_cells(settings(), trials), trials)
-    assert "nothing can be said" in said
-    assert "it was late" in said
+    assert "nothing can be said" in said(trials)
+    assert "it was late" in said(trials)
 
 
 def test_what_one_side_never_does_is_a_ratio_of_exactly_zero() -> None:
@@ -93,15 +91,8 @@ def test_what_neither_side_has_is_not_comparable() -> None:
 
 def test_the_sentence_follows_the_data() -> None:
     for ratio, word in ((0.5, "0.50× the CPU"), (1.5, "1.50× the CPU")):
-        trials = rounds(ratio)
-        comparisons = build_comparisons(settings(), trials)
-        assert word in finding(
-            2000.0, settings(), comparisons, build_cells(settings(), trials), trials
-        )
-    trials = rounds(1.0)
-    comparisons = build_comparisons(settings(), trials)
-    said = finding(2000.0, settings(), comparisons, build_cells(settings(), trials), trials)
-    assert "the CPU per request" not in said
+        assert word in said(rounds(ratio))
+    assert "the CPU per request" not in said(rounds(1.0))
 
 
 def test_every_metric_is_a_path_into_the_record() -> None:
