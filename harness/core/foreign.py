@@ -67,7 +67,7 @@ def below_zero(value: Any, name: str = "") -> str | None:
     return name if negative else None
 
 
-def short(error: Exception) -> str:
-    """What an error says, cut where it quotes a whole record."""
+def short(error: object) -> str:
+    """What an error, or a value, says, cut where it quotes a whole record."""
     told = str(error)
     return told if len(told) <= _LONGEST_TOLD else told[:_LONGEST_TOLD] + "..."

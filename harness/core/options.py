@@ -1,5 +1,6 @@
 """The options of the servers as the lab has them: from `servers.options`, where each is declared,
-and from the field of `Settings` of the same name, which says why one would change it."""
+and from the field of `Settings` of the same name, which says why one would change it. And what was
+chosen, in the words of headings."""
 
 from __future__ import annotations
 
@@ -128,6 +129,19 @@ def checked(name: str, value: object) -> Any:
         raise LabError(
             said if said.startswith(option.flag) else f"{option.flag}: {said}"
         ) from error
+
+
+def can_be(name: str, value: object) -> bool:
+    """Whether an option of an arm's server can be that."""
+    if name not in CHOSEN:
+        return False
+    read = CHOSEN[name].read
+    if read is None or isinstance(value, bool):
+        return read is None and value is True
+    try:
+        return bool(plain(read(str(value))) == value)
+    except ValueError:
+        return False
 
 
 def checked_all(typed: Mapping[str, object]) -> dict[str, Any]:

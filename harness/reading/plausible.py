@@ -10,11 +10,12 @@ from collections.abc import Iterator
 import msgspec
 from msgspec.structs import replace
 
+from harness.core.foreign import short
 from harness.core.metrics import BY_PATH
+from harness.core.options import can_be
 from harness.core.record import Cell, CellMetric, Comparison, Run, Settings, Trial
 from harness.core.wording import arm_names
 from harness.studies.capacity.slo import SUCCESS, TIMES
-from servers.options import CHOSEN
 
 _MOST_LEVELS, _MOST_BACKENDS = 1000, 100
 _LONGEST_NAME = 300
@@ -90,9 +91,9 @@ def _of_settings(settings: Settings) -> Iterator[str]:
         yield f"it has {len(settings.backends)} backends"
     if settings.arms and [arm.backend for arm in settings.arms] != settings.backends:
         yield "its arms are not of its backends"
-    for name in (name for arm in settings.arms for name in arm.options):
-        if name not in CHOSEN:
-            yield f"an arm has an option {name!r}, which servers have not"
+    for name, value in (pair for arm in settings.arms for pair in arm.options.items()):
+        if not can_be(name, value):
+            yield f"an arm has {short(f'{name} {value!r}')}, which no server can have"
     if not 0 < len(settings.rps) <= _MOST_LEVELS:
         yield f"it has {len(settings.rps)} levels"
     if len(set(settings.rps)) < len(settings.rps):

@@ -19,12 +19,13 @@ def departures(run: Run) -> list[str]:
     settings = run.settings
     found += [in_words(name, getattr(settings, name)) for name in SERVED
               if name not in decided and getattr(settings, name) != usual(name)]  # fmt: skip
-    strange = [name for name in run.settings.backends if name not in ledger.backends]
+    strange = [name for name in settings.backends if name not in ledger.backends]
     if strange:
         found.append(f"other backends ({', '.join(strange)})")
-    elif len(set(run.settings.backends)) < len(run.settings.backends):
+    own = [f"{arm.name} has options of its own" for arm in settings.arms if arm.options]
+    if len(set(settings.backends)) < len(settings.backends) and not (strange or own):
         found.append("a backend against itself")
-    found += [f"{arm.name} has options of its own" for arm in run.settings.arms if arm.options]
+    found += own
     if run.sources:
         found.append("servers of another commit")
     if run.crossover is not None:

@@ -104,7 +104,12 @@ def rename(name: str) -> Callable[[Record], None]:
         record.update(json.loads(text))
         record |= {"id": name, "finding": name, "command": name, "incomplete_reason": name,
                    "warnings": [name]}  # fmt: skip
+        record["settings"]["arms"] = [
+            {"name": backend, "backend": backend, "options": {"workers": 8}}
+            for backend in record["settings"]["backends"]
+        ]
         for trial in record["trials"]:
+            trial |= {"arm": trial["backend"]}
             trial |= {"warnings": [name], "invalid_reason": name}
         record["environment"] |= {"cpu_model": name, "kernel": name, "packages": {name: name}}
 
@@ -224,6 +229,19 @@ def no_request(record: Record) -> None:
         client["success_rate"] = None
 
 
+def one_arm(option: str, value: object) -> Callable[[Record], None]:
+    """The second of the two is an arm with that option."""
+
+    def change(record: Record) -> None:
+        first, second = record["settings"]["backends"]
+        record["settings"]["arms"] = [
+            {"name": first, "backend": first},
+            {"name": second, "backend": second, "options": {option: value}},
+        ]
+
+    return change
+
+
 TRIAL, CELL = "trials/0/client", "cells/0/metrics/client.response_us.p99"
 # A sentence with these words, or, where it is None, whatever is harmless.
 VALUES: dict[str, tuple[Callable[[Record], None], str | None]] = {
@@ -269,6 +287,15 @@ VALUES: dict[str, tuple[Callable[[Record], None], str | None]] = {
     "no metric at all": (put("cells/0/metrics", {}), None),
     "no comparison": (put("comparisons", []), None),
     "no trial": (put("trials", []), "not of one run"),
+    "arms of other backends": (
+        put("settings/arms", [{"name": "a", "backend": "b"}]), "its arms are not of its backends",
+    ),
+    "an arm's option that is none": (one_arm("__class__", 1), "an arm has __class__ 1"),
+    "an arm's option of its machine": (one_arm("port", 1), "which no server can have"),
+    "an arm's number that is a text": (one_arm("workers", "3"), "an arm has workers '3'"),
+    "an arm's number that is a truth": (one_arm("workers", True), "which no server can have"),
+    "an arm's text that is a number": (one_arm("workload", 3), "which no server can have"),
+    "an arm's text as long as a book": (one_arm("workload", "x" * 100_000), "no server can have"),
     "an interval the wrong way": (
         put(CELL, {"median": 5.0, "ci_low": 9.0, "ci_high": 1.0, "beyond": ["median"]}), None,
     ),
