@@ -51,13 +51,18 @@ UNSENT_CAUSES: Final = (
 NEVER_ALLOWED: Final = UNSENT_CAUSES[UNSENT_NEVER_ALLOWED]
 
 
+def bytes_of(rows: int) -> int:
+    """How large the log of so many requests is."""
+    return 8 * (_HEADER + _COLUMNS * rows)
+
+
 class RequestLog:
     """Header and columns as memoryviews of int64 over the shared memory."""
 
     def __init__(self, fd: int, rows: int) -> None:
         self.fd = fd
         self.rows = rows
-        self._map = mmap.mmap(fd, 8 * (_HEADER + _COLUMNS * rows))
+        self._map = mmap.mmap(fd, bytes_of(rows))
         self._words = memoryview(self._map).cast("q")
         self.header = self._words[:_HEADER]
 
@@ -66,7 +71,7 @@ class RequestLog:
         """A new request log of `rows` open rows. Without a schedule, a row counts from when it is
         written. Raises OSError when there is no memory for it."""
         fd = os.memfd_create("request-log")
-        os.ftruncate(fd, 8 * (_HEADER + _COLUMNS * rows))
+        os.ftruncate(fd, bytes_of(rows))
         log = cls(fd, rows)
         log.header[ROWS] = rows if scheduled else 0
         if not scheduled:

@@ -12,6 +12,7 @@ import psutil
 
 from harness.machine.cpus import CpuPlan
 from harness.machine.kernel import time_wait_sockets
+from harness.machine.room import available_bytes
 
 LOOK_S = 0.3
 _WAITS = 40
@@ -53,7 +54,7 @@ def probe(cpus: CpuPlan) -> Probe:
         cpu_quota=_cpu_quota(),
         time_wait=time_wait_sockets(),
         most_time_wait=_number("/proc/sys/net/ipv4/tcp_max_tw_buckets"),
-        available_bytes=psutil.virtual_memory().available,
+        available_bytes=available_bytes(),
         wait_late_us=_wait_lateness(cpus),
         clock_read_ns=_clock_read_ns(),
         debug_build=bool(sysconfig.get_config_var("Py_DEBUG")),

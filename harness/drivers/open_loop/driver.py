@@ -52,7 +52,8 @@ class OpenLoop:
                 Phase(p.target, log.fd) for p, log in zip(load.measured, measured, strict=True)
             ],
             timeout_ns=int(settings.timeout_s * 1e9),
-            max_in_flight=load.descriptors - RESERVED_DESCRIPTORS,
+            # The generator inherits a descriptor of each log.
+            max_in_flight=load.descriptors - RESERVED_DESCRIPTORS - len(warmup) - len(measured),
             closed_loop=self.falls_behind,
             own_cpu=load.cpus.pinned,
             cpus=sorted(load.cpus.generator) if load.cpus.pinned else [],

@@ -10,6 +10,7 @@ import msgspec
 
 from harness.core.record import Comparison, Run, Settings, Trial
 from harness.core.units import percent, rate
+from harness.designs.at_once import too_much_at_once
 from harness.designs.blocks import plan_restart
 from harness.designs.precision import Looks, wider
 from harness.designs.spoilt import not_for_blocks
@@ -21,6 +22,7 @@ from harness.designs.trials import (
     plan_round,
     plan_trials,
 )
+from harness.machine.room import Room, read_room
 from harness.studies.compare.aa_control import find_control, read_controls
 from harness.studies.compare.comparison import build_cells, build_comparisons
 from harness.studies.compare.summary import run_finding
@@ -28,12 +30,15 @@ from harness.studies.compare.summary import run_finding
 
 class ComparePlanner:
     """Every arm once a round at every level, in blocks or in whole trials, and the repeats that an
-    interval needs. A level that blocks cannot measure is measured again in whole trials."""
+    interval needs. A level that blocks cannot measure is measured in whole trials: one for which
+    all servers at once are too much for this machine (`room`; None: as it is now), and one that
+    was measured in blocks and is no measure."""
 
     most_deaths = 1
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, room: Room | None = None) -> None:
         self._settings = settings
+        self._room = room
         self._planned = plan_trials(settings)
         self._in_blocks = set(settings.rps) if settings.design == "blocks" else set()
         self._looks = Looks(settings)
@@ -55,6 +60,8 @@ class ComparePlanner:
 
     def _further(self, trials: Sequence[Trial]) -> list[PlannedTrial]:
         """The restarts up to the next look, where it is not known well enough."""
+        if not self._in_blocks:
+            return []
         so_far = self._looks.restarts
         until = self._looks.more(self._in_turns(build_comparisons(self._settings, trials)))
         return [
@@ -76,6 +83,14 @@ class ComparePlanner:
 
     def _spoilt(self, trials: Sequence[Trial]) -> StartOver | None:
         """A level in blocks of which these cannot be the measure, and why."""
+        for rps in self._settings.rps if self._in_blocks and not trials else ():
+            if rps not in self._in_blocks:
+                continue
+            self._room = read_room() if self._room is None else self._room
+            why = too_much_at_once(self._settings, rps, self._room)
+            if why is not None:
+                return StartOver(rps, f"{rate(rps)}: {why}, so this level was measured in whole "
+                                      "trials")  # fmt: skip
         for rps in self._settings.rps:
             mine = [trial for trial in trials if trial.rps == rps and trial.blocks]
             why = not_for_blocks(mine) if rps in self._in_blocks else None
@@ -88,6 +103,9 @@ class ComparePlanner:
         """Whether it is known as well as was asked for, and if not, how well."""
         wanted = self._settings.precision
         if not wanted:
+            return
+        if not self._in_blocks:
+            yield "--precision is for blocks, and none of these levels was measured in blocks."
             return
         missed = wider(self._in_turns(run.comparisons), wanted)
         restarts = max((trial.round for trial in run.trials), default=0)

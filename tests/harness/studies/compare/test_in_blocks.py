@@ -149,6 +149,20 @@ def test_backlogs_are_not_hidden_between_blocks(labrun_in: Labrun, tmp_path: Pat
     assert len(rows) == sum(t["client"]["scheduled"] for t in record["trials"])
 
 
+def test_too_few_descriptors_for_all_servers_are_said(labrun: Labrun, tmp_path: Path) -> None:
+    done = labrun("compare", "--rps", "200", "--rounds", "1", "--duration", "0.6", "--warmup", "0",
+                  "--bare", limit_files=530)  # fmt: skip
+    assert_measured(done.returncode, done.stderr)
+    record = json.loads((the_folder(tmp_path) / "run.json").read_text("utf-8"))
+    assert [trial["blocks"] for trial in record["trials"]] == [[], []]
+    (told,) = [told for told in record["warnings"] if "whole trials" in told]
+    assert told == (
+        "200 RPS: 2 servers and the logs of 2 blocks at once need 538 file descriptors, and 530 "
+        "are allowed, so this level was measured in whole trials"
+    )
+    assert told in " ".join(done.stdout.split())
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
