@@ -126,7 +126,7 @@ def say(text: str) -> None:
 
 
 def claims(experiment: Experiment) -> pd.DataFrame:
-    """What an experiment says of each of the design document's claims: the document's figure, ours
+    """Judges each of the design document's claims by an experiment: the document's figure, ours
     with its interval, the verdict, why, and for an absolute cost the language of both. Raises
     `LabError` for an experiment that the claims are not about."""
     from harness.studies.claims.scenario import check_about
@@ -172,7 +172,7 @@ def reference() -> Experiment:
 
 
 def _as_options(options: dict[str, Any]) -> dict[str, Any]:
-    """What `CompareOptions` takes, of options by their names on the command line. Raises
+    """`CompareOptions` from options by their names on the command line. Raises
     `LabError` for one that is none."""
     known = {field.name.removesuffix("_s"): field.name for field in fields(CompareOptions)}
     served = {CHOSEN[name].flag.strip("-").replace("-", "_"): name for name in ASKED}

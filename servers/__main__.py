@@ -78,7 +78,7 @@ def main(argv: list[str] | None = None, prog: str = "python -m servers") -> int:
 
 
 def prepare_process(options: ServerOptions) -> None:
-    """What applies to the whole process, before it has a second thread. Raises `CannotRun`."""
+    """Applies process-wide options, before there is a second thread. Raises `CannotRun`."""
     if options.cpus:
         try:
             os.sched_setaffinity(0, options.cpus)

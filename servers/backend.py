@@ -1,4 +1,4 @@
-"""What a backend is: a way of getting an accepted connection to a thread.
+"""Protocol of a backend: a way of getting an accepted connection to a thread.
 
 A backend changes `dispatch` and what it needs for it; accepting, the request path, counting and
 stopping are the same for all. To write one of your own, subclass `Backend`, fill in the hooks,

@@ -197,7 +197,7 @@ class Message:
 
 
 def client_key(client_id: bytes) -> str:
-    """What a client that names itself is called: like no address, and like no other name.
+    """The rate-limit key of a client that names itself: like no address, and like no other name.
 
     Empty for an empty name, which names nobody. A long one is known by its hash, so that the table
     of clients stays within its memory.

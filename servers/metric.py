@@ -1,4 +1,4 @@
-"""What a metric is: JSON to a plain value (decode), a plain value to metrics (validate)."""
+"""Metrics: JSON to a plain value (decode), a plain value to metrics (validate)."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ _DURATION_UNITS_S = {"us": 1e-6, "ms": 1e-3, "s": 1.0}
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """What the handler does besides ingesting: nothing, waiting, or computing.
+    """The handler's work besides ingesting: nothing, waiting, or computing.
 
     `kind` is `ingest`, `io` or `cpu`; `seconds` is how long a request waits or computes.
     """
@@ -46,7 +46,7 @@ class Workload:
         return self.kind if self.kind == "ingest" else f"{self.kind}:{self.seconds * 1e3:g}ms"
 
     def runner(self) -> Callable[[], None] | None:
-        """What the handler calls between validating and writing, or None for nothing."""
+        """The function that the handler calls between validating and writing; None for nothing."""
         if self.kind == "io":
             return lambda: time.sleep(self.seconds)
         return self._compute if self.kind == "cpu" else None
@@ -328,7 +328,7 @@ def _refuse_repeated(parser: argparse.ArgumentParser, argv: Sequence[str]) -> No
 
 
 def reported(options: ServerOptions) -> dict[str, Any]:
-    """What was chosen, for the report; what is None is not there."""
+    """The chosen options, for the report; those that are None are left out."""
     values = {name: plain(getattr(options, name)) for name in CHOSEN}
     return {name: value for name, value in values.items() if value is not None}
 

@@ -21,7 +21,7 @@ class StageFigures(msgspec.Struct, frozen=True):
 
 
 class Gauges(msgspec.Struct, frozen=True):
-    """What a backend says of its threads and its queue at this moment.
+    """A backend's threads and queue at this moment.
 
     `threads_active`: handler threads that are alive, whether they serve a request or wait for one.
     `threads_active_ns` is the time lived by all of them together since the start, so that a
@@ -77,7 +77,7 @@ class Counters(msgspec.Struct, frozen=True):
 
 
 class Process(msgspec.Struct, frozen=True):
-    """What the operating system says of the server process (getrusage RUSAGE_SELF, which covers
+    """The operating system's account of the server process (getrusage RUSAGE_SELF, which covers
     threads that have ended too, and /proc/self). `housekeeping_*` is the share of the thread
     that serves the control port."""
 
@@ -144,7 +144,7 @@ def read_process(
     housekeeping_switches: int,
     stack_size_bytes: int,
 ) -> Process:
-    """What the operating system says now, by an open /proc/self/status too, beside what only the
+    """The operating system's account now, by an open /proc/self/status too, beside what only the
     server knows."""
     usage, memory = process_usage(), memory_bytes(status_fd)
     return Process(

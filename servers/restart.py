@@ -1,4 +1,4 @@
-"""What `POST /restart` on the control port may ask for; `servers.supervisor` carries it out."""
+"""The order of `POST /restart` on the control port; `servers.supervisor` carries it out."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _CHOSEN = {option.flag for option in CHOSEN.values()}
 
 
 class CannotRestart(Exception):
-    """What was asked for cannot be; why, in a sentence."""
+    """The restart that was asked for is impossible; the sentence says why."""
 
 
 class Restart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

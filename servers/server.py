@@ -112,7 +112,7 @@ class Server:
         self.backend = backend_class(options, self._path, self.telemetry)
 
     def _needed_token(self) -> bytes | None:
-        """What the control port asks for: nothing on loopback. Raises `CannotListen`."""
+        """The token that the control port asks for; None on loopback. Raises `CannotListen`."""
         if is_loopback(self.control):
             return None
         token = os.environ.get(TOKEN_VARIABLE, "")

@@ -1,4 +1,4 @@
-"""What a server knows of itself: a recorder for each thread, merged when somebody asks.
+"""A server's telemetry: a recorder for each thread, merged when somebody asks.
 
 No lock is taken on the way of a request. A thread that handles a request holds a `Recorder`
 that is its own until it gives it back, and nobody else writes to it; lists and dicts append, pop

@@ -1,1 +1,1 @@
-"""What each command of `labrun` does."""
+"""The implementation of each command of `labrun`."""

@@ -76,7 +76,7 @@ def _so_far(search: CapacitySearch) -> str:
 
 
 def print_capacity(console: Console, run: Run, folder: Path, ended: Sequence[str]) -> None:
-    """What each backend sustains, the ratios, what to beware of, and where the rest is."""
+    """Prints the rate that each backend sustains, the ratios, warnings, and where the rest is."""
     capacity = run.capacity
     assert capacity is not None
     console.print(_table(run, capacity))
@@ -95,7 +95,7 @@ def print_capacity(console: Console, run: Run, folder: Path, ended: Sequence[str
 
 
 def search_notes(run: Run) -> list[str]:
-    """What a reader must know. A search goes beyond the edge on purpose, so that what happened to
+    """Warnings for the reader. A search goes beyond the edge on purpose, so that what happened to
     single trials there is counted here and told in the record and the report."""
     remarks = sum(len(trial.warnings) for trial in run.trials)
     quiet = [msgspec.structs.replace(trial, warnings=[]) for trial in run.trials]

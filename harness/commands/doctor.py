@@ -31,7 +31,7 @@ _STYLES = {"good": "green", "doubtful": "yellow", "spoils": "bold red"}
 
 
 class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
-    """What `labrun doctor --json` prints. `sound`: whether a run at `rps` would be."""
+    """The record that `labrun doctor --json` prints. `sound`: whether a run at `rps` would be."""
 
     rps: float
     sound: bool
@@ -114,7 +114,7 @@ def others() -> Finding:
 
 
 def tried(settings: Settings, cpus: CpuPlan) -> list[Finding]:
-    """What one short trial says: whether the generator keeps up, and what the kernel dropped."""
+    """Findings of one short trial: whether the generator keeps up, and what the kernel dropped."""
     rps = settings.rps[0]
     planned = PlannedTrial(Arm("thread-pool", 0), rps, 1, 1, settings.seed, settings.seed + 1)
     try:

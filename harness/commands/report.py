@@ -41,7 +41,7 @@ def renewed_texts(root: Path, run: str | None = None) -> dict[Path, tuple[str, s
 
 
 def terminal(source: Source, folder: str) -> str:
-    """What `labrun compare` printed of a run's main level, in a pipe of 80 columns."""
+    """The text that `labrun compare` printed of a run's main level, in a pipe of 80 columns."""
     from io import StringIO
 
     from harness.studies.compare.restrict import only

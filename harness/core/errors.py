@@ -1,4 +1,4 @@
-"""What is told to a person in one sentence."""
+"""Errors that are told to a person in one sentence."""
 
 from __future__ import annotations
 

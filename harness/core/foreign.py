@@ -20,7 +20,7 @@ _LONGEST_TOLD = 200
 
 
 def read_json(file: Path) -> Any:
-    """What a JSON file holds, with text on one line each and all of it visible.
+    """The value in a JSON file, with texts on one line each and all of it visible.
 
     Raises OSError when it cannot be read, `LabError` with what is wrong with it, to be followed by
     what to do.
@@ -68,6 +68,6 @@ def below_zero(value: Any, name: str = "") -> str | None:
 
 
 def short(error: object) -> str:
-    """What an error, or a value, says, cut where it quotes a whole record."""
+    """The text of an error or a value, cut where it quotes a whole record."""
     told = str(error)
     return told if len(told) <= _LONGEST_TOLD else told[:_LONGEST_TOLD] + "..."

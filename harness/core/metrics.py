@@ -159,7 +159,7 @@ def metrics_of(design: Design) -> tuple[Metric, ...]:
 
 
 def shown(view: View, design: Design = "blocks") -> list[tuple[str, Metric]]:
-    """What is shown somewhere of a run of a design (blocks have everything), in order: what it is
+    """Metrics shown in one place for a run of a design (blocks have all), in order: what each is
     called there, and the metric."""
     order = _ORDER.get(view, ("",))
 

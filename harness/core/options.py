@@ -40,7 +40,7 @@ def in_words(name: str, value: Any) -> str:
 def unusual(
     settings: Settings, but: Collection[str] = (), slots: Collection[int] | None = None
 ) -> list[str]:
-    """What was chosen otherwise than usual, in the words of headings, and what the arms are. `but`:
+    """Settings that differ from the defaults, in the words of headings, and the arms. `but`:
     settings that are named anyway; `slots`: which arms (None: all)."""
     told = [
         in_words(name, value)
@@ -71,7 +71,7 @@ def conditions(
 
 
 def _arms_in_words(settings: Settings, slots: Collection[int] | None) -> list[str]:
-    """What arms are that are not just a backend: `wide is thread-pool with 64 workers`."""
+    """Describes arms that are not just a backend: `wide is thread-pool with 64 workers`."""
     told = []
     for slot, arm in enumerate(settings.arms):
         if slots is not None and slot not in slots:
@@ -92,7 +92,7 @@ def _arms_in_words(settings: Settings, slots: Collection[int] | None) -> list[st
 
 
 def _of_all(settings: Settings, name: str) -> Any:
-    """What a server has where its arm says nothing of it."""
+    """The value that a server has where its arm says nothing of it."""
     return getattr(settings, name, plain(DEFAULTS[name]))
 
 
@@ -102,7 +102,7 @@ def as_typed(name: str) -> Any:
 
 
 def typed_as(name: str) -> type:
-    """What a person types for it: a number, a text, or the bare option."""
+    """The option as a person types it: with a number, a text, or bare."""
     match CHOSEN[name].read:
         case None:
             return bool
@@ -114,7 +114,7 @@ def typed_as(name: str) -> type:
 
 
 def checked(name: str, value: object) -> Any:
-    """What was typed for an option of the servers, as the settings have it. Raises `LabError`."""
+    """A typed option of the servers, as the settings have it. Raises `LabError`."""
     option, lowest = CHOSEN[name], CHOICES[name].lowest
     if value is None or option.read is None:
         return value

@@ -99,7 +99,7 @@ class BlockTimes(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Client(msgspec.Struct, frozen=True, kw_only=True):
-    """What the generator saw. `response_us` counts from the intended time, `service_us` from the
+    """The generator's figures. `response_us` counts from the intended time, `service_us` from the
     actual send, `connect_us` from the send to the connection's being established.
 
     `beyond`: which figures of `response_us` and `service_us` (the same ones) lie among the failures
@@ -208,7 +208,7 @@ class Requests(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Sampling(msgspec.Struct, frozen=True, kw_only=True):
-    """What watching cost the server: its housekeeping thread's share of the process."""
+    """The cost of sampling to the server: its housekeeping thread's share of the process."""
 
     cpu_us: int | None
     cpu_share: float | None
@@ -217,7 +217,7 @@ class Sampling(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Server(msgspec.Struct, frozen=True, kw_only=True):
-    """What the server said of itself over the measured window, which lasts until it has come to
+    """The server's own figures over the measured window, which lasts until it has come to
     rest: `window_s` seconds. What is for each second is taken under load alone."""
 
     threads_created: int | None
@@ -307,7 +307,7 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def name(self) -> str:
-        """What a person calls it: its arm's name, else its backend's."""
+        """The name to show: its arm's, else its backend's."""
         return self.arm or self.backend
 
 
@@ -376,7 +376,7 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HeadlineControl(msgspec.Struct, frozen=True, kw_only=True):
-    """What a backend against itself came to in one headline metric. `judged` runs had an interval;
+    """A backend against itself (A/A) in one headline metric. `judged` runs had an interval;
     `false_alarms` of them told two equal sides apart. `ruled_out`: the median over the runs."""
 
     metric: str
@@ -443,7 +443,7 @@ class CapacityRatio(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Capacity(msgspec.Struct, frozen=True, kw_only=True):
-    """What `labrun capacity` found. `overload_seen`: the smallest overload (a share of the
+    """The result of `labrun capacity`. `overload_seen`: the smallest overload (a share of the
     capacity) that lengthens the queue enough to show within one trial; None without a time in the
     objective."""
 
@@ -485,7 +485,7 @@ class CrossoverPoint(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Crossover(msgspec.Struct, frozen=True, kw_only=True):
-    """What `labrun crossover` found: `baseline` is better above the line (with workers: below)."""
+    """The result of `labrun crossover`: `baseline` is better above the line (workers: below)."""
 
     vary: Vary
     baseline: str
@@ -509,7 +509,7 @@ class ThreadCost(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ThreadCosts(msgspec.Struct, frozen=True, kw_only=True):
-    """What one thread costs that does nothing, in microseconds.
+    """The cost of one thread that does nothing, in microseconds.
 
     Wall time: `create_us` until the call returns, `start_us` from the call to the new thread's
     first instruction, `end_us` from its last one until the kernel no longer knows it;

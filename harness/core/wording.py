@@ -78,7 +78,7 @@ def ratio_interval(found: Comparison) -> str:
 
 
 def effect_words(found: Comparison, what: str) -> str:
-    """What the contender takes of the baseline, for a sentence: `0.79× the median response time
+    """The ratio contender/baseline, for a sentence: `0.79× the median response time
     (0.75 to 0.84)`, `at least 1.30× the p99`."""
     figure, interval = ratio_figure(found), ratio_interval(found)
     if figure in (NOT_ANSWERED, "answered", "infinite", "from 0", "no typical ratio", None):
@@ -131,7 +131,7 @@ def listed(parts: Sequence[str]) -> str:
 
 
 def arm_names(settings: Settings) -> list[str]:
-    """What was compared, by slot: the names of the arms, or the backends where arms have none."""
+    """Names of the arms by slot, or their backends' where arms have none."""
     return [arm.name for arm in settings.arms] or settings.backends
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Exercise:
-    """What is right, and what to say to whoever has not got it."""
+    """A right answer, and the hint for whoever has another."""
 
     right: Callable[..., bool]
     hint: str

@@ -24,7 +24,7 @@ from servers.report import Gauges
 
 
 class Pool(Protocol):
-    """What the glue needs of a pool."""
+    """The methods that the adapter calls on a pool."""
 
     def __init__(self, workers: int, size: int, handle: Callable[[Any], None]) -> None: ...
 

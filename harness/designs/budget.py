@@ -24,14 +24,14 @@ class Budget:
 
     @property
     def left_s(self) -> float:
-        """What is left, at least 0."""
+        """Seconds that are left, at least 0."""
         if self._began is None:
             return self.seconds
         return max(0.0, self.seconds - (self._clock() - self._began))
 
     @property
     def next_step_s(self) -> float:
-        """What the next step may take."""
+        """Seconds to keep for the next step: the longest so far and a margin."""
         return _RESERVE * self._longest_s
 
     def begin_step(self) -> bool:

@@ -39,7 +39,7 @@ class PlannedTrial:
 
     @property
     def name(self) -> str:
-        """What a person calls it."""
+        """Its arm's name, else its backend's."""
         return self.arm.name or self.arm.backend
 
     @property
@@ -54,7 +54,7 @@ class PlannedTrial:
 
 @dataclass(frozen=True, slots=True)
 class StartOver:
-    """What was measured at a level so far says nothing and is dropped: the level is measured
+    """Drops what was measured at a level so far, for it says nothing: the level is measured
     otherwise. `why`: a sentence without a full stop."""
 
     rps: float
@@ -87,7 +87,7 @@ class PlannedRestart:
 
     @property
     def name(self) -> str:
-        """What a person calls them."""
+        """Names of its arms, for a line of progress."""
         names = dict.fromkeys(arm.name or arm.backend for arm in self.arms)
         return " and ".join(names) + " in turns"
 

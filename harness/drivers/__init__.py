@@ -1,1 +1,1 @@
-"""What sends load: schedule, request log, the open-loop engine, Locust."""
+"""Load generation: schedule, request log, the open-loop engine, Locust."""

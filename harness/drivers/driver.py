@@ -1,4 +1,4 @@
-"""What a driver is: one way of sending load, and everything in which it differs from the others.
+"""Protocol of a driver: one way of sending load, with all in which it differs from others.
 
 A driver is the object `DRIVER` of `harness/drivers/NAME/driver.py`; its name is in `DriverName` of
 the record (NAME has underscores). What asks a driver never asks for its name.
@@ -50,7 +50,7 @@ class LoadPhase:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What is to be sent. `targets`: host and port of each; `warmup`: phases one right after the
+    """The load to send. `targets`: host and port of each; `warmup`: phases one right after the
     other; `measured`: phases each at a word; `descriptors`: how many the process may open."""
 
     targets: Sequence[tuple[str, int]]
@@ -102,10 +102,10 @@ class Driver(Protocol):
         is over. `asked`: how many requests the rate comes to; `failure`: of its `Summary`."""
 
     def warnings(self, client: Client, asked: float) -> list[str]:
-        """What it did to its own figures, a sentence each. Called with `classify`."""
+        """Its own effects on the figures, a sentence each. Called with `classify`."""
 
     def sentence(self, settings: Settings) -> str | None:
-        """What a run that was driven by it leaves out. Tables and reports call it."""
+        """A sentence on what a run that it drove leaves out. Tables and reports call it."""
 
 
 @cache

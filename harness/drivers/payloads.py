@@ -1,4 +1,4 @@
-"""What is sent: one small metric in every measurement; else metrics as services send them, of a few
+"""Request bodies: one small metric in every measurement; else metrics as services send, of a few
 hundred names, with tags, some in batches, and bad ones if asked."""
 
 from __future__ import annotations

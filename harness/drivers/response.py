@@ -1,4 +1,4 @@
-"""What a response means: bytes up to the end of a connection, to an outcome."""
+"""Classifies a response: bytes up to the end of a connection, to an outcome."""
 
 from __future__ import annotations
 

@@ -111,7 +111,7 @@ class ChildProcess:
         return line
 
     def died(self) -> ProcessDied:
-        """What to say of its end."""
+        """How it ended, in words: its exit status or signal, and its last line."""
         try:
             status = self.process.wait(2.0)
         except subprocess.TimeoutExpired:

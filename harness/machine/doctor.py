@@ -1,4 +1,4 @@
-"""What on this machine would spoil a measurement, and how to mend it.
+"""Checks this machine for things that would spoil a measurement, and says how to mend each.
 
 The limits are those of a run at a target rate: what is enough for 500 RPS may not be for 10,000.
 Pure: `harness.machine.probe` looks at the machine.

@@ -50,7 +50,7 @@ def time_wait_sockets(proc: Path = Path("/proc")) -> int | None:
 
 
 def deltas(before: KernelCounters, after: KernelCounters, time_wait_peak: int | None) -> Kernel:
-    """What was counted between two readings."""
+    """The counters' differences between two readings."""
 
     def difference(old: int | None, new: int | None) -> int | None:
         return None if old is None or new is None else new - old

@@ -1,4 +1,4 @@
-"""What of this machine the environment does not say by itself: read, and timed."""
+"""A probe of this machine: load, steal, timer lateness, limits; read or timed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _READINGS = 20_000
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """What was read and timed in a third of a second; None where the machine does not say.
+    """The probe's readings of a third of a second; None where the machine does not say.
 
     `busy_cpus` is how many CPUs others kept busy meanwhile, `busiest` who did; `stolen` the share
     of time that the host took. `wait_late_us` is how late a wait of 1 ms ended, the median and

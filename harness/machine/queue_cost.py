@@ -1,4 +1,4 @@
-"""What the pool's queue costs: a put in the acceptor's thread, a worker's way back for the next.
+"""Times the pool's queue: a put by the acceptor, a worker's way back for the next.
 
 The queue and the workers are those of `servers.thread_pool`; only what they carry is not a
 connection, and their handler does nothing but look at the clock.

@@ -1,4 +1,4 @@
-"""What a thread costs on this machine: `python -m harness.machine.thread_cost STACK LOCK CPUS`.
+"""Times threads on this machine: `python -m harness.machine.thread_cost STACK LOCK CPUS`.
 
 One thread after the other, each started as the server `thread-per-request` starts it, doing
 nothing. Three times are taken of each, in wall time: creation (until the call returns), start
@@ -38,7 +38,7 @@ _LOCK_ALL = 1 | 2  # MCL_CURRENT | MCL_FUTURE
 
 
 class Batches(msgspec.Struct, frozen=True):
-    """What the child process says: one figure for each batch of threads, in microseconds."""
+    """The child process's result: one figure for each batch of threads, in microseconds."""
 
     create_us: list[float]
     start_us: list[float]

@@ -134,7 +134,7 @@ def _server_longer(rows: Rows, client: Client, server: Server, whole: bool) -> s
 
 
 def _connections(client: Client, kernel: Kernel, server: Server, whole: bool) -> str | None:
-    """What the server accepted, between what the generator has an answer to and what it began."""
+    """Reconciles the server's accepted count with the generator's answered and begun requests."""
     outcomes, accepted = client.outcomes, server.requests.accepted
     most = client.scheduled - outcomes.unsent - outcomes.refused
     least = most - outcomes.timeout - outcomes.reset
@@ -158,7 +158,7 @@ def _connections(client: Client, kernel: Kernel, server: Server, whole: bool) ->
 
 
 def _answers(rows: Rows, client: Client, server: Server, whole: bool) -> list[str]:
-    """What the server sent, status by status, against what the generator got. More may have been
+    """Reconciles the server's answers with the generator's, status by status. More may have been
     sent than came: to whoever had given up."""
     answered = np.isin(rows.outcome, (L.OK, L.REJECTED, L.HTTP_ERROR))
     statuses, counts = np.unique(rows.detail[answered], return_counts=True)

@@ -220,7 +220,7 @@ class _Restart:
         )
 
     def _seen(self, each: _Alive) -> list[Observation]:
-        """What the sampler saw in this block. One whose server is gone has ended with it."""
+        """The sampler's looks in this block. One whose server is gone has ended with it."""
         try:
             return each.sampler.pause()
         except ProcessDied:

@@ -58,7 +58,7 @@ def beyond(figures: Quantiles, failed: int) -> list[str]:
 
 
 def client_figures(rows: Rows, duration_s: float, summary: Summary | None) -> Client:
-    """What the generator saw."""
+    """Figures as seen by the generator."""
     outcome = rows.outcome
     counts = np.bincount(outcome, minlength=len(L.OUTCOME_NAMES))
     # A row that is still open was in flight when the generator was stopped.
@@ -193,7 +193,7 @@ def build_trial(
 
 
 def window_warnings(window: ServerWindow | None) -> list[str]:
-    """What is missing from the server's own account, or is too much in it."""
+    """Warnings on requests that the server's window misses, or holds though they are another's."""
     if window is None:
         return []
     told = []

@@ -164,7 +164,7 @@ def _measure(
     descriptors: int,
     watcher: Watcher,
 ) -> list[TrialResult]:
-    """What is planned, measured: one trial, or one of each arm. Raises `LabError`."""
+    """Measures what is planned: one trial, or one of each arm. Raises `LabError`."""
     if isinstance(planned, PlannedTrial):
         try:
             return [run_trial(planned, settings, cpus, descriptors, watcher.progress)]
@@ -209,7 +209,7 @@ def _ended_by(
 
 
 def elsewhere(settings: Settings) -> list[str]:
-    """What to say of a run whose servers were on another machine."""
+    """Warnings on a run whose servers were on another machine."""
     if settings.target is None:
         return []
     return [

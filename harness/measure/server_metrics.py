@@ -1,4 +1,4 @@
-"""What a server said of itself over the measured window of one trial. Pure.
+"""Figures of the server over the measured window of one trial, from its reports. Pure.
 
 One window for all figures: from the report with which it was opened to the one that found the
 server at rest, so that counts fit one another and the generator's, and what is for each request has
@@ -43,7 +43,7 @@ class ServerWindow:
 
 
 def server_figures(window: ServerWindow, fresh: bool = True) -> Server:
-    """What the server said of itself over the window. `fresh`: its process was started for it."""
+    """Figures of the server over the window. `fresh`: its process was started for it."""
     opened, rested = window.opened, window.rested
     elapsed_ns = rested.monotonic_ns - opened.monotonic_ns
     gauges, before = rested.gauges, opened.gauges

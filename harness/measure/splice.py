@@ -40,7 +40,7 @@ _SAMPLED = ("accepted", "cpu_us", "voluntary_switches", "involuntary_switches", 
 
 @dataclass(frozen=True, slots=True)
 class BlockLook:
-    """What the server said around one block: before it, when the generator was done, and when it
+    """The server's reports around one block: before it, when the generator was done, and when it
     had come to rest; what the sampler saw; and when load began, on the clock of both, in ns."""
 
     before: Report
@@ -108,7 +108,7 @@ def _zero() -> Any:
 
 
 def _growth(before: Report, after: Report) -> Any:
-    """What grew by how much between two reports."""
+    """Increments of the counters between two reports."""
     grown: Any = {"ns": after.monotonic_ns - before.monotonic_ns}
     for part, names in _GROWING.items():
         old, new = getattr(before, part), getattr(after, part)

@@ -37,7 +37,7 @@ _ENDING_S = 0.5  # for a server that is killed to have ended once its sockets ar
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """What a live view may show of the trial in progress. The log is live: do not keep it."""
+    """The trial in progress, for a live view. The log is live: do not keep it."""
 
     planned: PlannedTrial
     elapsed_s: float
@@ -181,8 +181,8 @@ class _Measurement:
         self._rest(self._control.report())
 
     def _failure(self, error: ProcessDied | ControlLost) -> tuple[str, Died | None]:
-        """What ended the trial, in words, and whose end it was. A server that is gone takes the
-        others with it; one that runs on and is silent has not died."""
+        """The cause of the trial's end, in words, and whose end it was. A server that is gone takes
+        the others with it; one that runs on and is silent has not died."""
         if not self._server.alive(_ENDING_S):
             return str(self._server.died()), "server"
         if isinstance(error, ControlLost):

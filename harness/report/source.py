@@ -1,4 +1,4 @@
-"""What a report is made from: a run's folder, read whole; nothing else, so that equal folders
+"""The source of a report: a run's folder, read whole; nothing else, so that equal folders
 give equal reports."""
 
 from __future__ import annotations

@@ -58,7 +58,7 @@ def _parse(text: str, chosen: Mapping[str, Any]) -> ArmSettings:
 
 
 def _given(name: str, rest: str) -> dict[str, Any]:
-    """What a server's own parser makes of it. Raises `LabError`."""
+    """An arm's options, parsed by the servers' own parser. Raises `LabError`."""
     parser = build_parser("labrun", exit_on_error=False)
     try:
         return given_options(parser, shlex.split(rest))

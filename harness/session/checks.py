@@ -1,4 +1,4 @@
-"""What a person typed, checked: each refusal is one sentence that says what to do."""
+"""Checks of typed options: each refusal is one sentence that says what to do."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def known_backends(names: list[str]) -> list[str]:
 
 
 def parsed(name: str, text: str, parse: Callable[[str], T]) -> T:
-    """What `parse` makes of `text`; its ValueError becomes a `LabError` that names the option."""
+    """`parse(text)`; its ValueError becomes a `LabError` that names the option."""
     try:
         return parse(text)
     except ValueError as error:

@@ -67,7 +67,7 @@ class Experiment:
 
     @property
     def finding(self) -> str:
-        """What the run found, level by level, in the words that `labrun compare` prints."""
+        """The result, level by level, in the words that `labrun compare` prints."""
         return run_finding(self.run)
 
     @property

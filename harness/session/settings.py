@@ -141,7 +141,7 @@ def design_options(
     driver: str,
     target: str | None,
 ) -> dict[str, Any]:
-    """What a design is made of, as typed or by its defaults: blocks, where they can be had."""
+    """Rounds, durations and block of a design, as typed or by default: blocks where possible."""
     if design is None:
         possible = in_turns(CompareOptions(driver=driver, target=target)) is None
         design = "blocks" if possible else "trials"

@@ -183,7 +183,7 @@ def location_estimate(values: Sequence[float], confidence: float = 0.95) -> Esti
 
 
 def verdict(estimate: Estimate | None, direction: Direction, judged: bool = True) -> Verdict:
-    """What a ratio contender/baseline says of the contender, in one word.
+    """The verdict on the contender, one word, from the ratio contender/baseline.
 
     not-comparable: there is no ratio. cannot-tell: no interval, or one that includes 1 (to within
     rounding). Otherwise better or worse, by the direction in which the metric improves; or, where

@@ -70,7 +70,7 @@ class Changes:
 
 
 def find_changes(together: Sequence[Sequence[float]], seed: int = 1) -> list[Changes]:
-    """What becomes of each of some series that are shown together, in any units. Values may be
+    """The trend of each of some series that are shown together, in any units. Values may be
     infinite: what is not answered is longer than whatever is.
 
     A series without two different values cannot step, and does not count among them. `seed` is

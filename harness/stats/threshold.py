@@ -65,7 +65,7 @@ class Answer:
 
 
 class Belief:
-    """What the answers so far say of the threshold, between `lowest` and `highest`. Immutable."""
+    """The posterior of a threshold between `lowest` and `highest`, given answers. Immutable."""
 
     def __init__(self, lowest: float, highest: float, answers: Iterable[Answer] = ()) -> None:
         if not 0 < lowest < highest < math.inf:

@@ -1,4 +1,4 @@
-"""What a search found, in the sentences that a reader would quote. Pure."""
+"""The result of a search, in sentences that a reader would quote. Pure."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def ratio_words(ratio: CapacityRatio) -> str:
 
 
 def capacity_finding(capacity: Capacity, settings: Settings) -> str:
-    """What each backend sustains, and the ratios."""
+    """The rate that each backend sustains, and the ratios."""
     parts = [f"{e.backend} sustains {estimate_words(e)}" for e in capacity.estimates]
     told = f"Within {capacity.objective}{beside(settings)}, {'; '.join(parts)}."
     for ratio in capacity.ratios:

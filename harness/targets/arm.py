@@ -26,7 +26,7 @@ class Arm:
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def chosen(self, settings: Settings) -> dict[str, Any]:
-        """What its server is started with, by the names of the settings."""
+        """The options that its server is started with, by the names of the settings."""
         own = {"workload": self.workload, "workers": self.workers}
         there = {name: getattr(settings, name) for name in SERVED}
         mine = {name: value for name, value in own.items() if value is not None}

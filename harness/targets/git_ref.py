@@ -68,7 +68,7 @@ def checked_out(root: Path, commit: str) -> Iterator[Path]:
 
 
 def git(folder: Path, *arguments: str) -> str:
-    """What git says. In a session of its own, so that Ctrl-C reaches the lab alone.
+    """Output of a git command. In a session of its own, so that Ctrl-C reaches the lab alone.
 
     Raises `LabError` with git's own last line.
     """

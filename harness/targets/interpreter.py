@@ -53,7 +53,7 @@ class _Answer(msgspec.Struct, frozen=True):
 
 
 def examine_python(path: str) -> Interpreter:
-    """What the interpreter at `path` says of itself.
+    """Version and build of the interpreter at `path`, asked of itself.
 
     Raises `LabError` when it is none, too old, or has not the packages that the servers import.
     """

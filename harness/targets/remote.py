@@ -89,7 +89,7 @@ def _must_be(report: Report, backend: str, settings: Settings) -> None:
 
 
 def _asked_for(settings: Settings, arm: Arm) -> dict[str, object]:
-    """What the server of an arm is to have."""
+    """The options that the server of an arm must have."""
     return arm.chosen(settings) | {"switch_interval_s": _switch_interval_s(settings)}
 
 

@@ -48,7 +48,7 @@ class ServerSource:
     advice: str = "name a later ref"  # what to do when its server cannot be run
 
     def record(self, slot: int) -> Source:
-        """What the record says of it, for one slot."""
+        """Its entry in the record, for one slot."""
         return Source(
             slot=slot,
             label=self.label,
@@ -135,7 +135,7 @@ class _Listed(msgspec.Struct, frozen=True):
 
 
 def _said(source: ServerSource, option: str) -> subprocess.CompletedProcess[str]:
-    """What its server says to one option and ends. Raises `ServerRefused`."""
+    """Output of its server when run with one option that ends it. Raises `ServerRefused`."""
     try:
         return subprocess.run(
             [source.python, "-P", "-m", "servers", option],
@@ -175,7 +175,7 @@ def _must_report(source: ServerSource) -> None:
 
 
 def differing(folder: Path) -> list[str]:
-    """What the servers of a tree need and this Python has not: `msgspec==0.18.6`, one a line.
+    """The packages that a tree's servers need and this Python lacks: `msgspec==0.18.6`, one a line.
 
     Only packages that `servers` imports count: nothing else of that tree is run. A version pinned
     in its constraints.txt must be the one installed; without a pin, pyproject.toml must allow it.

@@ -1,1 +1,1 @@
-"""What is shown on a terminal: tables, live views, plots."""
+"""Terminal output: tables, live views, plots."""

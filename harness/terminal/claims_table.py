@@ -84,7 +84,7 @@ def _languages(judgements: Sequence[Judgement]) -> dict[str, str]:
 
 
 def print_languages(console: Console, judgements: Sequence[Judgement]) -> None:
-    """What the marks at figures say."""
+    """The footnotes that the marks at figures refer to."""
     for sentence, mark in _languages(judgements).items():
         console.print(f"{mark} {sentence}", style="dim", highlight=False)
 
@@ -107,7 +107,7 @@ def verdict(judgement: Judgement, number: int | None) -> Text:
 
 
 def print_checks(console: Console, checks: list[Check]) -> None:
-    """What contradicts, each explained; what adds up, in a line each."""
+    """The document's figures against each other: contradictions explained, the rest listed."""
     for check in checks:
         if not check.consistent:
             console.print(
@@ -161,7 +161,7 @@ def _notes(record: Judged, run: Run) -> list[str]:
 
 
 def print_explored(console: Console, record: Explored, folder: Path) -> None:
-    """What was tried, and for each claim that fails the condition that came nearest."""
+    """The conditions tried, and for each claim that fails the condition that came nearest."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     table.add_column("condition", ratio=1)
     for name in ("holds", "direction", "fails", "untested", "invalid trials"):
@@ -210,7 +210,7 @@ def _nearest_table(nearest: list[Nearest]) -> Table:
 
 
 def explored_notes(record: Explored) -> list[str]:
-    """What the search comes to, in sentences."""
+    """The result of the search, in sentences."""
     reached = [n for n in record.nearest if n.judgement and n.judgement.verdict == "holds"]
     lines = [
         f"\n{len(reached)} of {len(record.nearest)} claims that fail would hold under some "

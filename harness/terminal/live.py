@@ -1,4 +1,4 @@
-"""What the terminal shows while a run is on: a live view, or plain lines in a pipe."""
+"""Progress of a run: a live view on a terminal, plain lines in a pipe."""
 
 from __future__ import annotations
 
@@ -169,7 +169,7 @@ def _line(name: str, value: str, bars: str) -> Text:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What the last second of a trial was like, as seen by the generator; `p99_us` of the response
+    """The last second of a trial, as seen by the generator; `p99_us` of the response
     times of all that ended, None where it lies among the failures."""
 
     ok_per_s: float

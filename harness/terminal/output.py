@@ -1,4 +1,4 @@
-"""What a command writes: text as it is meant, in letters that the terminal can show."""
+"""Writes a command's text in letters that the terminal can show."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def _in_ascii(error: UnicodeError) -> tuple[str, int]:
 
 
 def shown(text: str) -> str:
-    """What is `visible` of a text that may hold names of files, which are taken for UTF-8."""
+    """`visible` of a text that may hold names of files, which are taken for UTF-8."""
     return visible(text.encode("utf-8", "surrogateescape").decode("utf-8", "surrogateescape"))
 
 
@@ -71,5 +71,5 @@ def complain(sentence: str) -> None:
 
 
 def command_line() -> str:
-    """What was typed, for the record: to be pasted into a shell."""
+    """The command line as it was typed, to be pasted into a shell."""
     return shown(shlex.join(["labrun", *sys.argv[1:]]))

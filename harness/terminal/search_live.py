@@ -1,4 +1,4 @@
-"""What the terminal shows while a search is on: time, the trial in progress, what is known."""
+"""The live view of a search: time left, the trial in progress, the bounds so far."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def watch_search(console: Console, budget: Budget, known: Known) -> Iterator[Wat
 
 
 def place(planned: Planned) -> str:
-    """What is being measured: backend, rate, and what differs from the settings."""
+    """A trial in progress, named: backend, rate, and its workload or workers if they vary."""
     words = f"{planned.name} at {rate(planned.rps)}"
     if planned.arms[0].workload is not None:
         words += f", {planned.arms[0].workload}"

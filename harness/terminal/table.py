@@ -119,7 +119,7 @@ def ratio_text(comparison: Comparison) -> Text:
 
 
 def notes(run: Run) -> list[str]:
-    """What a reader must know before believing the table."""
+    """Classes of trials and warnings: a reader must know them before believing the table."""
     lines = [_classes(run.trials)] if run.trials else ["No trial was finished."]
     names = slot_names(run.settings)
     invalid = [t for t in run.trials if not t.valid]

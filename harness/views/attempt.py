@@ -27,7 +27,7 @@ class Failure:
 
 
 def attempt(make: Callable[[], Made]) -> Made | Failure:
-    """What `make` makes, or why it could not.
+    """The result of `make`, or the reason why it failed.
 
     The one place that catches whatever is raised, and only around pictures and the report: they
     come from results that are saved and shown, and no fault in them may cost these. That whoever

@@ -1,4 +1,4 @@
-"""What a report consists of, whatever it is written as: sections of sentences, tables, charts."""
+"""The parts of a report in any format: sections of sentences, tables and charts."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Paragraph:
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """What was not measured, and the command that measures it (none: it cannot be had)."""
+    """A figure not measured, and the command that measures it (none: it cannot be had)."""
 
     text: str
     command: str = ""

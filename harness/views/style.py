@@ -72,7 +72,7 @@ _LONGEST = 40  # letters of a name
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """What a chart says: the finding, and what it rests on."""
+    """A chart's title, which is the finding, and its subtitle: trials, design, settings."""
 
     title: str
     subtitle: str
@@ -142,7 +142,7 @@ def legend_columns(wanted: int) -> int:
 
 
 def words(figure: Figure) -> Words:
-    """What `head` was told of a figure."""
+    """The title that `head` gave a figure."""
     return _WORDS.get(figure) or Words("", "")
 
 
@@ -205,7 +205,7 @@ def save(figure: Figure, folder: Path, name: str) -> list[Path]:
 
 
 def subtitle(run: Run, what: str = "") -> str:
-    """What a chart rests on, in a line."""
+    """A chart's subtitle: trials, design and settings in a line."""
     settings = run.settings
     valid = sum(t.valid for t in run.trials)
     parts = [
@@ -243,7 +243,7 @@ def comparison(run: Run, metric: str, rps: float, slot: int = 1) -> Comparison |
 
 
 def against(run: Run, rps: float, metrics: Sequence[str]) -> str:
-    """What each contender's figures (by their paths) come to beside the baseline's."""
+    """Each contender's figures (by their paths) as ratios to the baseline's, in words."""
     names = slot_names(run.settings)
     told = []
     for slot, name in enumerate(names[1:], start=1):

@@ -15,7 +15,7 @@ class ClosedLoop(OpenLoop):
     falls_behind = True
 
     def sentence(self, settings: Settings) -> str | None:
-        """What the waiting does to its figures."""
+        """The effect of waiting clients on its figures."""
         return (
             "Closed loop: a client whose last request is slow sends the next one late, so service "
             "times leave out that waiting; response times count from the intended time."

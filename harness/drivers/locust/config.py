@@ -1,4 +1,4 @@
-"""What the lab asks of Locust's process. Without gevent, so that the lab can import it."""
+"""The order to Locust's process. Without gevent, so that the lab can import it."""
 
 from __future__ import annotations
 

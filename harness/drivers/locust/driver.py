@@ -123,7 +123,7 @@ class Locust:
         return "sound", None
 
     def warnings(self, client: Client, asked: float) -> list[str]:
-        """What a closed loop of users did to its own figures."""
+        """The effect of a closed loop of users on its own figures."""
         told = []
         if client.scheduled < SATURATED_BELOW * asked:
             told.append(
@@ -139,7 +139,7 @@ class Locust:
         return told
 
     def sentence(self, settings: Settings) -> str | None:
-        """What a closed loop of users hides."""
+        """The sentence on what a closed loop of users hides."""
         spread = f" in {settings.locust_workers} workers" if settings.locust_workers else ""
         if settings.expect_workers:
             spread = f" in {settings.expect_workers} workers of other machines"

@@ -59,7 +59,7 @@ def _add_options(parser: Any) -> None:
 
 
 class PacedUser(User):
-    """What both classes share: when to send, what to send, and the account."""
+    """The base of both classes: when to send, what to send, and the account."""
 
     abstract = True
     wait_time = constant_throughput(RATE_PER_USER)

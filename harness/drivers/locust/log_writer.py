@@ -34,7 +34,7 @@ class LogWriter:
             self._due_ns[client] = next_due_ns(intended_ns, ended_ns, self._interval_ns)
 
     def add_lost(self, clients: range, users: int, duration_s: float) -> int:
-        """What these clients of `users` were still to send, as far as is known; how many."""
+        """How many requests these clients of `users` were still to send, as far as is known."""
         before, code = self.written, L.UNSENT + L.DETAIL * L.UNSENT_WORKER_LOST
         for client in clients:
             first_ns = client * (self._interval_ns // users)

@@ -71,7 +71,7 @@ class Workers:
         return len(self.done) + len(self.lost()) == self._config.workers
 
     def obituary(self) -> str:
-        """What to say of those that were lost."""
+        """A sentence on the workers that were lost."""
         told = [
             f"worker {n} of {self._config.workers} died (its account ends after "
             f"{self.arrived.get(n, 0):,} requests)"
@@ -80,7 +80,7 @@ class Workers:
         return "; ".join(told)
 
     def verdict(self, arrived: int) -> str | None:
-        """What is missing from the account, in a sentence. `arrived`: rows."""
+        """The requests missing from the account, in a sentence. `arrived`: rows."""
         if self.lost():
             lost = self.obituary()
             return f"{lost}; {self.write_off():,} requests that were still to come are unsent"

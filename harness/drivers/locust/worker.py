@@ -94,7 +94,7 @@ class _Listening(WorkerRunner):
         super().__init__(environment, master_host, master_port)
 
     def worker(self) -> NoReturn:
-        """What hears the master, started before the first word to it."""
+        """The thread that hears the master, started before the first word to it."""
         for name, listener in self._heard.items():
             self.register_message(name, listener)
         super().worker()

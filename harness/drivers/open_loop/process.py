@@ -20,5 +20,5 @@ class GeneratorProcess(ChildProcess):
         self.tell(msgspec.json.encode(config))
 
     def summary(self, line: bytes) -> Summary:
-        """What a line of it says of a measured phase."""
+        """The `Summary` of a measured phase, read from a line of its output."""
         return msgspec.json.decode(line, type=Summary)

@@ -42,7 +42,7 @@ class Phase(msgspec.Struct, frozen=True):
 
 
 class GeneratorConfig(msgspec.Struct, frozen=True):
-    """What the parent asks for: phases that are warm-up, one right after the other, and phases that
+    """The parent's order: phases that are warm-up, one right after the other, and phases that
     are measured, each at a word."""
 
     targets: list[TargetConfig]
@@ -56,7 +56,7 @@ class GeneratorConfig(msgspec.Struct, frozen=True):
 
 
 class Summary(msgspec.Struct, frozen=True):
-    """What the process cost over one measured phase.
+    """The process's own cost over one measured phase.
 
     `recorded`: how many requests each of several processes has in its account; `failure`: what is
     missing from it, in a sentence without a full stop.

@@ -51,7 +51,7 @@ class Spread(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Apart(msgspec.Struct, frozen=True, kw_only=True):
-    """What no trial can stamp, measured beside the trials; `missing`: why one is not there."""
+    """Steps that no trial can stamp, measured beside the trials; `missing`: why one is absent."""
 
     thread_costs: ThreadCosts | None = None
     enqueue: Spread | None = None
@@ -182,7 +182,7 @@ def _stage(trial: Trial, name: str) -> Stage | None:
 
 
 def _after(backend: str, apart: Apart, document_us: float | None) -> Step:
-    """What follows the last stamp, as it was measured apart."""
+    """The steps after the last stamp, as they were measured apart."""
     name = _AFTER[backend]
     if backend == "thread-pool":
         found = apart.returning
@@ -218,7 +218,7 @@ def _middle(trials: Sequence[Trial], read: Callable[[Trial], float | None]) -> f
 
 
 def anatomy_finding(anatomy: Anatomy, settings: Settings) -> str:
-    """What the lives come to, in a sentence for each backend."""
+    """Total and largest steps of a request, in a sentence for each backend."""
     told = [_told(life) for life in anatomy.lives if life.useful_share is not None]
     head = f"At {anatomy.rps:,.0f} RPS{beside(settings)}"
     if not told:

@@ -1,4 +1,4 @@
-"""What no trial can stamp, measured by itself."""
+"""Measures the steps that no trial can stamp, each by itself."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from harness.studies.anatomy.account import Apart, spread
 
 
 def measure_apart(settings: Settings, tell: Callable[[str], None]) -> Apart:
-    """What no trial can stamp: the end of a thread, the way to the queue and back."""
+    """Steps that no trial can stamp: the end of a thread, the way to the queue and back."""
     missing: dict[str, str] = {}
     cpus = plan_cpus().server
     costs = None

@@ -21,7 +21,7 @@ def as_json(anatomy: Anatomy) -> bytes:
 
 
 def saved_anatomy(folder: Path) -> Anatomy | None:
-    """What `labrun anatomy` left in a run's folder. Raises `LabError` when it cannot be read."""
+    """The record that `labrun anatomy` left in a run's folder. Raises `LabError` if unreadable."""
     return load_beside_run(
         folder / ANATOMY_FILE,
         Anatomy,

@@ -55,7 +55,7 @@ Result = Literal["met", "missed", "limited"]
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a search knows; the fields are those of `CapacityEstimate`."""
+    """The state of a search; the fields are those of `CapacityEstimate`."""
 
     bound: Bound
     rps: float | None
@@ -109,7 +109,7 @@ class CapacitySearch:
         return float(f"{min(HIGHEST_RPS, max(LOWEST_RPS, rate)):.3g}")
 
     def found(self) -> Found:
-        """What is known now."""
+        """The estimate as it stands now."""
         met_rates = [rps for rps, result in self.tried if result == "met"]
         if not met_rates and not self.count("missed"):
             why = "no trial was valid" if self.tried else "no trial was finished"
@@ -132,7 +132,7 @@ class CapacitySearch:
         return Found("interval", self.belief.quantile(0.5), low, high, None)
 
     def usable_belief(self) -> Belief:
-        """What ratios are made of: cut off where nothing above could be tried."""
+        """The belief that ratios are made of: cut off where nothing above could be tried."""
         return self._bounded() if self.found().bound == "at-least" else self.belief
 
     def _least(self) -> float:
@@ -199,7 +199,7 @@ class CapacitySearch:
 
 
 def result_of(conditions: Sequence[Condition], trial: Trial) -> Result:
-    """What a trial says of its server."""
+    """A trial's answer: whether its server met the objective."""
     if not comparable(trial):
         return "limited"
     return "met" if met(conditions, trial) else "missed"
@@ -208,7 +208,7 @@ def result_of(conditions: Sequence[Condition], trial: Trial) -> Result:
 def build_capacity(
     settings: Settings, trials: Sequence[Trial], objective: str, conditions: Sequence[Condition]
 ) -> Capacity:
-    """What the trials of a search come to, complete or cut short."""
+    """The result of a search's trials, complete or cut short."""
     searches = []
     for slot in range(len(settings.backends)):
         search = CapacitySearch()

@@ -14,7 +14,7 @@ from harness.views.svg import chart
 
 
 def capacity_section(found: Run | None) -> Section:
-    """What each backend can take, as a run of `labrun capacity` has found."""
+    """The report's section on capacity, of a run of `labrun capacity`."""
     if found is None or found.capacity is None:
         words = "The highest rate that each backend can take was not measured in this run."
         return Section("capacity", "Capacity", (Missing(words, "labrun capacity"),))

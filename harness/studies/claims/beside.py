@@ -1,4 +1,4 @@
-"""What a run does not hold, measured beside its trials."""
+"""Measures what claims need and a run does not hold, beside its trials."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def measure_threads(settings: Settings) -> Beside:
 
 
 def measure_beside(settings: Settings, tell: Tell) -> Beside:
-    """What a run does not hold: costs of threads and of enqueuing, moves between CPUs."""
+    """Measured now: costs of threads and of enqueuing, moves between CPUs."""
     tell("measuring the cost of a thread")
     beside = measure_threads(settings)
     missing = dict(beside.missing)

@@ -72,7 +72,7 @@ class Measure:
     figure: Callable[[Evidence, Claim], Figure | Missing]
 
     def misuse(self, claim: Claim) -> str | None:
-        """What a claim that names this measure gets wrong, in words; None when nothing."""
+        """The fault of a claim that names this measure, in words; None when there is none."""
         sided = claim.backend is not None or claim.ratio is not None
         if sided != (self.takes != "nothing"):
             needs = "a backend or a ratio" if self.takes != "nothing" else "no backend and no ratio"
@@ -140,7 +140,7 @@ def ratio_of(
 
 
 def _ratios(above: float, below: float) -> tuple[float, ...]:
-    """What the ratio of a round may be, at least and at most."""
+    """The ratio of a round; 0 and infinity, the ends, where both sides are 0 or infinite."""
     if above == below and (below == 0 or math.isinf(below)):
         return (0.0, math.inf)
     return (math.inf,) if below == 0 else (above / below,)
@@ -305,7 +305,7 @@ def _max_rps(evidence: Evidence, claim: Claim) -> Figure | Missing:
 
 
 def _searched(capacity: Capacity, claim: Claim) -> Figure | Missing:
-    """What `labrun capacity` found, where the run is one of its."""
+    """The capacities found, where the run is one of `labrun capacity`."""
     if claim.ratio is None:
         for one in capacity.estimates:
             if one.backend == claim.backend:

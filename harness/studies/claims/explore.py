@@ -27,7 +27,7 @@ class Condition:
 
 
 def conditions(base: Settings) -> list[Condition]:
-    """What is tried, in this order; the first is the base itself."""
+    """The conditions to try, in this order; the first is the base itself."""
 
     def changed(**changes: object) -> Settings:
         return msgspec.structs.replace(base, **changes)

@@ -47,7 +47,7 @@ def _digits(value: float) -> str:
 
 
 def document_words(claim: Claim) -> str:
-    """What the document says: `500 µs`, `40 to 100`, `20,000 or more`, `16`."""
+    """The document's figure: `500 µs`, `40 to 100`, `20,000 or more`, `16`."""
     unit = claim.unit
     if claim.kind == "more":
         return "more than 1×"
@@ -63,7 +63,7 @@ def document_words(claim: Claim) -> str:
 
 
 def figure_words(figure: Figure, unit: Unit) -> str:
-    """What was measured: `25.1 µs (24.0 to 26.3)`; with too few rounds, the range of them in
+    """The measured figure: `25.1 µs (24.0 to 26.3)`; with too few rounds, the range of them in
     square brackets: `25.1 µs [24.0 to 26.3]`. What is infinite is named: `not answered`,
     `at least 1.3×`, `2 ms (at least 300 µs)`."""
     text = _middle(figure, unit)

@@ -26,7 +26,7 @@ def measured_in(run: Run, by_server: bool = True) -> str:
 
 
 def language_note(run: Run, by_server: bool) -> str:
-    """What is said with each figure that its language sets."""
+    """The note at each figure that depends on the language."""
     return (
         f"Measured in {measured_in(run, by_server)}; the document's figure is for "
         f"{the_ledger().language}."
@@ -34,7 +34,7 @@ def language_note(run: Run, by_server: bool) -> str:
 
 
 def language_of_steps(run: Run) -> str:
-    """What is said where steps stand beside the document's, in a sentence."""
+    """The sentence on languages where steps stand beside the document's."""
     language = the_ledger().language
     return f"Measured in {measured_in(run)}; the document's figures are for {language}."
 

@@ -67,7 +67,7 @@ def load_ledger(path: Path) -> Ledger:
 
 
 def _fault(claim: Claim, seen: set[str]) -> str | None:
-    """What is wrong with a claim, in words that follow its name; None when nothing is."""
+    """The fault of a claim, in words that follow its name; None when there is none."""
     from harness.studies.claims.estimators import MEASURES
 
     if claim.id in seen:

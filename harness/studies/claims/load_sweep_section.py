@@ -16,7 +16,7 @@ from harness.views.svg import chart
 
 
 def expected_success() -> dict[str, dict[float, float]]:
-    """What the document expects of each backend at each level, from the ledger of claims."""
+    """The document's expectation of each backend at each level, from the ledger of claims."""
     found: dict[str, dict[float, float]] = {}
     for claim in the_ledger().claim:
         stated = claim.measure == "success" and claim.ratio is None

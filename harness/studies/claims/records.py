@@ -65,7 +65,7 @@ class Given(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class Figure(msgspec.Struct, frozen=True, kw_only=True):
-    """What was measured, in the claim's unit.
+    """The measured figure, in the claim's unit.
 
     `low` and `high` are the 95 % interval, None together where there are too few rounds for one;
     `least` and `most` are the range of what was seen in `n` rounds (or repetitions). A bound of
@@ -138,7 +138,7 @@ class Migrations(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Beside(msgspec.Struct, frozen=True, kw_only=True):
-    """What was measured beside the trials of a run, on the same machine.
+    """Figures measured beside the trials of a run, on the same machine.
 
     `enqueue_us` is the wall time of handing a connection to the pool's queue. `missing` says why
     one of `thread_costs`, `enqueue_us`, `migrations` is not there.

@@ -41,7 +41,7 @@ def _otherwise(given: Given, run: Run) -> str | None:
 
 
 def remarks(run: Run) -> list[str]:
-    """What is odd of the machine, where nothing could have been chosen otherwise."""
+    """The machine's own oddities: nothing could have been chosen otherwise."""
     one_cpu = run.environment.server_cpus is None  # pinned wherever there are two or more
     return ["server and generator on one CPU"] if one_cpu else []
 

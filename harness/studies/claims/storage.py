@@ -32,7 +32,7 @@ def judged(run: Run, beside: Beside) -> Judged:
 
 
 def load_beside(folder: Path) -> Beside | None:
-    """What was measured beside the trials when the run in `folder` was last judged; None where it
+    """Figures measured beside the trials when the run in `folder` was last judged; None where it
     never was. Raises `LabError` when `claims.json` is there and cannot be read."""
     found = load_beside_run(
         folder / CLAIMS_FILE, Judged, CLAIMS_SCHEMA, "delete it and judge the run again"

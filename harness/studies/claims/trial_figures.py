@@ -1,4 +1,4 @@
-"""What is read from one trial, or from the trials of one round: single numbers. Pure."""
+"""Single figures of one trial, or of the trials of one round. Pure."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ _DISPATCH_MEAN = dispatch("mean")
 
 
 def work_us(settings: Settings) -> float:
-    """What `--workload io:40ms` adds to each request, in microseconds; it belongs to no step."""
+    """Microseconds that `--workload io:40ms` adds to each request; they belong to no step."""
     _, _, length = settings.workload.partition(":")
     return float(length.removesuffix("ms")) * 1e3 if length else 0.0
 

@@ -27,7 +27,7 @@ _REMEDY = "labrun doctor --aa makes them"
 
 
 class Machine(msgspec.Struct, frozen=True, kw_only=True):
-    """What must be the same for one run to be the control of another."""
+    """The settings and machine that a run and its A/A control must share."""
 
     cpu_model: str | None
     cpu_count: int
@@ -73,7 +73,7 @@ class ControlRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def control_run(run: Run) -> ControlRun:
-    """What is kept of a run."""
+    """The part of an A/A run that is kept."""
     headlines = {metric.path for metric in HEADLINES}
     return ControlRun(
         seed=run.settings.seed,

@@ -1,4 +1,4 @@
-"""What may have spoilt a run in blocks, each thing measured and told in one line. Pure."""
+"""The account of what may have spoilt a run in blocks, a line each. Pure."""
 
 from __future__ import annotations
 

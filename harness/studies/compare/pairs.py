@@ -1,4 +1,4 @@
-"""What is compared block by block: pairs of blocks within restarts. Pure."""
+"""Pairs of blocks within restarts, and the comparison made from them. Pure."""
 
 from __future__ import annotations
 

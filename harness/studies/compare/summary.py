@@ -26,7 +26,7 @@ def words_of(metrics: Container[str]) -> list[tuple[str, str]]:
 
 
 def run_finding(run: Run) -> str:
-    """What a run showed, level by level; what was chosen otherwise than usual once."""
+    """The result of a run, level by level; settings that differ from the defaults once."""
     return " ".join(run_sentences(run))
 
 
@@ -37,7 +37,7 @@ def run_sentences(run: Run) -> list[str]:
 
 
 def level_finding(run: Run, rps: float) -> str:
-    """What one level of a run showed."""
+    """The result of one level of a run."""
     return " ".join(level_sentences(run, rps))
 
 
@@ -54,7 +54,7 @@ def sentences(
     trials: Sequence[Trial],
     first: bool = True,
 ) -> list[str]:
-    """What one level showed: the contender against the baseline, and what was answered. Of several
+    """One level's result: the contender against the baseline, and what was answered. Of several
     contenders each has a sentence of its own. The `first` sentence about a run names what was
     chosen otherwise than usual."""
     level = [c for c in comparisons if c.rps == rps]
@@ -116,7 +116,7 @@ def _undecided(by_metric: Mapping[str, Comparison], contender: str, baseline: st
 def _success(
     rps: float, cells: Sequence[Cell], trials: Sequence[Trial], names: Sequence[str]
 ) -> str:
-    """What became of all requests of the trials that count, failures by name."""
+    """Outcomes of all requests of the trials that count, failures by name."""
     told: dict[str, list[str]] = {}  # what became of them -> of whom that is so
     for cell in cells:
         if cell.rps != rps or cell.metric("client.success_rate").median is None:

@@ -163,7 +163,7 @@ PREDICTIONS: dict[Vary, str] = {
 
 
 def value_of(vary: Vary, trial: Trial) -> float:
-    """What was varied, of one trial: seconds or workers."""
+    """The value that a trial had of what is varied: seconds of handler time, or workers."""
     if vary == "workers":
         return float(trial.workers or 0)
     return parse_workload(trial.workload or "ingest").seconds
@@ -188,7 +188,7 @@ def to_answer(better: str, baseline: str) -> bool | None:
 def build_crossover(
     settings: Settings, trials: Sequence[Trial], vary: Vary, lowest: float, highest: float
 ) -> Crossover:
-    """What the pairs come to, complete or cut short."""
+    """The result of the pairs so far, whether the search is complete or cut short."""
     baseline, contender = settings.backends
     cells = [_cell(vary, *pair) for pair in pairs_of(trials)]
     line = []

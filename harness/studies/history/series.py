@@ -186,7 +186,7 @@ def _newest_design(groups: Sequence[list[Run]]) -> list[Run]:
 
 
 def study(run: Run) -> str:
-    """What a run is of: `capacity`, `crossover`, or `compare`."""
+    """The kind of a run: `capacity`, `crossover`, or `compare`."""
     if run.capacity is not None:
         return "capacity"
     return "compare" if run.crossover is None else "crossover"

@@ -1,4 +1,4 @@
-"""What may be compared with what; a refusal names the field and both values."""
+"""Whether two runs may be compared; a refusal names the field and both values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What ended a run before its time, and whose doing that was. Pure."""
+"""The cause that ended a run early, and which side it was on. Pure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Ending:
 
 
 def ending(run: Run) -> Ending | None:
-    """What ended a run early; None of a run that is whole."""
+    """The cause that ended a run early; None of a run that is whole."""
     if run.complete:
         return None
     reason = run.incomplete_reason or "it was cut short"

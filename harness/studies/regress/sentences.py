@@ -12,7 +12,7 @@ from harness.studies.regress.verdict import INCLUDED, Check, Verdict
 
 
 def sentence(verdict: Verdict) -> str:
-    """What the check came to, in one or two sentences."""
+    """The result of the check, in one or two sentences."""
     total = len(verdict.checks)
     against = f"{verdict.candidate} against {verdict.baseline}{verdict.otherwise}"
     failed = [c for c in verdict.checks if c.outcome == "fail"]
@@ -112,7 +112,7 @@ def ratio_interval_text(low: float, high: float, metric: str) -> str:
 
 
 def limit_text(check: Check) -> str:
-    """What passes: `at most 1.10×`, `at least 0.99×` or `at least 99.0 %`."""
+    """The limit that passes: `at most 1.10×`, `at least 0.99×` or `at least 99.0 %`."""
     if check.basis == "value":
         return f"at least {figure(check.metric, check.limit)}"
     lower = BY_PATH[check.metric].direction.value.startswith("lower")

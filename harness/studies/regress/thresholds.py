@@ -1,4 +1,4 @@
-"""What a check demands: the largest loss of a metric that passes, the least value of another."""
+"""Thresholds of a check: the largest loss of a metric that passes, the least value of another."""
 
 from __future__ import annotations
 

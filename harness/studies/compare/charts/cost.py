@@ -1,4 +1,4 @@
-"""What a request costs the server: CPU, split into handler and overhead, and context switches."""
+"""Chart of a request's cost: CPU, split into handler and overhead, and context switches."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a closed loop leaves out: its service times beside the response times of the open loop."""
+"""Chart of coordinated omission: a closed loop's service times beside response times."""
 
 from __future__ import annotations
 
