@@ -89,10 +89,13 @@ def compare(
     ] = None,
     target: Annotated[
         str | None,
-        typer.Option(help="HOST:PORT of a labrun serve elsewhere: the network is in the figures."),
+        typer.Option(
+            help="HOST:PORT of a labrun serve elsewhere; with commas, one for each backend."
+        ),
     ] = None,
     control: Annotated[
-        str | None, typer.Option(help="HOST:PORT of its control port; the token: LABRUN_TOKEN.")
+        str | None,
+        typer.Option(help="HOST:PORT of its control port, or of each; the token: LABRUN_TOKEN."),
     ] = None,
     *,
     typed: Any,

@@ -605,9 +605,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     user_class: UserClass | None = None  # Locust's, and how many processes they are in beside
     locust_workers: int | None = None  # the master; 0: one process for all
     target: Annotated[str | None, Choice("server at {}")] = (
-        None  # HOST:PORT of a server on another machine, and of its control port
+        None  # HOST:PORT of a server on another machine, and of its control port; with commas, of
     )
-    control: str | None = None
+    control: str | None = None  # one for each arm
     expect_workers: int | None = None  # Locust workers of other machines, where they find the
     master: str | None = None  # lab, and how long it waits for them
     worker_wait_s: float | None = None

@@ -45,6 +45,7 @@ from harness.measure.trial import (
 from harness.targets.arm import Arm
 from harness.targets.control_client import ControlClient, ControlLost
 from harness.targets.processes import SamplerProcess, ServerProcess
+from harness.targets.remote import RemoteServer
 from harness.targets.sampler import Observation
 from harness.targets.start import start_server
 from servers.options import parse_workload
@@ -58,6 +59,7 @@ _LATE_S = 60.0
 DIED_AFTER = ", after "  # between how a server died and how many blocks it had seen
 _STALL_US = 100_000.0  # an answer that takes this long, and so many times what is typical,
 _STALL_TIMES = 20.0  # stood behind something
+_UNKNOWN = Kernel(listen_overflows=None, listen_drops=None, retransmits=None, time_wait_peak=None)
 _ENDING_S = 0.5  # for a server that is killed to have ended once its sockets are closed
 
 
@@ -67,7 +69,7 @@ class _Alive:
 
     arm: Arm
     place: int
-    server: ServerProcess
+    server: ServerProcess | RemoteServer
     control: ControlClient
     sampler: SamplerProcess
     died: str | None = None
@@ -129,11 +131,12 @@ def _start(stack: ExitStack, arm: Arm, place: int, settings: Settings, cpus: Cpu
     except ServerRefused as error:
         error.slot = arm.slot
         raise
-    assert isinstance(server, ServerProcess)  # blocks are of servers on this machine
     stack.enter_context(server)
-    ready = server.ready
-    sampler = stack.enter_context(SamplerProcess(ready, cpus.observers))
-    control = stack.enter_context(ControlClient(ready.control_host, ready.control_port))
+    ready, elsewhere = server.ready, settings.target is not None
+    sampler = stack.enter_context(SamplerProcess(ready, cpus.observers, elsewhere))
+    control = stack.enter_context(
+        ControlClient(ready.control_host, ready.control_port, elsewhere=elsewhere)
+    )
     return _Alive(arm, place, server, control, sampler)
 
 
@@ -153,6 +156,7 @@ class _Restart:
         self._generator = generator
         self._alive = alive
         self._watch = watch
+        self._elsewhere = settings.target is not None
         self._block_ns = round(planned.block_s * 1e9)
         slowest_s = max(
             parse_workload(arm.chosen(settings)["workload"]).seconds for arm in planned.arms
@@ -188,13 +192,13 @@ class _Restart:
         others = [a for a in self._alive.values() if a is not each]
         before = self._report(each)
         kernel, stolen = read_kernel(), steal_s()
-        idle_s = _clocks(others)
+        idle_s = self._clocks(others)
         start_ns = monotonic_ns()
         if before is not None:
             each.sampler.tell(b"go")
         self._generator.tell(b"go")
         summary = self._wait(each, log)
-        others_s = _grown(idle_s, _clocks(others))
+        others_s = _grown(idle_s, self._clocks(others))
         wall_s = (monotonic_ns() - start_ns) / 1e9
         observations = self._seen(each) if before is not None else []
         rows = copy_rows(log)
@@ -203,7 +207,7 @@ class _Restart:
             each.looks.append(BlockLook(before, done, rested, observations, rows.start_ns))
         each.rows.append(rows)
         each.summaries.append(summary)
-        each.kernels.append(deltas(kernel, read_kernel(), None))
+        each.kernels.append(_UNKNOWN if self._elsewhere else deltas(kernel, read_kernel(), None))
         each.blocks.append(
             block_record(
                 block,
@@ -219,12 +223,16 @@ class _Restart:
             )
         )
 
+    def _clocks(self, arms: Sequence[_Alive]) -> list[float | None]:
+        """The CPU seconds of their processes so far; those of another machine cannot be read."""
+        return [None if self._elsewhere else process_cpu_s(a.server.ready.pid) for a in arms]
+
     def _seen(self, each: _Alive) -> list[Observation]:
         """The sampler's looks in this block. One whose server is gone has ended with it."""
         try:
             return each.sampler.pause()
         except ProcessDied:
-            if each.server.alive(_ENDING_S):
+            if not self._elsewhere and each.server.alive(_ENDING_S):
                 raise
             each.died = str(each.server.died())
             return []
@@ -272,10 +280,6 @@ class _Restart:
             if rested.counters.in_progress <= 0:
                 return done, rested, (monotonic_ns() - end_ns) / 1e6
         return done, rested, None
-
-
-def _clocks(arms: Sequence[_Alive]) -> list[float | None]:
-    return [process_cpu_s(each.server.ready.pid) for each in arms]
 
 
 def _grown(before: Sequence[float | None], after: Sequence[float | None]) -> float | None:
@@ -440,7 +444,7 @@ def _result(planned: PlannedRestart, settings: Settings, started: str, each: _Al
     )
     trial = build_trial(
         trial_plan, started, duration_s, rows, summary, _summed(each.kernels), window, None,
-        settings.driver,
+        settings.driver, getattr(each.server, "fresh", True),
     )  # fmt: skip
     client = msgspec.structs.replace(
         trial.client,

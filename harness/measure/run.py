@@ -15,6 +15,7 @@ import pandas as pd
 
 from harness.core.errors import LabError, ServerRefused
 from harness.core.record import SCHEMA_VERSION, Environment, Interpreter, Run, Settings, Trial
+from harness.core.wording import listed
 from harness.designs.trials import Planned, PlannedTrial, Planner, StartOver
 from harness.machine.child_process import ProcessDied
 from harness.machine.cpus import CpuPlan, plan_cpus
@@ -212,8 +213,10 @@ def elsewhere(settings: Settings) -> list[str]:
     """Warnings on a run whose servers were on another machine."""
     if settings.target is None:
         return []
+    addresses = settings.target.split(",")
+    were = "server was" if len(addresses) == 1 else "servers were"
     return [
-        f"The server was at {settings.target}: the environment is of the machine that drove it, "
+        f"The {were} at {listed(addresses)}: the environment is of the machine that drove it, "
         "and what only the server's machine knows is missing"
     ]
 

@@ -61,13 +61,13 @@ def make_settings(options: CompareOptions) -> Settings:
     check.between("--seed", options.seed, 0, 2**31)
     servers = checked_all(options.servers)
     sent = choose(options)
-    _check_target(options)
     check.one_of("--design", options.design, Design)
     in_blocks = options.design == "blocks"
     limit = rate_limit(rates, sent["clients"])
     named_alone = bool(options.arms) and not options.backends
     backends = [] if named_alone else check.parse_backends(options.backends)
     arms = parse_arms(options.arms, backends, {**servers, "rate_limit_per_s": limit})
+    _check_target(options, len(arms) or len(backends))
     workloads = [servers["workload"], *(arm.options.get("workload", "ingest") for arm in arms)]
     block_s = _block_s(options, workloads) if in_blocks else None
     duration_s = options.duration_s
@@ -159,8 +159,9 @@ def in_turns(options: CompareOptions) -> str | None:
     """Why the arms cannot be loaded in turns, in words; None where they can."""
     if not driver_of(options.driver).in_turns:
         return f"--driver {options.driver}: blocks are for the open loop"
-    if options.target is not None:
-        return "--target: blocks need all servers on this machine"
+    if options.target is not None and "," not in options.target:
+        return ("--target: blocks need a server for each backend; name them all, with commas, and "
+                "--control alike")  # fmt: skip
     return None
 
 
@@ -181,17 +182,30 @@ def _block_s(options: CompareOptions, workloads: Sequence[str]) -> float:
     return block_s
 
 
-def _check_target(options: CompareOptions) -> None:
-    """Raise `LabError` for what cannot be had of a server on another machine."""
+def _check_target(options: CompareOptions, arms: int) -> None:
+    """Raise `LabError` for what cannot be had of servers on another machine."""
     if (options.target is None) != (options.control is None):
         raise LabError(
             "--target and --control go together: where the server is, and where its control port"
         )
-    for name, address in (("--target", options.target), ("--control", options.control)):
-        if address is not None:
-            check.host_and_port(name, address)
-    if options.target is not None and options.python is not None:
+    if options.target is None or options.control is None:
+        return
+    if options.python is not None:
         raise LabError("--python is for servers on this machine; leave out --target or --python")
+    counts = []
+    for name, text in (("--target", options.target), ("--control", options.control)):
+        addresses = text.split(",")
+        for address in addresses:
+            check.host_and_port(name, address)
+            if addresses.count(address) > 1:
+                raise LabError(f"{name} names {address} twice; each server has one of its own")
+        counts.append(len(addresses))
+    if counts[0] != counts[1]:
+        raise LabError(f"--target names {counts[0]} and --control {counts[1]}; name the control "
+                       "port of each server, in the same order")  # fmt: skip
+    if counts[0] not in (1, arms):
+        raise LabError(f"--target names {counts[0]} and {arms} are compared; name one server for "
+                       "all, or one for each")  # fmt: skip
 
 
 def rate_limit(rates: list[float], clients: int) -> int:

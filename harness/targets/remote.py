@@ -50,40 +50,46 @@ def _ask(control: Address) -> ControlClient:
     return ControlClient(control.host, control.port, _CONNECT_S, elsewhere=True)
 
 
-def target_of(settings: Settings) -> tuple[Address, Address]:
-    """Where the server and its control port are. Raises `LabError`."""
+def addresses_of(settings: Settings) -> list[tuple[str, str]]:
+    """As typed, where each server and its control port are: one for all arms, or one for each."""
     assert settings.target is not None
     assert settings.control is not None
-    return Address.parse("--target", settings.target), Address.parse("--control", settings.control)
+    return [*zip(settings.target.split(","), settings.control.split(","), strict=True)]
 
 
 def examine_target(settings: Settings) -> None:
     """Whether the run can be made there. Raises `LabError` with one sentence."""
-    target, control = target_of(settings)
+    arms, addresses = arms_of(settings), addresses_of(settings)
+    for place, (target, control) in enumerate(addresses):
+        report, fresh = _examined(target, control)
+        for arm in [] if fresh else arms if len(addresses) == 1 else [arms[place]]:
+            _must_be(report, arm.backend, target)
+            _must_have(report, _asked_for(settings, arm), target, fresh=False)
+
+
+def _examined(target: str, control: str) -> tuple[Report, bool]:
+    """What a server says of itself, and whether it may be replaced; it answers on both ports."""
+    where, asked = Address.parse("--target", target), Address.parse("--control", control)
     try:
-        with _ask(control) as client:
-            report = client.report()
-            fresh = client.may_restart()
+        with _ask(asked) as client:
+            report, fresh = client.report(), client.may_restart()
     except ControlLost as error:
-        raise LabError(f"--control {settings.control}: {error}") from error
+        raise LabError(f"--control {control}: {error}") from error
     try:
-        socket.create_connection((target.host, target.port), _CONNECT_S).close()
+        socket.create_connection((where.host, where.port), _CONNECT_S).close()
     except OSError as error:
         raise LabError(
-            f"--target {settings.target} does not answer: {error.strerror or error}; is the server "
+            f"--target {target} does not answer: {error.strerror or error}; is the server "
             "up, and may this machine reach it?"
         ) from error
-    if not fresh:
-        for arm in arms_of(settings):
-            _must_be(report, arm.backend, settings)
-            _must_have(report, _asked_for(settings, arm), settings.target, fresh=False)
+    return report, fresh
 
 
-def _must_be(report: Report, backend: str, settings: Settings) -> None:
+def _must_be(report: Report, backend: str, target: str) -> None:
     """Raise `LabError` unless the server that runs is of the backend that was asked for."""
     if report.backend != backend:
         raise LabError(
-            f"the server at {settings.target} runs {report.backend} and lets nobody replace it by "
+            f"the server at {target} runs {report.backend} and lets nobody replace it by "
             f"{backend}; take --backends {report.backend}, or start it with --allow-restart"
         )
 
@@ -100,7 +106,7 @@ def _switch_interval_s(settings: Settings) -> float:
     return settings.switch_interval_s
 
 
-def _must_have(report: Report, asked: dict[str, object], target: str | None, fresh: bool) -> None:
+def _must_have(report: Report, asked: dict[str, object], target: str, fresh: bool) -> None:
     """Raise `LabError` where a server has another setting than the record would say."""
     for name, wanted in asked.items():
         there = report.settings.get(name)
@@ -129,8 +135,10 @@ class RemoteServer:
     """Stands where a `ServerProcess` does. `fresh`: whether a new process came for this trial."""
 
     def __init__(self, arm: Arm, settings: Settings, arguments: list[str]) -> None:
-        target, control = target_of(settings)
-        self._control = control
+        addresses = addresses_of(settings)
+        self._target, asked = addresses[arm.slot if len(addresses) > 1 else 0]
+        target = Address.parse("--target", self._target)
+        control = self._control = Address.parse("--control", asked)
         order = arguments[1:]
         if settings.switch_interval_s is None:  # else it is among them
             order = [*order, f"--switch-interval={_switch_interval_s(settings)}"]
@@ -143,10 +151,10 @@ class RemoteServer:
             raise LabError(str(error)) from error
         if report.backend != arm.backend:
             raise LabError(
-                f"the server at {settings.target} did not start as {arm.backend} (it runs "
+                f"the server at {self._target} did not start as {arm.backend} (it runs "
                 f"{report.backend}); its log says why"
             )
-        _must_have(report, _asked_for(settings, arm), settings.target, self.fresh)
+        _must_have(report, _asked_for(settings, arm), self._target, self.fresh)
         self.ready = ServerReady(
             report.backend, report.pid, target.host, target.port, control.port, control.host
         )
@@ -184,7 +192,7 @@ class RemoteServer:
 
     def died(self) -> ProcessDied:
         """For whoever asks all the same."""
-        return ProcessDied("the server on the other machine is gone", "server")
+        return ProcessDied(f"the server at {self._target} does not answer", "server")
 
     def drain(self) -> int:
         """Nothing: it is left running, at rest."""

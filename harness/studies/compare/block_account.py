@@ -1,4 +1,5 @@
-"""The account of what may have spoilt a run in blocks, a line each. Pure."""
+"""The account of what may have spoilt a run in blocks, a line each, or of why a run was not in
+blocks. Pure."""
 
 from __future__ import annotations
 
@@ -6,16 +7,31 @@ import math
 import statistics
 from collections.abc import Callable, Iterator, Sequence
 
-from harness.core.record import Block, Run, Trial
+from harness.core.record import Block, Run, Settings, Trial
 from harness.core.units import percent, rate, share
+from harness.drivers.driver import driver_of
 
 _TOLD_MS = 100.0  # of CPU taken by the hypervisor
 _SHOWS = 0.02  # an effect of position or of a block's start, as a share
 
 
 def block_sentences(run: Run) -> list[str]:
-    """A line for each level that was measured in blocks, without a full stop."""
-    return [told for rps in run.settings.rps if (told := _level(run, rps)) is not None]
+    """A line for each level that was measured in blocks, and one that says why none could be,
+    without a full stop."""
+    told = [told for rps in run.settings.rps if (told := _level(run, rps)) is not None]
+    why = _why_whole(run.settings)
+    return told if why is None else [*told, why]
+
+
+def _why_whole(settings: Settings) -> str | None:
+    """Why such a run cannot be in blocks; None where it can, or there is nothing to compare."""
+    if settings.design == "blocks" or len(settings.backends) < 2:
+        return None
+    if not driver_of(settings.driver).in_turns:
+        return "In whole trials, since blocks are for the open loop"
+    if settings.target is not None and "," not in settings.target:
+        return "In whole trials, since blocks need a server for each backend (--target)"
+    return None
 
 
 def _level(run: Run, rps: float) -> str | None:
