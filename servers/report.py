@@ -173,6 +173,20 @@ def memory_bytes(status_fd: int) -> dict[str, int]:
     return {words[0].rstrip(":"): int(words[1]) * 1024 for words in lines}
 
 
+# Of `Counters`: the field, and what it counts.
+_COUNTED = (
+    ("timed_out", "Requests that ended at the deadline without an answer."),
+    ("reset", "Connections that the client closed or reset before its answer."),
+    ("abandoned", "Requests given up when the server stopped or a thread was killed."),
+    ("deadlines_missed", "Requests not complete in time."),
+    ("handler_errors", "Handlers that raised."),
+    ("dispatch_errors", "Connections that the backend could not dispatch."),
+    ("accept_errors", "Failed calls of accept."),
+    ("descriptor_episodes", "Times that file descriptors ran out."),
+    ("metrics_taken", "Metrics in accepted requests."),
+)
+
+
 def prometheus(report: Report) -> str:
     """The report in Prometheus text format 0.0.4; what is None is left out."""
     counters, gauges, process = report.counters, report.gauges, report.process
@@ -193,17 +207,7 @@ def prometheus(report: Report) -> str:
     for cause, count in (counters.rejected_by_backend | rejected).items():
         add("rejected_total", "counter", "Requests that the server said no to.",
             count, f'{{cause="{label(cause)}"}}')  # fmt: skip
-    for name, help_text in (
-        ("timed_out", "Requests that ended at the deadline without an answer."),
-        ("reset", "Connections that the client closed or reset before its answer."),
-        ("abandoned", "Requests given up when the server stopped or a thread was killed."),
-        ("deadlines_missed", "Requests not complete in time."),
-        ("handler_errors", "Handlers that raised."),
-        ("dispatch_errors", "Connections that the backend could not dispatch."),
-        ("accept_errors", "Failed calls of accept."),
-        ("descriptor_episodes", "Times that file descriptors ran out."),
-        ("metrics_taken", "Metrics in accepted requests."),
-    ):
+    for name, help_text in _COUNTED:
         add(f"{name}_total", "counter", help_text, getattr(counters, name))
     add("held_seconds_total", "counter", "Time from accept to the end of requests that ended.",
         None if counters.held_ns is None else counters.held_ns / 1e9)  # fmt: skip

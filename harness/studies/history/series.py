@@ -104,26 +104,7 @@ def build_history(found: Sequence[tuple[Path, Run]], left_out: Sequence[str] = (
     two runs with one id."""
     _must_be_distinct(found)
     notes = list(left_out)
-    searches = [run for _, run in found if study(run) != "compare"]
-    if searches:
-        notes.append(
-            f"runs of another study are left out ({len(searches)}), the first {searches[0].id} "
-            f"({study(searches[0])}): they compare no levels"
-        )
-    compared = [run for _, run in found if study(run) == "compare"]
-    if not compared:
-        raise LabError(
-            f"there is no comparison to draw: {searches[0].id} is a search "
-            f"({study(searches[0])}); make some with labrun compare --out"
-        )
-    whole = [run for run in compared if run.complete and run.cells]
-    if len(whole) < len(compared):
-        partial = next(run for run in compared if not (run.complete and run.cells))
-        notes.append(
-            f"{len(compared) - len(whole)} partial runs are left out, the first {partial.id}"
-        )
-    if not whole:
-        raise LabError("there is no whole run to draw: every one is partial; make one again")
+    whole = _whole_comparisons(found, notes)
     groups = sorted(_by_settings(whole), key=len)
     runs = sorted(_newest_design(groups), key=lambda run: (run.created, run.id))
     if len(runs) < len(whole):
@@ -156,8 +137,34 @@ def build_history(found: Sequence[tuple[Path, Run]], left_out: Sequence[str] = (
         machines=tuple(machines),
         series=tuple(series),
         notes=tuple(notes),
-        mixed=bool(searches) or len(runs) < len(whole),
+        mixed=len(runs) < len(whole) or any(study(run) != "compare" for _, run in found),
     )
+
+
+def _whole_comparisons(found: Sequence[tuple[Path, Run]], notes: list[str]) -> list[Run]:
+    """The runs that compared levels and came to their end; what is left out is added to `notes`.
+    Raises `LabError` where there is none."""
+    searches = [run for _, run in found if study(run) != "compare"]
+    if searches:
+        notes.append(
+            f"runs of another study are left out ({len(searches)}), the first {searches[0].id} "
+            f"({study(searches[0])}): they compare no levels"
+        )
+    compared = [run for _, run in found if study(run) == "compare"]
+    if not compared:
+        raise LabError(
+            f"there is no comparison to draw: {searches[0].id} is a search "
+            f"({study(searches[0])}); make some with labrun compare --out"
+        )
+    whole = [run for run in compared if run.complete and run.cells]
+    if len(whole) < len(compared):
+        partial = next(run for run in compared if not (run.complete and run.cells))
+        notes.append(
+            f"{len(compared) - len(whole)} partial runs are left out, the first {partial.id}"
+        )
+    if not whole:
+        raise LabError("there is no whole run to draw: every one is partial; make one again")
+    return whole
 
 
 # What goes with the design of a run: where it changes, a new series begins.
