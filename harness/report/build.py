@@ -8,7 +8,7 @@ from harness.core.trials import run_design
 from harness.core.units import rate
 from harness.core.wording import design_words, listed
 from harness.report import latency, surroundings, threads
-from harness.report.searched import searched_report
+from harness.report.search_section import search_report
 from harness.report.source import Source
 from harness.studies.anatomy.section import anatomy_section
 from harness.studies.capacity.section import capacity_section
@@ -24,7 +24,7 @@ def build(source: Source) -> Report:
     """The report of a run, awkward ones too: a section without data says so."""
     run = source.run
     if run.capacity is not None or run.crossover is not None:
-        return searched_report(run, _warning(run))
+        return search_report(run, _warning(run))
     main = style.nearest_level(run)
     judged = claims_section(run, source.beside)
     return Report(

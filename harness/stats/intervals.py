@@ -201,8 +201,9 @@ def verdict(estimate: Estimate | None, direction: Direction, judged: bool = True
     return "better" if lower == (direction is Direction.LOWER_IS_BETTER) else "worse"
 
 
-def ruled_out(estimate: Estimate | None) -> float | None:
-    """The relative difference above which the interval of a ratio rules a difference out.
+def excluded_effect(estimate: Estimate | None) -> float | None:
+    """The relative difference above which the interval of a ratio rules a difference out: the
+    record's `ruled_out`.
 
     max(high, 1 / low) - 1, so 0.12 reads "a difference above 12 %, either way, is ruled out".
     None where nothing is: no estimate, no interval, or one that reaches to 0 or is infinite.
@@ -214,8 +215,9 @@ def ruled_out(estimate: Estimate | None) -> float | None:
     return max(estimate.high, 1 / estimate.low) - 1
 
 
-def smallest_difference(estimate: Estimate | None) -> float | None:
-    """The smallest relative difference that a ratio with an interval this wide tells from none.
+def minimum_detectable_effect(estimate: Estimate | None) -> float | None:
+    """The smallest relative difference that a ratio with an interval this wide tells from none: the
+    record's `smallest_difference`.
 
     The interval excludes 1 as soon as the ratio is further from it, in logs, than the interval's
     longer arm: max(high / value, value / low) - 1. None without an interval, or with one that

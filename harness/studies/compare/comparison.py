@@ -22,10 +22,10 @@ from harness.core.wording import arm_names
 from harness.designs import precision
 from harness.stats.intervals import (
     Estimate,
+    excluded_effect,
     location_estimate,
+    minimum_detectable_effect,
     ratio_estimate,
-    ruled_out,
-    smallest_difference,
     verdict,
 )
 from harness.stats.shares import Tally, share_estimate, share_ratio_estimate
@@ -107,8 +107,8 @@ def _compare(
         verdict=verdict(estimate, metric.direction, metric.judged),
         rounds=len(pairs) if estimate is not None else 0,
         note=_note(metric.path, rounds, pairs, estimate),
-        ruled_out=ruled_out(estimate),
-        smallest_difference=smallest_difference(estimate),
+        ruled_out=excluded_effect(estimate),
+        smallest_difference=minimum_detectable_effect(estimate),
         sd_within=None if spread is None else spread.sd_within,
         sd_between=None if spread is None else spread.sd_between,
     )

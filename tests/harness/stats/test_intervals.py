@@ -21,9 +21,9 @@ from harness.stats.intervals import (
     Direction,
     Estimate,
     Verdict,
+    excluded_effect,
     location_estimate,
     ratio_estimate,
-    ruled_out,
     verdict,
 )
 
@@ -443,7 +443,7 @@ def test_the_verdict_needs_an_interval_that_excludes_one(
 def test_what_is_ruled_out_is_the_larger_of_the_two_ends(
     estimate: Estimate | None, expected: float | None
 ) -> None:
-    assert ruled_out(estimate) == (None if expected is None else pytest.approx(expected))
+    assert excluded_effect(estimate) == (None if expected is None else pytest.approx(expected))
 
 
 values_per_round = st.floats(min_value=1e-6, max_value=1e9)

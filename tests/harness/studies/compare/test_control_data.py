@@ -16,7 +16,7 @@ from harness.core.units import percent
 from harness.machine.cpus import plan_cpus
 from harness.machine.environment import read_environment
 from harness.report.source import with_control
-from harness.stats.intervals import Estimate, ruled_out, smallest_difference
+from harness.stats.intervals import Estimate, excluded_effect, minimum_detectable_effect
 from harness.studies.compare.aa_control import (
     CONTROL_FILE,
     CONTROL_SCHEMA,
@@ -43,8 +43,8 @@ def comparison(metric: str, ratio: float, low: float | None, high: float | None)
     return Comparison(
         rps=2000.0, baseline="thread-per-request", contender="thread-pool", metric=metric,
         ratio=ratio, ci_low=low, ci_high=high, verdict="better" if told else "cannot-tell",
-        rounds=5, ruled_out=ruled_out(estimate),
-        smallest_difference=smallest_difference(estimate),
+        rounds=5, ruled_out=excluded_effect(estimate),
+        smallest_difference=minimum_detectable_effect(estimate),
     )  # fmt: skip
 
 
@@ -98,7 +98,7 @@ def test_headlines_are_few_and_are_those_that_sentences_are_about() -> None:
 def test_the_smallest_difference_is_the_longer_arm_of_the_interval(
     estimate: Estimate | None, expected: float | None
 ) -> None:
-    found = smallest_difference(estimate)
+    found = minimum_detectable_effect(estimate)
     assert found == (None if expected is None else pytest.approx(expected))
 
 

@@ -16,7 +16,7 @@ from harness.views.model import Cell, Column, Folded, Paragraph, Report, Section
 from harness.views.svg import chart
 
 
-def searched_report(run: Run, warning: str) -> Report:
+def search_report(run: Run, warning: str) -> Report:
     """The report of a run of `labrun capacity` or `labrun crossover`."""
     settings = run.settings
     scheduled = sum(t.client.scheduled for t in run.trials)
