@@ -148,7 +148,9 @@ def measure_against(ref: str, measure: CompareOptions) -> RunResult:
 
 
 def _measure(settings: Settings, options: CompareOptions, planner: Planner | None) -> RunResult:
-    watching = make_watcher(Console(stderr=True), settings)
+    old_and_new = [(slot, slot + 1) for slot in range(0, len(settings.backends), 2)]
+    pairs = None if planner is None else old_and_new
+    watching = make_watcher(Console(stderr=True), settings, pairs)
     return measure(settings, options.out, options.name, watching, planner)
 
 

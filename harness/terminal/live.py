@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from time import monotonic
@@ -22,19 +22,24 @@ from harness.measure.build_trial import quantiles
 from harness.measure.run import Watcher
 from harness.measure.trial import Progress as TrialProgress
 from harness.targets.sampler import Observation
+from harness.terminal.provisional import Known, Provisional, Slots
 
 _RECENT_NS = 1_000_000_000
 _TREND_LENGTH = 40  # looks, of which there are four a second
+_WIDTHS = 30  # restarts
 _TRENDS = "▁▂▃▄▅▆▇█"
 
 
 @contextmanager
-def make_watcher(console: Console, settings: Settings) -> Iterator[Watcher]:
-    """A live view on a terminal, else a line for each trial."""
+def make_watcher(
+    console: Console, settings: Settings, pairs: Sequence[Slots] | None = None
+) -> Iterator[Watcher]:
+    """A live view on a terminal, else a line for each trial. `pairs`: the slots that are compared,
+    where they are not the first and each other."""
     if not console.is_terminal:
-        yield PlainWatcher(console, settings)
+        yield PlainWatcher(console, settings, pairs)
         return
-    view = LiveView(settings)
+    view = LiveView(settings, pairs)
     # It redraws only when told to: a thread that redraws by itself would compete with the server.
     with Live(view.render(), console=console, auto_refresh=False, transient=True) as live:
         view.live = live
@@ -53,10 +58,13 @@ def outcome_words(trial: Trial, name: str = "") -> str:
 
 
 class PlainWatcher:
-    """A line on standard error for each trial."""
+    """A line on standard error for each trial, and one for each restart in blocks."""
 
-    def __init__(self, console: Console, settings: Settings) -> None:
+    def __init__(
+        self, console: Console, settings: Settings, pairs: Sequence[Slots] | None = None
+    ) -> None:
         self._console = console
+        self._provisional = Provisional(settings, pairs)
         self._names = slot_names(settings)
         self._number = self._total = 0
 
@@ -67,19 +75,26 @@ class PlainWatcher:
         pass
 
     def trial_ended(self, trial: Trial) -> None:
-        self._console.print(
-            f"trial {self._number}/{self._total} {outcome_words(trial, self._names[trial.slot])}",
-            highlight=False,
-            soft_wrap=True,
+        self._say(
+            f"trial {self._number}/{self._total} {outcome_words(trial, self._names[trial.slot])}"
         )
         self._number += 1  # a restart in blocks comes to several
+        if self._provisional.add(trial):
+            told = [f"{known.name} {known.words()}" for known in self._provisional.known]
+            self._say(f"{self._provisional.title}: {'; '.join(told)}")
+
+    def _say(self, line: str) -> None:
+        self._console.print(line, highlight=False, soft_wrap=True)
 
 
 class LiveView:
-    """Progress over the trials with the time left, and the trial in progress with its trends."""
+    """Progress over the trials with the time left, the trial in progress with its trends, and what
+    the intervals of a run in blocks are so far."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, pairs: Sequence[Slots] | None = None) -> None:
         self.live: Live | None = None
+        self._provisional = Provisional(settings, pairs)
+        self._so_far: list[Text] = []
         self._names = slot_names(settings)
         self._total = len(plan_trials(settings))
         self._trial_s = expected_s(settings) / self._total
@@ -101,7 +116,7 @@ class LiveView:
         self._seen = 0  # observations of this trial that were shown
 
     def render(self) -> Group:
-        return Group(self._bar, self._head, *self._figures, self._last)
+        return Group(self._bar, self._head, *self._figures, self._last, *self._so_far)
 
     def trial_begins(self, planned: Planned, number: int, total: int) -> None:
         self._looks, self._figures, self._threads, self._queue = [], [], [], []
@@ -125,6 +140,11 @@ class LiveView:
         style = "green" if trial.class_ == "sound" else "yellow"
         words = outcome_words(trial, self._names[trial.slot])
         self._last = Text(f"last: {words}", style=style, overflow="ellipsis")
+        if self._provisional.add(trial):
+            self._so_far = [Text(self._provisional.title, style="dim"),
+                            *map(_known_line, self._provisional.known)]  # fmt: skip
+        elif not trial.blocks:
+            self._so_far = []
         self._refresh()
 
     def _refresh(self) -> None:
@@ -165,6 +185,12 @@ class LiveView:
 
 def _line(name: str, value: str, bars: str) -> Text:
     return Text(f"  {name:<12}{value:>12}  {bars}", overflow="ellipsis", no_wrap=True)
+
+
+def _known_line(known: Known) -> Text:
+    """A figure so far, and how its interval shrank."""
+    bars = trend([*known.widths][-_WIDTHS:])
+    return Text(f"  {known.name:<9} {known.words():<36} {bars}", overflow="ellipsis", no_wrap=True)
 
 
 @dataclass(frozen=True, slots=True)
