@@ -71,9 +71,13 @@ class Provisional:
     @property
     def title(self) -> str:
         """`provisional, 2,000 RPS after 6 restarts`, and what to make of the figures."""
-        restarts = len({number for rps, number, _ in self._trials if rps == self._rps})
-        told = f"provisional, {rate(self._rps)} after {restarts} "
-        told += "restart" if restarts == 1 else "restarts"
+        rounds = {number for rps, number, _ in self._trials if rps == self._rps}
+        left_out = {number for (rps, number, _), trial in self._trials.items()
+                    if rps == self._rps and not comparable(trial)}  # fmt: skip
+        told = f"provisional, {rate(self._rps)} after {len(rounds)} "
+        told += "restart" if len(rounds) == 1 else "restarts"
+        if left_out:
+            told += f", {len(left_out)} left out"
         if not any(known.widths for known in self.known):
             return f"{told} (an interval needs {LEAST_ROUNDS})"
         return told + (f", the widest of {len(self._pairs)} pairs" if len(self._pairs) > 1 else "")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from io import StringIO
 from typing import Any
 
+import msgspec
 import pytest
 from rich.console import Console
 
@@ -61,6 +62,14 @@ def test_what_precision_asks_for_stands_beside_it() -> None:
 def test_a_restart_that_is_not_whole_adds_nothing() -> None:
     settings, trials = make_settings(**IN_BLOCKS), noisy()
     assert "after 5 restarts" in "".join(screen(settings, trials[:11]))
+
+
+def test_restarts_that_are_not_compared_are_counted() -> None:
+    trials = noisy()[:12]
+    trials[5] = msgspec.structs.replace(trials[5], class_="generator-limited")
+    lines = screen(make_settings(**IN_BLOCKS), trials)
+    assert lines[-4] == "provisional, 2,000 RPS after 6 restarts, 1 left out"
+    assert "±" in lines[-1]
 
 
 def test_whole_trials_have_none_and_neither_has_a_level_that_is_measured_again() -> None:
