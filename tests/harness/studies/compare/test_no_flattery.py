@@ -17,7 +17,7 @@ from harness.core.wording import effect_words, ratio_figure
 from harness.drivers import request_log as L
 from harness.reading.upgrade import upgraded
 from harness.report.latency import waterfall_section
-from harness.report.searched import searched_report
+from harness.report.search_section import search_report
 from harness.report.source import Source
 from harness.studies.capacity import chart as capacity
 from harness.studies.capacity.estimate import build_capacity
@@ -195,7 +195,7 @@ def test_a_pair_of_a_crossover_says_not_answered() -> None:
     ]
     run = make_run(trials)
     found = build_crossover(run.settings, trials, "io", 0.001, 0.1)
-    page = to_markdown(searched_report(msgspec.structs.replace(run, crossover=found), ""))
+    page = to_markdown(search_report(msgspec.structs.replace(run, crossover=found), ""))
     row = next(line for line in page.splitlines() if "90.0 %" in line and "10" in line)
     assert "not answered" in row
 
