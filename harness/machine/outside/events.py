@@ -1,0 +1,209 @@
+"""Context switches, and threads as they are born and end, of a process and all that come from it.
+
+perf_event_open(2), attached to a process before its exec and inherited by all threads and processes
+that it starts. A dummy event writes a record of each birth and end, and where nothing better is
+allowed of each switch, into a ring for each CPU, which is read by `drain`. Where counting what
+happens in the kernel is allowed (root, kernel.perf_event_paranoid of 1 or less), switches are a
+counter instead. Records that were lost leave the figures unknown.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import mmap
+import os
+import platform
+import struct
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.machine.outside.look import Missing
+
+_SYSCALL = {"x86_64": 298, "aarch64": 241, "riscv64": 241}
+_TYPE_SOFTWARE, _CONTEXT_SWITCHES, _DUMMY = 1, 3, 9
+_ATTR_BYTES = 128
+# Flags of struct perf_event_attr.
+_INHERIT, _EXCLUDE_KERNEL, _EXCLUDE_HV = 1 << 1, 1 << 5, 1 << 6
+_TASK, _CONTEXT_SWITCH = 1 << 13, 1 << 26
+_CLOSE_ON_EXEC = 8
+# enum perf_event_type, and a bit of the header's `misc`.
+_LOST, _EXIT, _FORK, _SWITCH = 2, 4, 7, 14
+_SWITCH_OUT = 1 << 13
+_LONGEST_RECORD = 64  # bytes, and more
+_DATA_HEAD, _DATA_TAIL = 1024, 1032  # of struct perf_event_mmap_page
+# Without privileges each user may lock 516 KiB a CPU, of which one page is the ring's head.
+_RING_BYTES = (512 << 10, 256 << 10, 128 << 10, 64 << 10)
+_PARANOID = Path("/proc/sys/kernel/perf_event_paranoid")
+
+
+class CannotCount(Exception):
+    """Why events cannot be counted here."""
+
+    def __init__(self, missing: Missing) -> None:
+        super().__init__(missing.reason)
+        self.missing = missing
+
+
+@dataclass(slots=True)
+class Counts:
+    """Since the start. `lost`: records that nobody will see."""
+
+    switches: int = 0
+    births: int = 0
+    ends: int = 0
+    processes_born: int = 0
+    processes_ended: int = 0
+    lost: int = 0
+
+    def add(self, words: memoryview) -> None:
+        """What a piece of a ring says: whole records, in words of eight bytes."""
+        at = 0
+        while at < len(words):
+            head = words[at]
+            kind = head & 0xFFFFFFFF
+            if kind == _SWITCH:
+                self.switches += head >> 32 & _SWITCH_OUT != 0
+            elif kind in (_FORK, _EXIT):
+                self._task(kind, words[at + 1], words[at + 2])
+            elif kind == _LOST:
+                self.lost += words[at + 2]
+            at += head >> 51  # the record's length
+
+    def _task(self, kind: int, processes: int, threads: int) -> None:
+        """Of FORK and EXIT: the process and its parent, the thread and its parent."""
+        pid, tid = processes & 0xFFFFFFFF, threads & 0xFFFFFFFF
+        if kind == _FORK:
+            self.births += pid != tid
+            self.processes_born += pid == tid
+        else:
+            self.ends += pid != tid
+            self.processes_ended += pid == tid
+
+
+class Events:
+    """Counts from its making on, of `pid`, which must not have started anything yet. `cpus`: where
+    alone the tree may run. One thread may use it."""
+
+    def __init__(self, pid: int, cpus: frozenset[int]) -> None:
+        """Raises `CannotCount`."""
+        self._counts = Counts()
+        self._counter: int | None = None
+        self._rings: list[_Ring] = []
+        if sys.byteorder != "little" or platform.machine() not in _SYSCALL:
+            raise CannotCount(Missing(f"perf events are not known here for {platform.machine()}"))
+        try:
+            try:
+                self._counter = _open(_CONTEXT_SWITCHES, _INHERIT, pid, -1)
+            except PermissionError:
+                pass  # what an ordinary user is not allowed, and the rings can tell
+            flags = _INHERIT | _EXCLUDE_KERNEL | _EXCLUDE_HV | _TASK
+            if self._counter is None:
+                flags |= _CONTEXT_SWITCH
+            for cpu in sorted(cpus):
+                self._rings.append(_Ring(_open(_DUMMY, flags, pid, cpu)))
+        except OSError as error:
+            self.close()
+            raise CannotCount(_why(error)) from error
+
+    def filenos(self) -> list[int]:
+        """Readable once a ring is half full, so that it is to be drained."""
+        return [ring.fd for ring in self._rings]
+
+    def drain(self) -> None:
+        """Read what the rings have."""
+        for ring in self._rings:
+            ring.drain(self._counts)
+
+    def counts(self) -> Counts | Missing:
+        """All up to now, or why they are not known."""
+        self.drain()
+        if self._counts.lost:
+            return Missing(
+                "records of switches, births and ends were lost, since they came faster than they "
+                "were read",
+                "take a lower rate, or a CPU for the observers alone",
+            )
+        if self._counter is not None:
+            self._counts.switches = struct.unpack("=Q", os.read(self._counter, 8))[0]
+        return self._counts
+
+    def close(self) -> None:
+        """Give the events back."""
+        for ring in self._rings:
+            ring.close()
+        self._rings = []
+        if self._counter is not None:
+            os.close(self._counter)
+            self._counter = None
+
+
+class _Ring:
+    """What the kernel writes of one CPU."""
+
+    def __init__(self, fd: int) -> None:
+        """Raises OSError."""
+        self.fd = fd
+        for self._bytes in _RING_BYTES:
+            try:
+                self._map = mmap.mmap(fd, mmap.PAGESIZE + self._bytes)
+                return
+            except OSError as error:
+                refused = error
+        os.close(fd)
+        raise refused
+
+    def drain(self, counts: Counts) -> None:
+        """Add what is there to `counts`, and make room."""
+        (head,) = struct.unpack_from("=Q", self._map, _DATA_HEAD)
+        (tail,) = struct.unpack_from("=Q", self._map, _DATA_TAIL)
+        if head == tail:
+            return
+        # The kernel says that records did not fit only with the next one that does, so a ring
+        # that has no room for one counts as one that lost some.
+        counts.lost += head - tail > self._bytes - _LONGEST_RECORD
+        first, start = tail % self._bytes, mmap.PAGESIZE
+        data = self._map[start + first : start + min(first + head - tail, self._bytes)]
+        data += self._map[start : start + head - tail - len(data)]
+        struct.pack_into("=Q", self._map, _DATA_TAIL, head)
+        counts.add(memoryview(data).cast("Q"))
+
+    def close(self) -> None:
+        self._map.close()
+        os.close(self.fd)
+
+
+def _open(config: int, flags: int, pid: int, cpu: int) -> int:
+    """A software event on a process that every one inherits. Raises OSError."""
+    # struct perf_event_attr: type, size, config, sample_period, sample_type, read_format, flags
+    head = struct.pack("=IIQQQQQ", _TYPE_SOFTWARE, _ATTR_BYTES, config, 0, 0, 0, flags)
+    attributes = ctypes.create_string_buffer(head, _ATTR_BYTES)
+    libc = ctypes.CDLL(None, use_errno=True)
+    number = _SYSCALL[platform.machine()]
+    fd: int = libc.syscall(number, attributes, pid, cpu, -1, _CLOSE_ON_EXEC)
+    if fd < 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
+    return fd
+
+
+def _why(error: OSError) -> Missing:
+    """Why perf events are not to be had, and what would mend it."""
+    what = "the kernel does not allow perf events"
+    if error.errno == errno.ENOSYS:
+        return Missing("this kernel has no perf events")
+    if error.errno in (errno.EMFILE, errno.ENFILE):
+        return Missing(f"{what}: no descriptors are left", "raise ulimit -n")
+    try:
+        level = int(_PARANOID.read_text("ascii"))
+    except (OSError, ValueError):
+        level = None
+    if level is not None and level > 2:
+        remedy = "sysctl -w kernel.perf_event_paranoid=2, or run as root"
+        return Missing(f"{what} (kernel.perf_event_paranoid is {level})", remedy)
+    return Missing(
+        f"{what} ({error.strerror})",
+        "in a container, allow perf_event_open in its seccomp profile, or add the capability "
+        "CAP_PERFMON",
+    )
