@@ -42,18 +42,32 @@ class Observation(msgspec.Struct, frozen=True):
 
 
 class LightReports:
-    """Asks for the light report over one kept connection."""
+    """Asks for the light report over one kept connection. Raises OSError when there is none."""
 
-    def __init__(self, host: str, port: int, elsewhere: bool) -> None:
-        self._sock = socket.create_connection((host, port), timeout=2.0)
+    def __init__(self, host: str, port: int, elsewhere: bool, patience_s: float = 2.0) -> None:
+        self._address = (host, port)
+        self._patience_s = patience_s
         self._request = SAMPLE_REQUEST
+        self._connect()
         if elsewhere and token_header():  # which only a request that is read as HTTP can show
             headers = {"Host": f"{host}:{port}", CONTROL_HEADER: "1"} | token_header()
             lines = [f"{name}: {value}\r\n" for name, value in headers.items()]
             self._request = f"GET /sample HTTP/1.1\r\n{''.join(lines)}\r\n".encode()
 
+    def _connect(self) -> None:
+        self._sock = socket.create_connection(self._address, timeout=self._patience_s)
+
+    def again(self) -> None:
+        """Take a new connection: on this one a late answer may still come. Raises OSError."""
+        self.close()
+        self._connect()
+
+    def close(self) -> None:
+        self._sock.close()
+
     def ask(self) -> Sample:
-        """One report. Raises OSError when the server is gone."""
+        """One report. Raises TimeoutError when the server is silent, another OSError when it is
+        gone."""
         self._sock.sendall(self._request)
         data = b""
         while True:
@@ -83,20 +97,34 @@ def observe(process: psutil.Process | None, reports: LightReports) -> Observatio
     return Observation(sample, threads, memory.rss, memory.vms, time_wait_sockets())
 
 
+def look(process: psutil.Process | None, reports: LightReports) -> Observation | None:
+    """`observe`, or None of a server that is silent. Raises OSError or psutil.Error when it is
+    gone."""
+    try:
+        return observe(process, reports)
+    except TimeoutError:
+        reports.again()
+        return None
+
+
 def run(
     process: psutil.Process | None, reports: LightReports, stop: BinaryIO, out: BinaryIO
 ) -> bool:
     """Observe at each 100 ms step until `stop` has a line or its end; False when the server is gone
-    before."""
+    before. One that is silent, as in a stall or under more load than it can take, is asked again.
+    """
     next_s = time.monotonic()
     while True:
         try:
-            observation = observe(process, reports)
+            observation = look(process, reports)
         except (OSError, psutil.Error):
             return False  # the server is gone; the lab notices by itself
-        out.write(msgspec.json.encode(observation) + b"\n")
-        out.flush()
-        next_s += STEP_S
+        if observation is None:
+            next_s = time.monotonic()  # what was missed is not made up for
+        else:
+            out.write(msgspec.json.encode(observation) + b"\n")
+            out.flush()
+            next_s += STEP_S
         if select.select([stop], [], [], max(0.0, next_s - time.monotonic()))[0]:
             return True
 
