@@ -105,8 +105,10 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
     `beyond`: which figures of `response_us` and `service_us` (the same ones) lie among the failures
     (`p99`, ...); `connect_beyond`: which of `connect_us` do, a connection that never came about
     being slower than any that did. `response_us_by_outcome` has the quantiles of each outcome
-    by itself; those of `ok` are the survivors'. `block_start_ratio`: in blocks, the median
-    response time of the requests of a block's first tenth over that of the others. `survivors`:
+    by itself; those of `ok` are the survivors'. `block_curve_us`: in blocks, the median response
+    time of the answers of each tenth of them, by their intended times (None: no answer);
+    `block_start_ratio`: of the first tenth over the rest; `block_start_left_out`: the two differ,
+    so `block_response_us` and what is compared by it leave out the first tenth. `survivors`:
     figures of `response_us` and `service_us` that a lab before schema 2 took of the answered
     requests alone although others failed; they are shown and never compared. `in_flight_mean`:
     by the generator's own account of what was in flight, beside its rows (Locust: by these);
@@ -133,6 +135,8 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
     generator_cpu_share: float | None = None
     block_response_us: BlockTimes | None = None
     block_start_ratio: float | None = None
+    block_curve_us: list[float | None] = []
+    block_start_left_out: bool = False
 
 
 class Kernel(msgspec.Struct, frozen=True, kw_only=True):
@@ -246,6 +250,7 @@ class Block(msgspec.Struct, frozen=True, kw_only=True):
     them (0 first). `began_s`: when, in seconds from the first block of the restart. `response_us`:
     quantiles over its requests by their intended times; one that too few requests stand behind
     (fewer than 5 / (1 - q)) is None, one among the failures is None and in `beyond`.
+    `settled_response_us`: the same of those requests whose intended time is not in its first tenth.
     `idle_after_ms`: how long after its planned end the server had nothing in progress (None: not
     within five seconds); `late`: that was too long, so its pair is not compared.
     `others_cpu_share`: of one CPU, what the idle arms used meanwhile; None where it cannot be read.
@@ -270,6 +275,7 @@ class Block(msgspec.Struct, frozen=True, kw_only=True):
     late: bool
     others_cpu_share: float | None
     steal_ms: float | None
+    settled_response_us: BlockTimes | None = None
 
 
 class Trial(msgspec.Struct, frozen=True, kw_only=True):

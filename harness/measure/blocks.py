@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -54,6 +55,7 @@ from servers.report import Report
 IDLE_WITHIN_MS = 50.0  # beyond the workload's own time: later, and it carries over into the next
 # Of a quantile q at least this many requests must be expected beyond it, or a block has no such.
 _BEYOND_A_QUANTILE = 5
+_TYPICAL = ("p50", "p90", "p95", "p99")  # of a typical block
 _LOOK_S = 0.005
 _LATE_S = 60.0
 DIED_AFTER = ", after "  # between how a server died and how many blocks it had seen
@@ -215,6 +217,7 @@ class _Restart:
                 before,
                 rested,
                 expected=self._planned.rps * self._planned.block_s,
+                block_ns=self._block_ns,
                 began_s=(rows.start_ns - began_ns) / 1e9,
                 idle_after_ms=idle_ms,
                 late=idle_ms is None or idle_ms > self._idle_within_ms,
@@ -298,6 +301,7 @@ def block_record(
     rested: Report | None,
     *,
     expected: float,
+    block_ns: int,
     began_s: float,
     idle_after_ms: float | None,
     late: bool,
@@ -305,7 +309,8 @@ def block_record(
     steal_ms: float | None,
 ) -> Block:
     """The figures of one block: of its requests (`expected`: as many as its rate comes to) by their
-    intended time, and of what the server counted between its two reports."""
+    intended time, and of what the server counted between its two reports. `block_ns`: its length.
+    """
     ok, sent = rows.outcome == L.OK, rows.sent >= 0
     failed = len(ok) - int(ok.sum())
     times = quantiles((rows.ended - rows.intended)[ok] / 1e3, failed)
@@ -325,7 +330,22 @@ def block_record(
         late=late and known,
         others_cpu_share=others_cpu_share,
         steal_ms=steal_ms,
+        settled_response_us=_settled(rows, block_ns, expected),
         **counted,
+    )
+
+
+def _settled(rows: Rows, block_ns: int, expected: float) -> BlockTimes:
+    """Its quantiles without the first tenth. They are there where all of its requests are enough:
+    half a request less beyond a quantile is no reason to have none."""
+    late = rows.intended >= block_ns // 10
+    ok = late & (rows.outcome == L.OK)
+    failed = int(late.sum()) - int(ok.sum())
+    times = quantiles((rows.ended - rows.intended)[ok] / 1e3, failed)
+    told, infinite = _told(times, expected), beyond(times, failed)
+    return BlockTimes(
+        **{name: getattr(told, name) for name in _TYPICAL},
+        beyond=[name for name in infinite if name in _TYPICAL and _enough(name, expected)],
     )
 
 
@@ -369,18 +389,15 @@ def _told(times: Quantiles, requests: float) -> Quantiles:
     return msgspec.structs.replace(times, **few)
 
 
-def typical(blocks: Sequence[Block]) -> BlockTimes | None:
+def typical(blocks: Sequence[Block], settled: bool = False) -> BlockTimes | None:
     """The median over the blocks of each quantile; a quantile among the failures is longer than any
-    answer. None without blocks."""
+    answer. `settled`: without the first tenth of each. None without blocks."""
     if not blocks:
         return None
     found: dict[str, float | None] = {}
     infinite = []
-    for name in ("p50", "p90", "p95", "p99"):
-        values = [
-            float("inf") if name in block.beyond else getattr(block.response_us, name)
-            for block in blocks
-        ]
+    for name in _TYPICAL:
+        values = [block_time(block, name, settled) for block in blocks]
         known = [value for value in values if value is not None]
         middle = statistics.median(known) if known else None
         if middle is not None and middle == float("inf"):
@@ -388,6 +405,28 @@ def typical(blocks: Sequence[Block]) -> BlockTimes | None:
             middle = None
         found[name] = middle
     return BlockTimes(**found, beyond=infinite)
+
+
+def block_time(block: Block, name: str, settled: bool) -> float | None:
+    """A quantile of a block, infinite among the failures; `settled`: without its first tenth."""
+    if not settled:
+        return math.inf if name in block.beyond else getattr(block.response_us, name)
+    times = block.settled_response_us
+    if times is None:
+        return None
+    return math.inf if name in times.beyond else getattr(times, name)
+
+
+def curve_us(rows: Rows, block_ns: int) -> list[float | None]:
+    """The median response time of the answers of each tenth of the blocks, by their intended times;
+    None where there is none."""
+    ok = rows.outcome == L.OK
+    times_us = (rows.ended - rows.intended)[ok] / 1e3
+    tenths = np.minimum(rows.intended[ok] % block_ns // (block_ns // 10), 9)
+    return [
+        float(np.median(mine)) if len(mine := times_us[tenths == tenth]) else None
+        for tenth in range(10)
+    ]
 
 
 def start_ratio(rows: Rows, block_ns: int) -> float | None:
@@ -450,6 +489,7 @@ def _result(planned: PlannedRestart, settings: Settings, started: str, each: _Al
         trial.client,
         block_response_us=typical(each.blocks),
         block_start_ratio=start_ratio(rows, block_ns),
+        block_curve_us=curve_us(rows, block_ns),
     )
     stalls = stall_warning(each.blocks)
     trial = msgspec.structs.replace(

@@ -116,19 +116,27 @@ def blocks_frame(trials: Sequence[Trial]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+_NESTED = ("pair", "response_us", "beyond", "cpu_us_per_request", "settled_response_us")
+
+
 def _block_row(trial: Trial, block: Block) -> dict[str, object]:
     times = {
         f"response_us_{name}": math.inf if name in block.beyond else value
         for name, value in msgspec.structs.asdict(block.response_us).items()
     }
+    settled = block.settled_response_us
+    if settled is not None:
+        times |= {
+            f"settled_response_us_{name}": math.inf if name in settled.beyond else value
+            for name, value in msgspec.structs.asdict(settled).items()
+            if name != "beyond"
+        }
     cpu = {
         f"cpu_us_per_request_{name}": value
         for name, value in msgspec.structs.asdict(block.cpu_us_per_request).items()
     }
     plain = {
-        name: value
-        for name, value in msgspec.structs.asdict(block).items()
-        if name not in ("pair", "response_us", "beyond", "cpu_us_per_request")
+        name: value for name, value in msgspec.structs.asdict(block).items() if name not in _NESTED
     }
     place = {"backend": trial.backend, "slot": trial.slot, "level": trial.rps,
              "round": trial.round, "block": block.pair}  # fmt: skip

@@ -8,11 +8,11 @@ import statistics
 from collections.abc import Callable, Iterator, Sequence
 
 from harness.core.record import Block, Run, Settings, Trial
-from harness.core.units import percent, rate, share
+from harness.core.units import percent, rate, ratio, share
 from harness.drivers.driver import driver_of
+from harness.studies.compare.burn_in import SHOWS, Start, starts_of
 
 _TOLD_MS = 100.0  # of CPU taken by the hypervisor
-_SHOWS = 0.02  # an effect of position or of a block's start, as a share
 
 
 def block_sentences(run: Run) -> list[str]:
@@ -55,15 +55,29 @@ def _effects(trials: Sequence[Trial]) -> Iterator[str]:
     place = position_effect(trials, lambda block: block.cpu_us_per_request.total)
     if place is not None:
         yield f"the later place in a pair took {_change(place)} CPU"
-    starts = [t.client.block_start_ratio for t in trials if t.client.block_start_ratio is not None]
+    starts = starts_of(trials)
     if starts:
-        yield f"the first tenth of a block took {_change(statistics.median(starts))} time"
+        farthest = max(starts, key=lambda start: abs(math.log(start.first.value)))
+        yield _start(farthest, any(trial.client.block_start_left_out for trial in trials))
 
 
-def _change(ratio: float) -> str:
-    if abs(ratio - 1) < _SHOWS:
+def _start(start: Start, left_out: bool) -> str:
+    """The start of a block, of the arm of which it differs most; the interval is a factor."""
+    found = start.first
+    told = f"the first tenth of a block took {_change(found.value)} time"
+    if found.low is not None and found.high is not None:
+        told += f" ({start.name}: {ratio(found.low)} to {ratio(found.high)} times)"
+    if left_out:
+        told += " and is left out of a block's times"
+        if start.goes_on:
+            told += ", but the second differs too: take longer blocks (--block)"
+    return told
+
+
+def _change(factor: float) -> str:
+    if abs(factor - 1) < SHOWS:
         return "no other"
-    return f"{percent(abs(ratio - 1))} {'more' if ratio > 1 else 'less'}"
+    return f"{percent(abs(factor - 1))} {'more' if factor > 1 else 'less'}"
 
 
 def position_effect(

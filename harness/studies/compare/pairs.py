@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 
 from harness.core.record import Block, Trial
+from harness.measure.blocks import block_time
 from harness.stats.hierarchical import Hierarchical, Pair, hierarchical_ratio
 
 _TIMES = "client.block_response_us."
+Figure = Callable[[Block], float | None]
 
 
-def _time(name: str) -> Callable[[Block], float | None]:
-    return lambda block: math.inf if name in block.beyond else getattr(block.response_us, name)
+def _time(name: str, settled: bool) -> Figure:
+    return lambda block: block_time(block, name, settled)
 
 
-# The figures of a block, by their path in a trial.
-PAIRED: dict[str, Callable[[Block], float | None]] = {
-    **{_TIMES + name: _time(name) for name in ("p50", "p90", "p95", "p99")},
+# The figures of a block, by their path in a trial; its times, whole and without its first tenth.
+PAIRED: dict[str, Figure] = {
+    **{_TIMES + name: _time(name, False) for name in ("p50", "p90", "p95", "p99")},
     "server.cpu_us_per_request.total": lambda block: block.cpu_us_per_request.total,
     "server.cpu_us_per_request.handler": lambda block: block.cpu_us_per_request.handler,
     "server.cpu_us_per_request.overhead": lambda block: block.cpu_us_per_request.overhead,
     "server.context_switches.per_s": lambda block: block.context_switches_per_s,
     "server.context_switches.per_request": lambda block: block.context_switches_per_request,
 }
+_SETTLED = {_TIMES + name: _time(name, True) for name in ("p50", "p90", "p95", "p99")}
 
 
 def paired_estimate(
@@ -36,8 +38,10 @@ def paired_estimate(
 
 
 def pairs_within(path: str, restarts: Sequence[tuple[Trial, Trial]]) -> list[list[Pair]]:
-    """The figure of each pair of blocks that has it on both sides, restart by restart."""
-    value = PAIRED[path]
+    """The figure of each pair of blocks that has it on both sides, restart by restart; a time
+    without the first tenth of each, where that was left out of the trials'."""
+    settled = any(trial.client.block_start_left_out for trials in restarts for trial in trials)
+    value = _SETTLED.get(path, PAIRED[path]) if settled else PAIRED[path]
     return [
         [(a, b) for one, other in block_pairs(*trials)
          if (a := value(one)) is not None and (b := value(other)) is not None]

@@ -24,6 +24,7 @@ from harness.designs.trials import (
 )
 from harness.machine.room import Room, read_room
 from harness.studies.compare.aa_control import find_control, read_controls
+from harness.studies.compare.burn_in import without_burn_in
 from harness.studies.compare.comparison import build_cells, build_comparisons
 from harness.studies.compare.summary import run_finding
 
@@ -63,7 +64,8 @@ class ComparePlanner:
         if not self._in_blocks:
             return []
         so_far = self._looks.restarts
-        until = self._looks.more(self._in_turns(build_comparisons(self._settings, trials)))
+        comparisons = build_comparisons(self._settings, without_burn_in(trials))
+        until = self._looks.more(self._in_turns(comparisons))
         return [
             planned
             for number in range(so_far + 1, until + 1)
@@ -125,10 +127,12 @@ class ComparePlanner:
         return len(self._planned)
 
     def conclude(self, run: Run, results: Path) -> Run:
+        trials = without_burn_in(run.trials)
         run = msgspec.structs.replace(
             run,
-            cells=build_cells(self._settings, run.trials),
-            comparisons=build_comparisons(self._settings, run.trials),
+            trials=trials,
+            cells=build_cells(self._settings, trials),
+            comparisons=build_comparisons(self._settings, trials),
         )
         told = [run_finding(run), *self._reached(run)]
         run = msgspec.structs.replace(run, finding=" ".join(told))

@@ -12,6 +12,7 @@ import msgspec
 
 from harness.core.record import Run, Settings, Trial
 from harness.designs.trials import PlannedRestart, PlannedTrial, Step
+from harness.studies.compare.burn_in import without_burn_in
 from harness.studies.compare.comparison import build_cells
 from harness.studies.compare.planner import ComparePlanner
 from harness.targets.arm import Arm
@@ -48,7 +49,9 @@ class SourcePlanner(ComparePlanner):
             run = super().conclude(run, results)  # one tree: a comparison of its backends
         else:
             # Slot 0 is the baseline of its own backend alone: no comparisons against it.
-            run = msgspec.structs.replace(run, cells=build_cells(run.settings, run.trials))
+            trials = without_burn_in(run.trials)
+            cells = build_cells(run.settings, trials)
+            run = msgspec.structs.replace(run, trials=trials, cells=cells)
         return msgspec.structs.replace(run, sources=recorded)
 
 
