@@ -72,9 +72,9 @@ def births() -> None:
 
 
 def flood() -> None:
-    """Threads without end, once it is told to."""
+    """6,000 threads, one after the other, once it is told to."""
     wait_to_be_told()
-    for _ in range(12_000):
+    for _ in range(6_000):
         thread = threading.Thread(target=lambda: None)
         thread.start()
         thread.join()

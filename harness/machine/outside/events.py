@@ -19,7 +19,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.machine.outside.look import Missing
+from harness.machine.outside.look import Missing, SwitchesBy
 
 _SYSCALL = {"x86_64": 298, "aarch64": 241, "riscv64": 241}
 _TYPE_SOFTWARE, _CONTEXT_SWITCHES, _DUMMY = 1, 3, 9
@@ -33,8 +33,8 @@ _LOST, _EXIT, _FORK, _SWITCH = 2, 4, 7, 14
 _SWITCH_OUT = 1 << 13
 _LONGEST_RECORD = 64  # bytes, and more
 _DATA_HEAD, _DATA_TAIL = 1024, 1032  # of struct perf_event_mmap_page
-# Without privileges each user may lock 516 KiB a CPU, of which one page is the ring's head.
-_RING_BYTES = (512 << 10, 256 << 10, 128 << 10, 64 << 10)
+# Without privileges a user may lock 516 KiB for each CPU, for all servers that are alive.
+_RING_BYTES = (256 << 10, 128 << 10, 64 << 10)
 _PARANOID = Path("/proc/sys/kernel/perf_event_paranoid")
 
 
@@ -106,6 +106,14 @@ class Events:
         except OSError as error:
             self.close()
             raise CannotCount(_why(error)) from error
+        except CannotCount:
+            self.close()
+            raise
+
+    @property
+    def switches_by(self) -> SwitchesBy:
+        """How switches are counted."""
+        return "records" if self._counter is None else "counter"
 
     def filenos(self) -> list[int]:
         """Readable once a ring is half full, so that it is to be drained."""
@@ -143,7 +151,7 @@ class _Ring:
     """What the kernel writes of one CPU."""
 
     def __init__(self, fd: int) -> None:
-        """Raises OSError."""
+        """Raises `CannotCount`."""
         self.fd = fd
         for self._bytes in _RING_BYTES:
             try:
@@ -152,7 +160,12 @@ class _Ring:
             except OSError as error:
                 refused = error
         os.close(fd)
-        raise refused
+        raise CannotCount(
+            Missing(
+                f"there is no memory for the kernel's records of events ({refused.strerror})",
+                "raise kernel.perf_event_mlock_kb or ulimit -l, or observe fewer servers at a time",
+            )
+        ) from refused
 
     def drain(self, counts: Counts) -> None:
         """Add what is there to `counts`, and make room."""

@@ -114,6 +114,7 @@ class Keeper:
         known = {name: value for name, value in figures.items() if isinstance(value, int)}
         return Look(
             t_ns=t_ns, processes=found.processes, threads=found.threads, **known,
+            switches_by=self._events.switches_by if isinstance(self._events, Events) else None,
             missing={name: why for name, why in figures.items() if isinstance(why, Missing)},
         )  # fmt: skip
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Literal, TypeAlias
+
 import msgspec
+
+SwitchesBy: TypeAlias = Literal["counter", "records"]
 
 
 class Missing(msgspec.Struct, frozen=True):
@@ -22,7 +26,8 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
     apart, the command itself not as a birth. `rss_bytes` counts a page that processes share once
     for each of them, `pss_bytes` once in all. `peak_bytes` adds up the highest resident memory that
     each process has had since the start or `clear_peak`. `pss_bytes` and `peak_bytes` are looked at
-    only if asked for.
+    only if asked for. `switches_by`: the kernel's counter, or its record of each switch; figures of
+    the two are not to be compared.
     """
 
     t_ns: int
@@ -37,6 +42,7 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
     rss_bytes: int | None = None
     pss_bytes: int | None = None
     peak_bytes: int | None = None
+    switches_by: SwitchesBy | None = None
     missing: dict[str, Missing] = {}
 
 
