@@ -71,6 +71,22 @@ def births() -> None:
     live("done")
 
 
+def parts() -> None:
+    """Three threads that stay; at each word 100 more that end, and a forked process."""
+    stay = threading.Event()
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
+    for _ in range(3):
+        threading.Thread(target=stay.wait).start()
+    while True:
+        say("waiting", os.getpid())
+        signal.sigwait([signal.SIGUSR1])
+        for _ in range(100):
+            thread = threading.Thread(target=lambda: None)
+            thread.start()
+            thread.join()
+        os.waitpid(forked(lambda: None), 0)
+
+
 def flood() -> None:
     """6,000 threads, one after the other, once it is told to."""
     wait_to_be_told()

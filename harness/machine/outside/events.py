@@ -1,16 +1,19 @@
 """Context switches, and threads as they are born and end, of a process and all that come from it.
 
-perf_event_open(2), attached to a process before its exec and inherited by all threads and processes
-that it starts. A dummy event writes a record of each birth and end, and where nothing better is
-allowed of each switch, into a ring for each CPU, which is read by `drain`. Where counting what
-happens in the kernel is allowed (root, kernel.perf_event_paranoid of 1 or less), switches are a
-counter instead. Records that were lost leave the figures unknown.
+perf_event_open(2), attached to every thread that there is (one, where it is before a server's exec)
+and inherited by all threads and processes that come from it. Each birth then costs the server some
+microseconds, so it is detached where CPU time is measured. A dummy event writes a record of each
+birth and end, and where nothing better is allowed of each switch, into a ring for each CPU, which
+is read by `drain`. Where counting what happens in the kernel is allowed (root, or
+kernel.perf_event_paranoid of 1 or less), switches are a counter instead. Records that were lost
+leave the figures unknown.
 """
 
 from __future__ import annotations
 
 import ctypes
 import errno
+import fcntl
 import mmap
 import os
 import platform
@@ -35,6 +38,12 @@ _LONGEST_RECORD = 64  # bytes, and more
 _DATA_HEAD, _DATA_TAIL = 1024, 1032  # of struct perf_event_mmap_page
 # Without privileges a user may lock 516 KiB for each CPU, for all servers that are alive.
 _RING_BYTES = (256 << 10, 128 << 10, 64 << 10)
+_SET_OUTPUT = 0x2405  # PERF_EVENT_IOC_SET_OUTPUT
+RECORDED = ("births", "ends", "processes_born", "processes_ended")
+_LOST_SOME = Missing(
+    "records of switches, births and ends were lost, since they came faster than they were read",
+    "take a lower rate, or a CPU for the observers alone",
+)
 _PARANOID = Path("/proc/sys/kernel/perf_event_paranoid")
 
 
@@ -83,37 +92,53 @@ class Counts:
 
 
 class Events:
-    """Counts from its making on, of `pid`, which must not have started anything yet. `cpus`: where
-    alone the tree may run. One thread may use it."""
+    """Counted while it is attached. `cpus`: where alone the tree runs. One thread may use it."""
 
-    def __init__(self, pid: int, cpus: frozenset[int]) -> None:
-        """Raises `CannotCount`."""
+    def __init__(self, cpus: frozenset[int]) -> None:
+        self._cpus = sorted(cpus)
         self._counts = Counts()
-        self._counter: int | None = None
+        self._before = 0  # switches that the counters of earlier times had
+        self._counters: list[int] = []
         self._rings: list[_Ring] = []
+
+    def attach(self, threads: list[int]) -> None:
+        """Count from now on what these threads do, and all that come from them. Raises
+        `CannotCount`; ProcessLookupError when one of them has ended."""
         if sys.byteorder != "little" or platform.machine() not in _SYSCALL:
             raise CannotCount(Missing(f"perf events are not known here for {platform.machine()}"))
         try:
-            try:
-                self._counter = _open(_CONTEXT_SWITCHES, _INHERIT, pid, -1)
-            except PermissionError:
-                pass  # what an ordinary user is not allowed, and the rings can tell
+            with_counters = _may_count(threads[0])
             flags = _INHERIT | _EXCLUDE_KERNEL | _EXCLUDE_HV | _TASK
-            if self._counter is None:
+            if not with_counters:
                 flags |= _CONTEXT_SWITCH
-            for cpu in sorted(cpus):
-                self._rings.append(_Ring(_open(_DUMMY, flags, pid, cpu)))
-        except OSError as error:
-            self.close()
-            raise CannotCount(_why(error)) from error
-        except CannotCount:
-            self.close()
+            self._rings = [_Ring(_open(_DUMMY, flags, threads[0], cpu)) for cpu in self._cpus]
+            for thread in threads:
+                if with_counters:
+                    self._counters.append(_open(_CONTEXT_SWITCHES, _INHERIT, thread, -1))
+                if thread != threads[0]:
+                    for cpu, ring in zip(self._cpus, self._rings, strict=True):
+                        ring.share(_open(_DUMMY, flags, thread, cpu))
+        except (CannotCount, ProcessLookupError):
+            self.detach()
             raise
+        except OSError as error:
+            self.detach()
+            raise CannotCount(_why(error)) from error
+
+    def detach(self) -> None:
+        """Count no longer; what was counted stays."""
+        self.drain()
+        self._before = self._switches() - self._counts.switches
+        for ring in self._rings:
+            ring.close()
+        for counter in self._counters:
+            os.close(counter)
+        self._rings, self._counters = [], []
 
     @property
     def switches_by(self) -> SwitchesBy:
         """How switches are counted."""
-        return "records" if self._counter is None else "counter"
+        return "counter" if self._counters else "records"
 
     def filenos(self) -> list[int]:
         """Readable once a ring is half full, so that it is to be drained."""
@@ -124,27 +149,23 @@ class Events:
         for ring in self._rings:
             ring.drain(self._counts)
 
-    def counts(self) -> Counts | Missing:
-        """All up to now, or why they are not known."""
+    def figures(self) -> dict[str, int | Missing]:
+        """All up to now by the fields of a `Look`, each or why it is not known."""
         self.drain()
-        if self._counts.lost:
-            return Missing(
-                "records of switches, births and ends were lost, since they came faster than they "
-                "were read",
-                "take a lower rate, or a CPU for the observers alone",
-            )
-        if self._counter is not None:
-            self._counts.switches = struct.unpack("=Q", os.read(self._counter, 8))[0]
-        return self._counts
+        counts = self._counts
+        found: dict[str, int | Missing] = {
+            name: _LOST_SOME if counts.lost else getattr(counts, name) for name in RECORDED
+        }
+        if self._counters or not counts.lost:
+            found["switches"] = self._switches()
+        else:
+            found["switches"] = _LOST_SOME
+        return found
 
-    def close(self) -> None:
-        """Give the events back."""
-        for ring in self._rings:
-            ring.close()
-        self._rings = []
-        if self._counter is not None:
-            os.close(self._counter)
-            self._counter = None
+    def _switches(self) -> int:
+        """Of counters and records: where there are counters, no switch is recorded."""
+        read = [int.from_bytes(os.read(counter, 8), sys.byteorder) for counter in self._counters]
+        return self._before + sum(read) + self._counts.switches
 
 
 class _Ring:
@@ -153,6 +174,7 @@ class _Ring:
     def __init__(self, fd: int) -> None:
         """Raises `CannotCount`."""
         self.fd = fd
+        self._sharers: list[int] = []
         for self._bytes in _RING_BYTES:
             try:
                 self._map = mmap.mmap(fd, mmap.PAGESIZE + self._bytes)
@@ -166,6 +188,11 @@ class _Ring:
                 "raise kernel.perf_event_mlock_kb or ulimit -l, or observe fewer servers at a time",
             )
         ) from refused
+
+    def share(self, fd: int) -> None:
+        """Have another event of the same CPU write here too. Raises OSError."""
+        self._sharers.append(fd)
+        fcntl.ioctl(fd, _SET_OUTPUT, self.fd)
 
     def drain(self, counts: Counts) -> None:
         """Add what is there to `counts`, and make room."""
@@ -183,8 +210,19 @@ class _Ring:
         counts.add(memoryview(data).cast("Q"))
 
     def close(self) -> None:
+        """Give the events back."""
         self._map.close()
-        os.close(self.fd)
+        for fd in (*self._sharers, self.fd):
+            os.close(fd)
+
+
+def _may_count(thread: int) -> bool:
+    """Whether this user may count what happens in the kernel, as switches do."""
+    try:
+        os.close(_open(_CONTEXT_SWITCHES, _INHERIT, thread, -1))
+    except PermissionError:
+        return False
+    return True
 
 
 def _open(config: int, flags: int, pid: int, cpu: int) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import resource
 import select
 import signal
 import sys
@@ -17,7 +18,7 @@ from typing import NoReturn
 
 import msgspec
 
-from harness.machine.outside.events import CannotCount, Counts, Events
+from harness.machine.outside.events import RECORDED, CannotCount, Events
 from harness.machine.outside.log import BoundedLog
 from harness.machine.outside.look import Command, Ended, Look, Missing, Started, Status
 from harness.machine.outside.tree import Tree
@@ -26,7 +27,13 @@ _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 _LOG_LOOK_S = 0.25  # files tell nobody when they grow
 _KILL_S = 5.0
 _ENDS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-_NOT_COUNTED = Missing("switches, births and ends were not to be counted in this trial")
+_NOT_COUNTED = Missing("switches, births and ends were not being counted at that time")
+_ENDED = Missing("no process of the server is left")
+_BORN_MEANWHILE = Missing(
+    "the server starts and ends threads while it has nothing to do, so that not all can be found",
+    "count from its start",
+)
+_TRIES = 5
 _UNPINNED = Missing(
     "the server has moved itself to CPUs that it was not given, where its switches, births and "
     "ends are not counted",
@@ -51,6 +58,9 @@ class Keeper:
         os.set_inheritable(command.ended_fd, False)
         self._ended_fd: int | None = command.ended_fd
         self._signals = signals
+        self._descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)
+        most = self._descriptors[1]  # a thread of the server may take two for each of its CPUs
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
         self._orders = b""
         self._lab_gone = False
         self._cpus = _pinned(command.keeper_cpus, command.cpus)
@@ -59,11 +69,13 @@ class Keeper:
         except OSError as error:
             raise CannotStart("log", error.errno or 0) from error
         self._tree = Tree()
-        self._events: Events | Missing = _NOT_COUNTED
-        self.pid = self._start(command)
+        self._events = Events(self._cpus)
+        self._not_counted: Missing | None = _NOT_COUNTED
         self._poll = select.poll()
-        for fd in (0, signals, *self._rings()):
+        self._polled: set[int] = set()
+        for fd in (0, signals):
             self._poll.register(fd, select.POLLIN)
+        self.pid = self._start(command)
 
     def run(self) -> None:
         """Until it is over, one way or the other."""
@@ -93,8 +105,10 @@ class Keeper:
         if what == b"stop":
             return float(rest)
         if what == b"clear":
-            missing = self._tree.clear_peak()
-            _say(missing)
+            _say(self._tree.clear_peak())
+        elif what == b"count":
+            self._count(rest == b"on")
+            _say(self._not_counted if rest == b"on" else None)
         elif what == b"status":
             _say(Status(self._tree.statuses.get(self.pid)))
         else:
@@ -114,30 +128,68 @@ class Keeper:
         known = {name: value for name, value in figures.items() if isinstance(value, int)}
         return Look(
             t_ns=t_ns, processes=found.processes, threads=found.threads, **known,
-            switches_by=self._events.switches_by if isinstance(self._events, Events) else None,
+            switches_by=None if self._not_counted is not None else self._events.switches_by,
             missing={name: why for name, why in figures.items() if isinstance(why, Missing)},
         )  # fmt: skip
 
     def _counts(self) -> dict[str, int | Missing]:
-        names = ("switches", "births", "ends", "processes_born", "processes_ended")
-        found: Counts | Missing
-        if isinstance(self._events, Missing):
-            found = self._events
-        elif self._tree.unpinned(self._cpus):
-            found = _UNPINNED
-        else:
-            found = self._events.counts()
-        return {n: found if isinstance(found, Missing) else getattr(found, n) for n in names}
+        why = self._not_counted
+        if why is None and self._tree.unpinned(self._cpus):
+            why = _UNPINNED
+        if why is not None:
+            return dict.fromkeys(("switches", *RECORDED), why)
+        return self._events.figures()
+
+    def _count(self, on: bool) -> None:
+        """Begin or end counting what the threads do that there are, and those that they start."""
+        self._unpoll()
+        if self._not_counted is None:
+            self._events.detach()
+        self._not_counted = _NOT_COUNTED
+        if on:
+            self._not_counted = self._attach()
+
+    def _attach(self) -> Missing | None:
+        """To every thread; None, or why not. A thread that is born meanwhile would be missed or
+        counted twice, so that it is tried again."""
+        for _ in range(_TRIES):
+            threads = self._tree.tids()
+            if not threads:
+                return _ENDED
+            try:
+                self._events.attach(threads)
+            except CannotCount as error:
+                return error.missing
+            except ProcessLookupError:
+                continue
+            if self._tree.tids() == threads:
+                self._poll_rings()
+                return None
+            self._events.detach()
+        return _BORN_MEANWHILE
+
+    def _poll_rings(self) -> None:
+        for fd in self._events.filenos():
+            self._poll.register(fd, select.POLLIN)
+            self._polled.add(fd)
+
+    def _unpoll(self) -> None:
+        for fd in self._polled:
+            self._poll.unregister(fd)
+        self._polled.clear()
 
     def _wait(self, timeout_s: float) -> None:
         """Until something has come, and see to it."""
-        for fd, _ in self._poll.poll(max(0.0, timeout_s) * 1000):
+        for fd, event in self._poll.poll(max(0.0, timeout_s) * 1000):
             if fd == 0:
                 self._hear()
             elif fd == self._signals:
                 self._reap()
-            elif isinstance(self._events, Events):
-                self._events.drain()
+            elif event & select.POLLHUP and fd in self._polled:
+                # The thread that it was opened on is gone, so it would never wait again.
+                self._poll.unregister(fd)
+                self._polled.discard(fd)
+        self._events.drain()
         self._log.bound()
 
     def _hear(self) -> None:
@@ -150,8 +202,6 @@ class Keeper:
         sent = os.read(self._signals, 128 * 64)
         self._lab_gone |= any(sent[at] in _ENDS for at in range(0, len(sent), 128))
         if not self._tree.reap() and self._ended_fd is not None:
-            for fd in self._rings():
-                self._poll.unregister(fd)  # which are at their end, and would never wait again
             os.close(self._ended_fd)
             self._ended_fd = None
 
@@ -165,9 +215,6 @@ class Keeper:
                 return
             self._wait(min(left_s, _LOG_LOOK_S))
 
-    def _rings(self) -> list[int]:
-        return self._events.filenos() if isinstance(self._events, Events) else []
-
     def _start(self, command: Command) -> int:
         """Fork, let the kernel count the child's events, and only then have it execute."""
         go_read, go_write = os.pipe()
@@ -176,15 +223,12 @@ class Keeper:
         if pid == 0:
             os.close(go_write)
             if os.read(go_read, 1):
-                _execute(command, self._log.fd, failed_write)
+                _execute(command, self._log.fd, failed_write, self._descriptors)
             os._exit(127)  # the keeper was killed meanwhile
         os.close(go_read)
         os.close(failed_write)
         if command.count_events:
-            try:
-                self._events = Events(pid, self._cpus)
-            except CannotCount as error:
-                self._events = error.missing
+            self._count(on=True)
         os.write(go_write, b"\n")
         os.close(go_write)
         with os.fdopen(failed_read, "rb") as failed:
@@ -195,8 +239,8 @@ class Keeper:
         return pid
 
 
-def _execute(command: Command, log: int, failed: int) -> NoReturn:
-    """In the child: become the command, or tell why not."""
+def _execute(command: Command, log: int, failed: int, descriptors: tuple[int, int]) -> NoReturn:
+    """In the child: become the command, with its own limit of descriptors, or tell why not."""
     step = "exec"
     try:
         os.setsid()
@@ -204,6 +248,7 @@ def _execute(command: Command, log: int, failed: int) -> NoReturn:
         for number in (signal.SIGPIPE, signal.SIGXFSZ):
             signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        resource.setrlimit(resource.RLIMIT_NOFILE, descriptors)
         nothing = os.open(os.devnull, os.O_RDONLY)
         for source, target in ((nothing, 0), (log, 1), (log, 2)):
             os.dup2(source, target)

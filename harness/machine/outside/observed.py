@@ -66,6 +66,14 @@ class ObservedProcess:
         totals. Raises `ProcessDied` when the keeper is gone."""
         return self._ask(b"look memory" if memory else b"look", Look)
 
+    def count_events(self, on: bool) -> Missing | None:
+        """Begin or end counting switches, births and ends, at a moment when the server is at rest.
+        While it is on, each birth of a thread costs the server something; while it is not, a look
+        has none of the five figures. They add up what was counted in all. None, or why it cannot
+        be. Raises `ProcessDied`."""
+        found = self._ask(b"count on" if on else b"count off", Missing | None)  # type: ignore[arg-type]
+        return found if isinstance(found, Missing) else None
+
     def clear_peak(self) -> Missing | None:
         """`peak_bytes` is of what comes from now on; None, or why it is not. Raises
         `ProcessDied`."""
@@ -144,8 +152,8 @@ def start_command(
     and what it prints appended to `log_path`, of which no more than about `log_bytes` are kept.
 
     `cpus`: where it may run, empty for anywhere; `keeper_cpus`: where what observes it may.
-    `count_events`: whether switches, births and ends are counted, which costs the server something
-    for each. Raises `LabError` when it cannot be started.
+    `count_events`: whether switches, births and ends are counted from the first on, as
+    `ObservedProcess.count_events` does later. Raises `LabError` when it cannot be started.
     """
     ended_fd, theirs = os.pipe()
     command = Command(

@@ -115,6 +115,16 @@ class Tree:
                 self._drop(member)
         return alive
 
+    def tids(self) -> list[int]:
+        """All threads that have not ended, processes parents first."""
+        found: list[int] = []
+        for pid in self.pids():
+            try:
+                found += sorted(map(int, os.listdir(f"/proc/{pid}/task")))
+            except FileNotFoundError:
+                continue
+        return found
+
     def roots(self) -> list[int]:
         """Those whose parent is this process: the command, and what it left behind."""
         self._find()

@@ -155,6 +155,31 @@ def test_where_perf_is_forbidden_all_else_is_seen_and_the_reason_told(
         )
 
 
+def test_counting_can_begin_and_end_while_the_server_runs(start: Start, fifo: Fifo) -> None:
+    needs_perf()
+    server = start("parts")
+    pid = int(fifo.line()[1])
+
+    def part() -> None:
+        os.kill(pid, signal.SIGUSR1)
+        fifo.line()
+
+    assert server.look().births == 3
+    assert server.count_events(False) is None
+    part()
+    look = server.look()
+    assert (look.births, look.switches, look.switches_by) == (None, None, None)
+    assert "not being counted" in look.missing["births"].reason
+    for counted in (103, 203):
+        assert server.count_events(True) is None
+        part()
+        look = server.look()
+        assert (look.births, look.threads) == (counted, 4)
+        assert known(look.switches) >= counted
+        assert server.count_events(False) is None
+    assert (look.ends, look.processes_born, look.processes_ended) == (200, 2, 2)
+
+
 LOOKED_AT = """
 import os, sys
 from pathlib import Path
@@ -193,7 +218,8 @@ def test_records_that_were_lost_leave_the_counts_unknown(start: Start, fifo: Fif
     os.kill(keeper, signal.SIGCONT)
     look = server.look()
     assert "were lost" in look.missing["births"].reason
-    assert look.births is look.switches is None
+    assert look.births is look.ends is None
+    assert (look.switches is None) == (look.switches_by == "records")  # a counter loses none
     assert look.cpu_ns is not None
 
 
