@@ -88,7 +88,7 @@ class Keeper:
         if grace_s is not None:
             self._ask_to_end(grace_s)
         killed, left = self._tree.kill(time.monotonic() + _KILL_S)
-        self._log.bound()
+        self._log.finish()
         _say(
             Ended(
                 exit_status=self._tree.statuses.get(self.pid),
