@@ -91,7 +91,7 @@ def peaks(runs: int, seconds: float) -> list[tuple[str, str, str, str]]:
                 trial = recorded(seconds)
                 outcomes = trial.client.outcomes
                 assert trial.server is not None
-                if not trial.client.scheduled == outcomes.ok == trial.server.requests.answered:
+                if not trial.client.scheduled == outcomes.ok == trial.server.account.answered:
                     raise LabError(f"the accounts differ: {outcomes}, {trial.server.requests}")
                 with_it.append(trial.client.achieved_rps)
             else:
@@ -140,7 +140,7 @@ def spread(seconds: float) -> list[tuple[str, str, str, str]]:
         trial = recorded(seconds, workers)
         assert trial.server is not None
         counts = (trial.client.scheduled, trial.client.outcomes.ok,
-                  trial.server.requests.accepted, trial.server.requests.answered)  # fmt: skip
+                  trial.server.account.accepted, trial.server.account.answered)  # fmt: skip
         exact = len(set(counts)) == 1
         rows.append((f"{workers} worker(s): requests, and a second",
                      f"{counts[0]:,}; {trial.client.achieved_rps:,.0f}/s", "counts exact",

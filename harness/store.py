@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
@@ -19,6 +20,7 @@ from harness.core.record import Run
 RUN_FILE, REQUESTS_FILE, TIMELINE_FILE = "run.json", "requests.parquet", "timeline.parquet"
 BLOCKS_FILE = "blocks.parquet"
 PARTS = ".parts"
+LOGS = "servers"  # what servers of any kind printed
 Record = TypeVar("Record")
 
 
@@ -85,6 +87,7 @@ class RunFolder:
     def discard_if_empty(self) -> None:
         """Take the folder away again when nothing was measured."""
         if self._parts == 0 and not (self.path / RUN_FILE).exists():
+            shutil.rmtree(self.path / LOGS, ignore_errors=True)
             (self.path / PARTS).rmdir()
             self.path.rmdir()
 

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import shlex
+from pathlib import Path
+
 from harness.cli.app import command
 
 
 @command()
 def backends() -> None:
-    """List the backends that can be named.
+    """List the backends, and the servers of labrun.toml, that can be named.
 
     example: labrun backends
     """
+    from harness.session.servers import SERVERS_FILE, servers_of
     from servers.registry import available
 
     for name, target in sorted(available().items()):
         print(f"{name:<22} {target}")
     print("module:Class           a backend of your own, from the current folder or installed")
+    for server in servers_of(Path(SERVERS_FILE)):
+        print(f"{server.name:<22} {server.url or shlex.join(server.command)} ({SERVERS_FILE})")

@@ -7,13 +7,13 @@ from typing import Annotated, Any
 import typer
 
 from harness.cli.app import command
-from harness.cli.options import RUN, asks
+from harness.cli.options import ANY_SERVER, RUN, asks
 
 _BOTH = "thread-per-request,thread-pool"
 
 
 @command()
-@asks(*RUN)
+@asks(*ANY_SERVER, *RUN)
 def compare(
     rps: Annotated[
         str, typer.Option(help="Target rates, requests a second: 2000 or 500,2000,10000.")
@@ -106,15 +106,16 @@ def compare(
         bool, typer.Option("--bare", help="Record and rows alone; labrun report draws them later.")
     ] = False,
 ) -> None:
-    """Measure backends side by side at one rate or several.
+    """Measure backends, or any servers, side by side at one rate or several.
 
-    example: labrun compare --rps 500,2000 --rounds 7 --json -
+    example: labrun compare --server 'old=./old --port {port}' --server 'new=./new --port {port}'
     """
     from harness.session.settings import CompareOptions, design_options, make_settings
 
+    named = any(typed[option] for option in ("server", "url", "servers_file"))
     options = CompareOptions(
         rps="500,1000,2000,5000,10000" if sweep else rps,
-        backends=(_BOTH if backends is None and not arm else backends) or "",
+        backends=(_BOTH if backends is None and not (arm or named) else backends) or "",
         arms=arm or (),
         **design_options(design, rounds, duration, warmup, block, driver, target),
         precision=precision,

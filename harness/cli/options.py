@@ -27,7 +27,29 @@ _HELP = {
     "out": "Where the run's folder goes.",
     "name": "The end of the folder's name.",
     "json": "Write the record there too; - is standard output, alone.",
+    "server": "Any server by its command: {port} in it, or PORT in its environment, is a free one. "
+    "NAME alone: a table of labrun.toml. Repeatable.",
+    "url": "A server that runs already: what is seen of it from outside is its answers alone.",
+    "servers_file": "A file with a table for each server (labrun.toml).",
+    "cwd": "Where the commands of --server run.",
+    "env": "What they have in their environment beside the lab's. Repeatable.",
+    "ready": "What they must answer before load: GET:/healthz (default: the port accepts).",
+    "ready_timeout_s": "Seconds that they may take for it (20).",
+    "request": "What is sent: 'GET /' (default: the document's POST /metrics).",
+    "header": "A header of it, 'Accept: */*'. Repeatable.",
+    "body": "Its body, or @FILE (default: a metric where the method has a body).",
+    "expect": "The statuses that are ok, 200,204 (202).",
 }
+_METAVARS = {
+    "server": "'NAME=COMMAND'", "url": "NAME=http://HOST:PORT", "servers_file": "FILE",
+    "env": "NAME=VALUE", "request": "'METHOD PATH'",
+}  # fmt: skip
+_FLAGS = {"servers_file": "--servers"}
+# Servers of any kind, and what is sent to them.
+ANY_SERVER = (
+    "server", "url", "servers_file", "cwd", "env", "ready", "ready_timeout_s",
+    "request", "header", "body", "expect",
+)  # fmt: skip
 _TYPES = get_type_hints(CompareOptions)
 _FIELDS = {field.name: field for field in fields(CompareOptions)}
 RUN = ("clients", "timeout_s", "arrivals", *ASKED, "python", "seed", "out", "name", "json")
@@ -67,11 +89,14 @@ def _parameter(name: str, usual: Mapping[str, object], told: Mapping[str, str]) 
         flag, kind, default = CHOSEN[name].flag, typed_as(name), as_typed(name)
         kind, help = kind if default is not None else kind | None, CHOICES[name].help
     else:
-        flag, kind, default = "--" + name.removesuffix("_s"), _TYPES[name], _FIELDS[name].default
+        plain = "--" + name.removesuffix("_s").replace("_", "-")
+        flag, kind, default = _FLAGS.get(name, plain), _TYPES[name], _FIELDS[name].default
         help = _HELP[name]
     return Parameter(
         name,
         Parameter.POSITIONAL_OR_KEYWORD,
         default=usual.get(name, default),
-        annotation=Annotated[kind, typer.Option(flag, help=told.get(name, help))],
+        annotation=Annotated[
+            kind, typer.Option(flag, help=told.get(name, help), metavar=_METAVARS.get(name))
+        ],
     )

@@ -36,6 +36,8 @@ Verdict = Literal["better", "worse", "more", "fewer", "cannot-tell", "not-compar
 DriverName = Literal["open-loop", "closed-loop", "locust"]
 Arrivals = Literal["poisson", "constant"]
 Design = Literal["trials", "blocks"]
+Instrument = Literal["inside", "outside"]
+ONLY_INSIDE = "only the server itself could say"  # why a figure is None that is seen from outside
 UserClass = Literal["fast", "socket"]
 
 
@@ -113,7 +115,9 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
     requests alone although others failed; they are shown and never compared. `in_flight_mean`:
     by the generator's own account of what was in flight, beside its rows (Locust: by these);
     `little_gap_us`: how much more that account has than they, for each request, or None without
-    one.
+    one. `closed_by_server`: of the connections whose response ended by its framing, how many the
+    server had closed when the generator came to close them (the others are the generator's, which
+    then keeps their TIME_WAIT); None where the server is to close, as our own do.
     """
 
     scheduled: int
@@ -137,6 +141,7 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
     block_start_ratio: float | None = None
     block_curve_us: list[float | None] = []
     block_start_left_out: bool = False
+    closed_by_server: int | None = None
 
 
 class Kernel(msgspec.Struct, frozen=True, kw_only=True):
@@ -222,7 +227,13 @@ class Sampling(msgspec.Struct, frozen=True, kw_only=True):
 
 class Server(msgspec.Struct, frozen=True, kw_only=True):
     """The server's own figures over the measured window, which lasts until it has come to
-    rest: `window_s` seconds. What is for each second is taken under load alone."""
+    rest: `window_s` seconds. What is for each second is taken under load alone.
+
+    `instrument`: who took the figures; `outside`: the operating system, of the whole tree of
+    processes and without the server's help, and `missing` says why figures are None, by their
+    names. Then the answers are those that the generator got, threads created are births of threads
+    and processes, and there is no account of requests.
+    """
 
     threads_created: int | None
     threads_created_per_s: float | None
@@ -236,11 +247,20 @@ class Server(msgspec.Struct, frozen=True, kw_only=True):
     efficiency: float | None
     memory: Memory
     stages_us: Stages | None
-    requests: Requests
+    requests: Requests | None
     sampling: Sampling | None = None
     pid: int | None = None
     fresh_process: bool = True
     window_s: float | None = None
+    instrument: Instrument = "inside"
+    missing: dict[str, str] = {}
+
+    @property
+    def account(self) -> Requests:
+        """Its own account of requests. Raises ValueError of one that was seen from outside."""
+        if self.requests is None:
+            raise ValueError("a server that was seen from outside has no account of requests")
+        return self.requests
 
 
 class Block(msgspec.Struct, frozen=True, kw_only=True):
@@ -545,10 +565,40 @@ class ArmSettings(msgspec.Struct, frozen=True, kw_only=True):
     options: dict[str, str | int | float | bool] = {}
 
 
+class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """A server of any kind: started by its command, or one that runs already at `url`.
+
+    `command`: as it was split, `{port}` standing for the port; `environment`: what it has beside
+    the lab's own; `ready`: what must be answered before it counts as started (`GET:/healthz`; None:
+    its port accepts), within `ready_timeout_s`.
+    """
+
+    name: str
+    command: list[str] = []
+    url: str | None = None
+    folder: str | None = None
+    environment: dict[str, str] = {}
+    ready: str | None = None
+    ready_timeout_s: float = 20.0
+
+
+class RequestSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """The request that every server gets, and which statuses are `ok`. `headers`: beside those that
+    the lab sends itself (`Host`, `Content-Length`, `Connection`, `X-Client-Id`)."""
+
+    method: str = "POST"
+    path: str = "/metrics"
+    headers: list[tuple[str, str]] = []
+    body: str = ""
+    expect: list[int] = msgspec.field(default_factory=lambda: [202])
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that was chosen. Runs that differ in one of these are not comparable. An option of
     the servers has its default, its limits and its reader from `servers.options`. `arms`: one for
-    each of `backends` where any was asked for as such; else none."""
+    each of `backends` where any was asked for as such; else none. `servers`: those of `backends`
+    that are servers of any kind; with one of them all are observed from outside, ours too.
+    `request`: what is sent, where it is not the document's metric."""
 
     rps: list[float]
     backends: list[str]
@@ -622,6 +672,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     precision: dict[str, float] = {}  # half-widths to go on for, as shares, and for how long at
     most_s: float | None = None  # most
     arms: list[ArmSettings] = []
+    servers: list[ServerSettings] = []
+    request: RequestSettings | None = None
+
+    @property
+    def outside(self) -> bool:
+        """Whether all servers are observed from outside: a figure is compared only if the same
+        instrument took it on both sides."""
+        return bool(self.servers)
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):

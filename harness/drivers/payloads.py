@@ -6,11 +6,15 @@ from __future__ import annotations
 import json
 import random
 
+from harness.core.record import RequestSettings
+
 # 50 ms of work and a metric a request, 96 bytes of JSON, as the design document's clients send.
 BODY = (
     '{"name":"cpu.load.average","value":0.42,"timestamp":1700000000,'
     '"tags":{"host":"web-1","dc":"a"}}'
 )
+# The document's request, which every measurement sends unless another is asked for.
+THE_METRIC = RequestSettings(headers=[("Content-Type", "application/json")], body=BODY)
 _SERVICES = ("checkout", "search", "billing", "login", "catalogue", "mail", "stock", "routing")
 _THINGS = ("requests", "errors", "latency_ms", "queue.depth", "cpu.load", "memory.bytes", "retries")
 _PARTS = ("total", "mean", "p50", "p99", "max", "rate")
@@ -23,6 +27,20 @@ _BAD = (
     b'{"name": "9 lives", "value": 9}',
     b"[]",
 )
+
+
+def request_text(asked: RequestSettings, address: str, client: str) -> str:
+    """A request as it goes over the wire, in bytes as Latin-1: one connection a request."""
+    body = asked.body.encode().decode("latin-1")
+    names = {name.lower() for name, _ in asked.headers}
+    own = [("Host", address)]
+    if "x-client-id" not in names:
+        own.append(("X-Client-Id", client))
+    own += asked.headers
+    if body or asked.method in ("POST", "PUT", "PATCH"):
+        own.append(("Content-Length", str(len(body))))
+    lines = "".join(f"{name}: {value}\r\n" for name, value in [*own, ("Connection", "close")])
+    return f"{asked.method} {asked.path} HTTP/1.1\r\n{lines}\r\n{body}"
 
 
 def names() -> list[str]:

@@ -6,7 +6,7 @@ import httptools
 
 from harness.drivers import request_log as L
 
-_REJECTIONS = (429, 503)
+REJECTIONS = (429, 503)
 _INTERIM = (b"HTTP/1.1 1", b"HTTP/1.0 1")
 
 
@@ -47,5 +47,5 @@ def classify(data: bytes) -> tuple[int, bool]:
             return L.BAD_RESPONSE + L.DETAIL * status, False
     if status == 202:
         return L.OK + L.DETAIL * status, True
-    outcome = L.REJECTED if status in _REJECTIONS else L.HTTP_ERROR
+    outcome = L.REJECTED if status in REJECTIONS else L.HTTP_ERROR
     return outcome + L.DETAIL * status, True

@@ -30,7 +30,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from harness.core.record import Client, Kernel, Server
+from harness.core.record import Client, Kernel, Requests, Server
 from harness.drivers import request_log as L
 from harness.measure.request_rows import Rows
 
@@ -69,11 +69,11 @@ def account_warnings(
     """Where the accounts disagree, a sentence for each place. `whole`: the generator's account has
     everything that it sent."""
     found = [_contradictions(rows), _little(rows)]
-    if server is not None:
+    if server is not None and server.requests is not None:
         found += [
-            _server_longer(rows, client, server, whole),
-            _connections(client, kernel, server, whole),
-            *_answers(rows, client, server, whole),
+            _server_longer(rows, client, server.requests, whole),
+            _connections(client, kernel, server.requests, whole),
+            *_answers(rows, client, server.requests, whole),
         ]
     return [sentence for sentence in found if sentence is not None]
 
@@ -117,9 +117,8 @@ def _little(rows: Rows) -> str | None:
     )
 
 
-def _server_longer(rows: Rows, client: Client, server: Server, whole: bool) -> str | None:
+def _server_longer(rows: Rows, client: Client, requests: Requests, whole: bool) -> str | None:
     """A server holds a request for less time than the client does, unless the client gives up."""
-    requests = server.requests
     if requests.held_s is None or not whole or client.outcomes.timeout:
         return None
     if requests.in_progress_at_start or not _flown(rows).any():
@@ -133,9 +132,9 @@ def _server_longer(rows: Rows, client: Client, server: Server, whole: bool) -> s
     )
 
 
-def _connections(client: Client, kernel: Kernel, server: Server, whole: bool) -> str | None:
+def _connections(client: Client, kernel: Kernel, requests: Requests, whole: bool) -> str | None:
     """Reconciles the server's accepted count with the generator's answered and begun requests."""
-    outcomes, accepted = client.outcomes, server.requests.accepted
+    outcomes, accepted = client.outcomes, requests.accepted
     most = client.scheduled - outcomes.unsent - outcomes.refused
     least = most - outcomes.timeout - outcomes.reset
     if accepted < least or (whole and accepted > most):
@@ -157,13 +156,13 @@ def _connections(client: Client, kernel: Kernel, server: Server, whole: bool) ->
     return f"{said}; {seen}, which leaves {never - dropped:,} of the other {never:,} unexplained"
 
 
-def _answers(rows: Rows, client: Client, server: Server, whole: bool) -> list[str]:
+def _answers(rows: Rows, client: Client, requests: Requests, whole: bool) -> list[str]:
     """Reconciles the server's answers with the generator's, status by status. More may have been
     sent than came: to whoever had given up."""
     answered = np.isin(rows.outcome, (L.OK, L.REJECTED, L.HTTP_ERROR))
     statuses, counts = np.unique(rows.detail[answered], return_counts=True)
     got = {str(status): int(n) for status, n in zip(statuses, counts, strict=True)}
-    sent = server.requests.answered_by_status
+    sent = requests.answered_by_status
     told = [
         f"{_APART}: the generator has {_number(n, 'answer')} of status {status} and the server "
         f"sent {sent.get(status, 0):,}; nothing explains it"
@@ -173,7 +172,7 @@ def _answers(rows: Rows, client: Client, server: Server, whole: bool) -> list[st
     outcomes = client.outcomes
     lost = outcomes.timeout + outcomes.reset + outcomes.bad_response
     more = sum(sent.values()) - sum(got.values())
-    if whole and not told and more > lost + server.requests.in_progress_at_start:
+    if whole and not told and more > lost + requests.in_progress_at_start:
         told.append(
             f"{_APART}: the server sent {_number(more, 'answer')} more than the generator got, "
             f"and {lost:,} of its requests ended without one; nothing explains it"

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from time import monotonic, monotonic_ns, sleep
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -23,6 +24,7 @@ from harness.core.record import (
     Kernel,
     Quantiles,
     Settings,
+    Trial,
 )
 from harness.designs.trials import PlannedBlock, PlannedRestart, PlannedTrial
 from harness.drivers import request_log as L
@@ -214,15 +216,14 @@ class _Restart:
             block_record(
                 block,
                 rows,
-                before,
-                rested,
+                _counted(before, rested) if before is not None and rested is not None else None,
                 expected=self._planned.rps * self._planned.block_s,
                 block_ns=self._block_ns,
                 began_s=(rows.start_ns - began_ns) / 1e9,
                 idle_after_ms=idle_ms,
                 late=idle_ms is None or idle_ms > self._idle_within_ms,
                 others_cpu_share=None if others_s is None else others_s / wall_s,
-                steal_ms=_difference_ms(stolen, steal_s()),
+                steal_ms=difference_ms(stolen, steal_s()),
             )
         )
 
@@ -290,15 +291,14 @@ def _grown(before: Sequence[float | None], after: Sequence[float | None]) -> flo
     return sum(grown) if len(grown) == len(before) else None
 
 
-def _difference_ms(before: float | None, after: float | None) -> float | None:
+def difference_ms(before: float | None, after: float | None) -> float | None:
     return None if before is None or after is None else max(0.0, after - before) * 1e3
 
 
 def block_record(
     block: PlannedBlock,
     rows: Rows,
-    before: Report | None,
-    rested: Report | None,
+    counted: Mapping[str, Any] | None,
     *,
     expected: float,
     block_ns: int,
@@ -309,14 +309,12 @@ def block_record(
     steal_ms: float | None,
 ) -> Block:
     """The figures of one block: of its requests (`expected`: as many as its rate comes to) by their
-    intended time, and of what the server counted between its two reports. `block_ns`: its length.
-    """
+    intended time, and of what was `counted` of the server meanwhile; None where nothing was.
+    `block_ns`: its length."""
     ok, sent = rows.outcome == L.OK, rows.sent >= 0
     failed = len(ok) - int(ok.sum())
     times = quantiles((rows.ended - rows.intended)[ok] / 1e3, failed)
     lag_us = (rows.sent - rows.allowed)[sent] / 1e3
-    known = before is not None and rested is not None
-    counted = _counted(before, rested) if before is not None and rested is not None else _NOTHING
     return Block(
         pair=block.pair,
         place=block.place,
@@ -327,11 +325,11 @@ def block_record(
         beyond=[name for name in beyond(times, failed) if _enough(name, expected)],
         lag_us_p99=float(np.quantile(lag_us, 0.99, method="inverted_cdf")) if len(lag_us) else None,
         idle_after_ms=idle_after_ms,
-        late=late and known,
+        late=late and counted is not None,
         others_cpu_share=others_cpu_share,
         steal_ms=steal_ms,
         settled_response_us=_settled(rows, block_ns, expected),
-        **counted,
+        **(NOTHING if counted is None else counted),
     )
 
 
@@ -349,14 +347,14 @@ def _settled(rows: Rows, block_ns: int, expected: float) -> BlockTimes:
     )
 
 
-_NOTHING = {
+NOTHING: Mapping[str, Any] = {
     "accepted": None, "answered": None, "context_switches_per_request": None,
     "context_switches_per_s": None, "threads_created": None,
     "cpu_us_per_request": CpuPerRequest(total=None, handler=None, overhead=None),
 }  # fmt: skip
 
 
-def _counted(before: Report, rested: Report) -> dict[str, object]:
+def _counted(before: Report, rested: Report) -> dict[str, Any]:
     old, new = before.process, rested.process
     answered = rested.counters.answered - before.counters.answered
     switches = (
@@ -371,7 +369,7 @@ def _counted(before: Report, rested: Report) -> dict[str, object]:
         "cpu_us_per_request": CpuPerRequest(
             total=total_us / answered, handler=handler_us / answered,
             overhead=(total_us - handler_us) / answered,
-        ) if answered else _NOTHING["cpu_us_per_request"],
+        ) if answered else NOTHING["cpu_us_per_request"],
         "context_switches_per_request": switches / answered if answered else None,
         "context_switches_per_s": switches / seconds,
         "threads_created": rested.gauges.threads_created - before.gauges.threads_created,
@@ -482,22 +480,10 @@ def _result(planned: PlannedRestart, settings: Settings, started: str, each: _Al
         involuntary_switches=sum(s.involuntary_switches for s in each.summaries),
     )
     trial = build_trial(
-        trial_plan, started, duration_s, rows, summary, _summed(each.kernels), window, None,
+        trial_plan, started, duration_s, rows, summary, summed(each.kernels), window, None,
         settings.driver, getattr(each.server, "fresh", True),
     )  # fmt: skip
-    client = msgspec.structs.replace(
-        trial.client,
-        block_response_us=typical(each.blocks),
-        block_start_ratio=start_ratio(rows, block_ns),
-        block_curve_us=curve_us(rows, block_ns),
-    )
-    stalls = stall_warning(each.blocks)
-    trial = msgspec.structs.replace(
-        trial, client=client, blocks=each.blocks, warnings=[*trial.warnings, *stalls]
-    )
-    if each.died is not None:
-        warnings = [*trial.warnings, f"{each.died}{DIED_AFTER}{len(each.looks)} whole blocks"]
-        trial = msgspec.structs.replace(trial, died="server", warnings=warnings)
+    trial = with_blocks(trial, each.blocks, rows, block_ns, each.died, len(each.looks))
     requests = requests_frame(trial_plan, rows)
     requests["block"] = np.repeat(
         np.array([block.pair for block in each.blocks], np.int16), [len(r.code) for r in each.rows]
@@ -507,7 +493,26 @@ def _result(planned: PlannedRestart, settings: Settings, started: str, each: _Al
     return TrialResult(trial, requests, timeline, None)
 
 
-def _summed(kernels: Sequence[Kernel]) -> Kernel:
+def with_blocks(
+    trial: Trial, blocks: Sequence[Block], rows: Rows, block_ns: int, died: str | None, seen: int
+) -> Trial:
+    """The trial with its blocks, and what is to be said of them. `died`: how its server did, after
+    `seen` whole blocks; None where it did not."""
+    client = msgspec.structs.replace(
+        trial.client,
+        block_response_us=typical(blocks),
+        block_start_ratio=start_ratio(rows, block_ns),
+        block_curve_us=curve_us(rows, block_ns),
+    )
+    warnings = [*trial.warnings, *stall_warning(blocks)]
+    trial = msgspec.structs.replace(trial, client=client, blocks=list(blocks), warnings=warnings)
+    if died is None:
+        return trial
+    told = [*warnings, f"{died}{DIED_AFTER}{seen} whole blocks"]
+    return msgspec.structs.replace(trial, died="server", warnings=told)
+
+
+def summed(kernels: Sequence[Kernel]) -> Kernel:
     def total(name: str) -> int | None:
         values = [getattr(kernel, name) for kernel in kernels]
         return None if None in values or not values else sum(values)

@@ -16,6 +16,7 @@ from harness.core.record import (
     Lag,
     Outcomes,
     Quantiles,
+    Server,
     Trial,
 )
 from harness.designs.trials import PlannedTrial
@@ -106,6 +107,7 @@ def client_figures(rows: Rows, duration_s: float, summary: Summary | None) -> Cl
         little_gap_us=little_gap_us(rows),
         in_flight_max=rows.in_flight_max,
         generator_cpu_share=None if summary is None else summary.cpu_ns / summary.window_ns,
+        closed_by_server=None if summary is None else summary.closed_by_server,
     )
 
 
@@ -152,14 +154,16 @@ def build_trial(
     driven_by: DriverName = "open-loop",
     fresh: bool = True,
     died: Died | None = None,
+    outside: Server | None = None,
 ) -> Trial:
     """The record of a trial. `failure` says what ended it early, if anything did, and `died` whose
-    process that was; `fresh`: whether the server's process was started for this trial."""
+    process that was; `fresh`: whether the server's process was started for this trial; `outside`:
+    its figures where it was seen from outside and has no window of its own."""
     client = client_figures(rows, duration_s, summary)
     driver, asked = driver_of(driven_by), planned.rps * duration_s
     gap = None if summary is None else summary.failure
     kind, reason = driver.classify(client, asked, gap)
-    server = None if window is None else server_figures(window, fresh)
+    server = outside if window is None else server_figures(window, fresh)
     if failure is not None:
         # A silent server is the server's fault; a dead generator or sampler is not.
         kind = "server-saturated" if died in ("server", None) else "generator-limited"
@@ -182,7 +186,7 @@ def build_trial(
             *account_warnings(rows, client, kernel, server, gap is None),
             *window_warnings(window),
             *failure_causes(rows, client, kernel),
-            *(() if fresh else (STALE,)),
+            *(() if fresh or outside is not None else (STALE,)),
             *driver.warnings(client, asked),
         ],
         died=died,

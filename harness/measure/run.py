@@ -24,9 +24,10 @@ from harness.machine.environment import read_environment
 from harness.machine.neighbours import Neighbourhood, announced
 from harness.machine.probe import probe
 from harness.measure.blocks import DIED_AFTER, run_restart
+from harness.measure.outside import run_outside
 from harness.measure.request_rows import blocks_frame
 from harness.measure.trial import Progress, TrialResult, run_trial
-from harness.store import RunFolder
+from harness.store import LOGS, RunFolder
 from harness.targets.arm import Arm
 from harness.targets.interpreter import examine_python, servers_under
 from harness.targets.remote import examine_target
@@ -133,7 +134,7 @@ def _run(
             watcher.trial_begins(planned, number, total)
             beside.look()
             with out_of_the_way(cpus):
-                results = _measure(planned, settings, cpus, descriptors, watcher)
+                results = _measure(planned, settings, cpus, descriptors, folder, watcher)
             for result in results:
                 trials.append(result.trial)
                 folder.add_trial(result.requests, result.timeline)
@@ -163,9 +164,12 @@ def _measure(
     settings: Settings,
     cpus: CpuPlan,
     descriptors: int,
+    folder: RunFolder,
     watcher: Watcher,
 ) -> list[TrialResult]:
     """Measures what is planned: one trial, or one of each arm. Raises `LabError`."""
+    if settings.outside:
+        return _measure_outside(planned, settings, cpus, descriptors, folder, watcher)
     if isinstance(planned, PlannedTrial):
         try:
             return [run_trial(planned, settings, cpus, descriptors, watcher.progress)]
@@ -176,6 +180,23 @@ def _measure(
         return run_restart(planned, settings, cpus, descriptors, watcher.progress)
     except ProcessDied as error:
         raise LabError(f"restart {planned.round} was not completed: {error}") from error
+
+
+def _measure_outside(
+    planned: Planned,
+    settings: Settings,
+    cpus: CpuPlan,
+    descriptors: int,
+    folder: RunFolder,
+    watcher: Watcher,
+) -> list[TrialResult]:
+    """The same, all seen from outside. Raises `LabError`."""
+    try:
+        return run_outside(
+            planned, settings, cpus, descriptors, folder.path / LOGS, watcher.progress
+        )
+    except ProcessDied as error:
+        raise LabError(f"round {planned.round} was not completed: {error}") from error
 
 
 def from_source(planned: Planned, source: ServerSource | None) -> Planned:

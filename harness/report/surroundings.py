@@ -10,6 +10,7 @@ from harness.core.wording import slot_names
 from harness.drivers.driver import driver_of
 from harness.studies.compare.aa_control import control_sentences
 from harness.studies.compare.block_account import block_sentences
+from harness.studies.compare.seen_outside import outside_sentences
 from harness.views.model import (
     Block,
     Cell,
@@ -37,6 +38,7 @@ def trust_section(run: Run) -> Section:
         f"{scheduled:,} requests were scheduled and {accounted:,} have an outcome.",
     ]
     items += [f"{told}." for told in block_sentences(run)]
+    items += outside_sentences(run)
     driven = driver_of(run.settings.driver).sentence(run.settings)
     if driven is not None:
         items.append(driven)

@@ -9,11 +9,13 @@ from typing import Any, cast
 
 from harness.core.errors import LabError
 from harness.core.options import checked_all
-from harness.core.record import Design, Settings
+from harness.core.record import ArmSettings, Design, RequestSettings, ServerSettings, Settings
 from harness.designs.precision import FIGURES, LOOKS
 from harness.drivers.driver import LoadOptions, choose, driver_of
 from harness.session import checks as check
 from harness.session.arms import parse_arms
+from harness.session.request import RequestTyped, parse_request
+from harness.session.servers import ServersTyped, parse_servers, request_table
 from servers.options import parse_workload
 
 
@@ -43,6 +45,22 @@ class CompareOptions(LoadOptions):
     precision: str | None = None
     most: str | None = None
     arms: Sequence[str] = ()
+    server: list[str] | None = None
+    url: list[str] | None = None
+    servers_file: str | None = None
+    cwd: str | None = None
+    env: list[str] | None = None
+    ready: str | None = None
+    ready_timeout_s: float | None = None
+    request: str | None = None
+    header: list[str] | None = None
+    body: str | None = None
+    expect: str | None = None
+
+    @property
+    def names_servers(self) -> bool:
+        """Whether a server of any kind is asked for."""
+        return bool(self.server or self.url or self.servers_file)
 
 
 BLOCK_S = 0.5  # of the design of blocks, unless asked for otherwise
@@ -51,22 +69,17 @@ BLOCK_S = 0.5  # of the design of blocks, unless asked for otherwise
 def make_settings(options: CompareOptions) -> Settings:
     """The settings that the options ask for. Raises `LabError` for what cannot be."""
     rates = check.parse_rates(options.rps)
-    for name, value in (("--python", options.python), ("--master", options.master)):
-        check.text(name, value)
-    check.between("--rounds", options.rounds, 1, 1000)
-    check.between("--duration", options.duration_s, 0.5, 3600)
-    check.between("--warmup", options.warmup_s, 0, 600)
-    check.between("--clients", options.clients, 1, 10_000)
-    check.between("--timeout", options.timeout_s, 0.01, 60)
-    check.between("--seed", options.seed, 0, 2**31)
+    _check_values(options)
     servers = checked_all(options.servers)
     sent = choose(options)
     check.one_of("--design", options.design, Design)
     in_blocks = options.design == "blocks"
     limit = rate_limit(rates, sent["clients"])
-    named_alone = bool(options.arms) and not options.backends
+    named_alone = bool(options.arms or options.names_servers) and not options.backends
     backends = [] if named_alone else check.parse_backends(options.backends)
     arms = parse_arms(options.arms, backends, {**servers, "rate_limit_per_s": limit})
+    foreign, request = _foreign(options, [arm.name for arm in arms] or backends)
+    arms += [ArmSettings(name=each.name, backend=each.name) for each in foreign if arms]
     _check_target(options, len(arms) or len(backends))
     workloads = [servers["workload"], *(arm.options.get("workload", "ingest") for arm in arms)]
     block_s = _block_s(options, workloads) if in_blocks else None
@@ -78,7 +91,7 @@ def make_settings(options: CompareOptions) -> Settings:
     check.check_length(rates, duration_s)
     return Settings(
         rps=rates,
-        backends=[arm.backend for arm in arms] or backends,
+        backends=[arm.backend for arm in arms] or backends + [each.name for each in foreign],
         rounds=options.rounds,
         duration_s=duration_s,
         warmup_s=options.warmup_s,
@@ -91,11 +104,53 @@ def make_settings(options: CompareOptions) -> Settings:
         design=cast(Design, options.design),
         block_s=block_s,
         arms=arms,
+        servers=foreign,
+        request=request,
         **sent,
         **servers,
         precision=_precision(options),
         most_s=_most_s(options),
     )
+
+
+def _check_values(options: CompareOptions) -> None:
+    """Raise `LabError` for a single value that cannot be."""
+    for name, value in (("--python", options.python), ("--master", options.master)):
+        check.text(name, value)
+    check.between("--rounds", options.rounds, 1, 1000)
+    check.between("--duration", options.duration_s, 0.5, 3600)
+    check.between("--warmup", options.warmup_s, 0, 600)
+    check.between("--clients", options.clients, 1, 10_000)
+    check.between("--timeout", options.timeout_s, 0.01, 60)
+    check.between("--seed", options.seed, 0, 2**31)
+
+
+def _foreign(
+    options: CompareOptions, others: Sequence[str]
+) -> tuple[list[ServerSettings], RequestSettings | None]:
+    """Servers of any kind, and the request. `others`: the names of the other arms. Raises
+    `LabError`."""
+    typed = ServersTyped(
+        server=options.server or (),
+        url=options.url or (),
+        file=options.servers_file,
+        folder=options.cwd,
+        environment=options.env or (),
+        ready=options.ready,
+        ready_timeout_s=options.ready_timeout_s,
+    )
+    found = parse_servers(typed, others)
+    check.not_too_many("the servers and backends are", len(found) + len(others))
+    asked = RequestTyped(options.request, options.header or (), options.body, options.expect)
+    request = parse_request(asked, None if not found else request_table(typed))
+    if not found and request is None:
+        return found, None
+    flag = "--server" if found else "--request"
+    if not driver_of(options.driver).any_server:
+        raise LabError(f"{flag} and --driver {options.driver} do not go together; leave one out")
+    if options.target is not None:
+        raise LabError(f"{flag} and --target do not go together; leave one out")
+    return found, request
 
 
 def _precision(options: CompareOptions) -> dict[str, float]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness.core.options import SERVED
-from harness.core.record import Settings
+from harness.core.record import ServerSettings, Settings
 from harness.targets.server_code import ServerSource
 
 
@@ -15,7 +15,8 @@ from harness.targets.server_code import ServerSource
 class Arm:
     """A backend in one slot of a run. `name`: its own, where it has one. `options`: of its server,
     where they are other than the settings have them; `workload` and `workers`: a trial's, where
-    they change from trial to trial. `source`: where the code is other than the lab's own."""
+    they change from trial to trial. `source`: where the code is other than the lab's own. `server`:
+    a server of any kind, and no backend; `backend` is then its name."""
 
     backend: str
     slot: int
@@ -24,6 +25,7 @@ class Arm:
     source: ServerSource | None = None
     name: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
+    server: ServerSettings | None = None
 
     def chosen(self, settings: Settings) -> dict[str, Any]:
         """The options that its server is started with, by the names of the settings."""
@@ -35,9 +37,13 @@ class Arm:
 
 def arms_of(settings: Settings) -> list[Arm]:
     """The arms of a run, by slot."""
+    foreign = {server.name: server for server in settings.servers}
     if not settings.arms:
-        return [Arm(backend, slot) for slot, backend in enumerate(settings.backends)]
+        return [
+            Arm(backend, slot, server=foreign.get(backend))
+            for slot, backend in enumerate(settings.backends)
+        ]
     return [
-        Arm(arm.backend, slot, name=arm.name, options=arm.options)
+        Arm(arm.backend, slot, name=arm.name, options=arm.options, server=foreign.get(arm.backend))
         for slot, arm in enumerate(settings.arms)
     ]

@@ -25,6 +25,7 @@ from harness.core.wording import (
 from harness.drivers.driver import driver_of
 from harness.studies.compare.aa_control import control_sentences
 from harness.studies.compare.block_account import block_sentences
+from harness.studies.compare.seen_outside import outside_sentences
 from harness.studies.compare.summary import run_sentences
 
 MOST_TOLD = 8
@@ -93,6 +94,8 @@ def level_table(run: Run, rps: float, cells: list[Cell]) -> Table:
         table.add_column("ratio (95 % CI)", justify="left", no_wrap=True)
     for title, metric in shown("table", design):
         figures = [figure_words(cell.metrics.get(metric.path), metric.unit.write) for cell in cells]
+        if settings.outside and all(figure == "-" for figure in figures):
+            continue
         ratios = (ratio_text(c) for c in of_pair(run, rps, metric.path, cells))
         table.add_row(title, *figures, *ratios)
     return table
@@ -147,6 +150,7 @@ def notes(run: Run) -> list[str]:
     if len(told) > MOST_TOLD:
         lines.append(f"{len(told) - MOST_TOLD} more such warnings are in run.json.")
     lines += [f"{told}." for told in block_sentences(run)]
+    lines += outside_sentences(run)
     driven = driver_of(run.settings.driver).sentence(run.settings)
     if driven is not None:
         lines.append(driven)

@@ -32,6 +32,7 @@ class Locust:
         "users", "user_class", "locust_workers", "expect_workers", "master", "worker_wait_s",
     )  # fmt: skip
     in_turns = False
+    any_server = False
     falls_behind = False  # a user's next request is due when its last one is answered
     leaves_out: str | None = (
         "Locust is a closed loop, so what requests would have waited that its users did not send "

@@ -8,7 +8,7 @@ from harness.core.record import Client, Settings, TrialClass
 from harness.core.trials import SATURATED_BELOW
 from harness.drivers.driver import Driver, Load, LoadOptions, LoadPhase, Sending
 from harness.drivers.open_loop.worker import GeneratorConfig, Phase, TargetConfig
-from harness.drivers.payloads import BODY
+from harness.drivers.payloads import THE_METRIC, request_text
 from harness.drivers.request_log import NEVER_ALLOWED, RequestLog
 
 # A generator that is this late at p99, or did not get this share off at all, was the limit.
@@ -23,6 +23,7 @@ class OpenLoop:
     called = "the open loop"
     options: tuple[str, ...] = ()
     in_turns = True
+    any_server = True
     falls_behind = False
     leaves_out: str | None = None
 
@@ -46,7 +47,7 @@ class OpenLoop:
 
         warmup, measured = [*map(drawn, load.warmup)], [*map(drawn, load.measured)]
         config = GeneratorConfig(
-            targets=[target_config(host, port, settings.clients) for host, port in load.targets],
+            targets=[target_config(host, port, settings) for host, port in load.targets],
             warmup=[Phase(p.target, log.fd) for p, log in zip(load.warmup, warmup, strict=True)],
             measured=[
                 Phase(p.target, log.fd) for p, log in zip(load.measured, measured, strict=True)
@@ -102,16 +103,22 @@ class OpenLoop:
         return None
 
 
-def target_config(host: str, port: int, clients: int) -> TargetConfig:
-    """Where a server is, and what each client sends to it."""
+def target_config(host: str, port: int, settings: Settings) -> TargetConfig:
+    """Where a server is, and what each client sends to it. With a server of any kind responses end
+    by their framing, for all alike."""
+    clients, asked = range(settings.clients), settings.request
     requests = [
-        f"POST /metrics HTTP/1.1\r\nHost: {host}:{port}\r\nX-Client-Id: client-{client}\r\n"
-        f"Content-Type: application/json\r\nContent-Length: {len(BODY)}\r\n"
-        f"Connection: close\r\n\r\n{BODY}"
-        for client in range(clients)
+        request_text(asked or THE_METRIC, f"{host}:{port}", f"client-{client}")
+        for client in clients
     ]
-    sources = [source_address(client, host) for client in range(clients)]
-    return TargetConfig(host, port, requests, sources)
+    return TargetConfig(
+        host,
+        port,
+        requests,
+        [source_address(client, host) for client in clients],
+        framed=settings.outside or asked is not None,
+        expect=(asked or THE_METRIC).expect,
+    )
 
 
 def source_address(client: int, host: str) -> str | None:

@@ -50,7 +50,7 @@ _STRAGGLERS_NS: Final = 10_000_000_000  # closed loop: how long clients may be b
 # Two readings of the clock in a row are some 100 ns apart. Where they are far apart the process
 # stood still between them, or one is wrong: no more than this is believed, which is little if it
 # happens now and then, and shows if it happens each time.
-_STOOD_STILL_NS: Final = 100_000
+STOOD_STILL_NS: Final = 100_000
 
 _NO_DESCRIPTORS: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 _NO_PORTS: Final = (errno.EADDRNOTAVAIL, errno.EADDRINUSE, errno.EAGAIN)
@@ -59,12 +59,14 @@ _NO_PORTS: Final = (errno.EADDRNOTAVAIL, errno.EADDRINUSE, errno.EAGAIN)
 @dataclass(frozen=True, slots=True)
 class Target:
     """Where and what to send. `requests[k]` are the bytes that client k sends each time and
-    `sources[k]` the address that it sends from (None: the system's choice)."""
+    `sources[k]` the address that it sends from (None: the system's choice). `expect`: the statuses
+    that are `ok`, where the engine is the one for servers of any kind."""
 
     host: str
     port: int
     requests: Sequence[bytes]
     sources: Sequence[str | None]
+    expect: Sequence[int] = (202,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,8 @@ class Rules:
 
 class Engine:
     """Sends the requests of one request log. Used once; not thread-safe."""
+
+    events = _CLOSED  # what epoll reports of a request that is sent
 
     def __init__(
         self, log: L.RequestLog, target: Target, rules: Rules, watch_fd: int | None
@@ -216,8 +220,8 @@ class Engine:
             failed = error
         else:
             self._connected[row] = connected - start_ns
-            self._epoll.register(descriptor, _CLOSED)
-        self._in_flight_ns -= read if read - sent < _STOOD_STILL_NS else sent + _STOOD_STILL_NS
+            self._epoll.register(descriptor, self.events)
+        self._in_flight_ns -= read if read - sent < STOOD_STILL_NS else sent + STOOD_STILL_NS
         if failed is not None:
             self._broken(row, failed, monotonic_ns(), monotonic_ns())
 
@@ -241,8 +245,8 @@ class Engine:
     def _refused_at_once(self, row: int, sent: int, read: int) -> None:
         """It was in flight since `sent`, and never among the sockets."""
         now, read_again = monotonic_ns(), monotonic_ns()
-        self._in_flight_ns += min(read_again, now + _STOOD_STILL_NS)
-        self._in_flight_ns -= min(read, sent + _STOOD_STILL_NS)
+        self._in_flight_ns += min(read_again, now + STOOD_STILL_NS)
+        self._in_flight_ns -= min(read, sent + STOOD_STILL_NS)
         self._sent[row] = sent - self._start_ns
         self._end(row, L.REFUSED, now)
 
@@ -257,8 +261,8 @@ class Engine:
 
     def _handle(self, events: list[tuple[int, int]], now: int, read: int) -> None:
         """Deal with what epoll reported at `now`; `read` is the reading next to it."""
-        if read - now > _STOOD_STILL_NS:
-            read = now + _STOOD_STILL_NS
+        if read - now > STOOD_STILL_NS:
+            read = now + STOOD_STILL_NS
         for descriptor, event in events:
             row = self._row_of.get(descriptor)
             if row is None:
@@ -281,7 +285,7 @@ class Engine:
             self._broken(row, error, now, read)
         else:
             self._connected[row] = now - self._start_ns
-            self._epoll.modify(descriptor, _CLOSED)
+            self._epoll.modify(descriptor, self.events)
 
     def _take_response(self) -> None:
         """Read and judge the response that came first of those not yet read; close."""
@@ -345,8 +349,8 @@ class Engine:
 
     def _expire(self, now: int, read: int) -> None:
         deadlines, sockets = self._deadlines, self._sockets
-        if read - now > _STOOD_STILL_NS:
-            read = now + _STOOD_STILL_NS
+        if read - now > STOOD_STILL_NS:
+            read = now + STOOD_STILL_NS
         while deadlines and deadlines[0][0] <= now:
             _, row = deadlines.popleft()
             if row in sockets:

@@ -13,11 +13,13 @@ import gc
 import os
 import resource
 import sys
+from dataclasses import dataclass
 from time import monotonic_ns
 
 import msgspec
 
 from harness.drivers.open_loop.engine import Engine, Rules, Target
+from harness.drivers.open_loop.framed import FramedEngine
 from harness.drivers.request_log import RequestLog
 
 _LEAD_NS = 5_000_000  # between starting the engine and the first intended time
@@ -25,12 +27,15 @@ _LEAD_NS = 5_000_000  # between starting the engine and the first intended time
 
 class TargetConfig(msgspec.Struct, frozen=True):
     """One server: where it is, what each client sends to it, and from which address (None: the
-    system's choice)."""
+    system's choice). `framed`: its responses end by their framing, since it may not be the one that
+    closes; `expect`: the statuses that are then `ok`."""
 
     host: str
     port: int
     requests: list[str]
     sources: list[str | None]
+    framed: bool = False
+    expect: list[int] = []
 
 
 class Phase(msgspec.Struct, frozen=True):
@@ -59,7 +64,9 @@ class Summary(msgspec.Struct, frozen=True):
     """The process's own cost over one measured phase.
 
     `recorded`: how many requests each of several processes has in its account; `failure`: what is
-    missing from it, in a sentence without a full stop.
+    missing from it, in a sentence without a full stop. `closed_by_server`: how many connections the
+    server had closed when the generator came to close them, after a response that ended by its
+    framing; None where it is the server's to close.
     """
 
     window_ns: int
@@ -67,6 +74,7 @@ class Summary(msgspec.Struct, frozen=True):
     involuntary_switches: int
     recorded: list[int] = []
     failure: str | None = None
+    closed_by_server: int | None = None
 
 
 def _cpu_ns() -> int:
@@ -96,20 +104,33 @@ def take_priority() -> bool:
     return True
 
 
-def run_phase(phase: Phase, targets: list[Target], rules: Rules) -> bool:
-    """Run one phase to its end; False when the parent was gone before."""
-    engine = Engine(RequestLog.attach(phase.fd), targets[phase.target], rules, watch_fd=0)
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """A target, and which engine sends to it."""
+
+    target: Target
+    engine: type[Engine]
+
+
+def run_phase(phase: Phase, targets: list[_Sent], rules: Rules) -> Engine | None:
+    """Run one phase to its end; None when the parent was gone before."""
+    sent = targets[phase.target]
+    engine = sent.engine(RequestLog.attach(phase.fd), sent.target, rules, watch_fd=0)
     engine.run(monotonic_ns() + _LEAD_NS)
-    return not engine.parent_gone
+    return None if engine.parent_gone else engine
 
 
-def measured(phase: Phase, targets: list[Target], rules: Rules) -> Summary | None:
+def measured(phase: Phase, targets: list[_Sent], rules: Rules) -> Summary | None:
     """Run one phase and say what it cost; None when the parent was gone before its end."""
     began_ns, cpu_ns, switches = monotonic_ns(), _cpu_ns(), _involuntary_switches()
-    if not run_phase(phase, targets, rules):
+    engine = run_phase(phase, targets, rules)
+    if engine is None:
         return None
     return Summary(
-        monotonic_ns() - began_ns, _cpu_ns() - cpu_ns, _involuntary_switches() - switches
+        monotonic_ns() - began_ns,
+        _cpu_ns() - cpu_ns,
+        _involuntary_switches() - switches,
+        closed_by_server=engine.closed_by_server if isinstance(engine, FramedEngine) else None,
     )
 
 
@@ -129,10 +150,18 @@ def main() -> int:
     gc.disable()  # the engine makes no cycles, and a collection would make requests late
     rules = Rules(config.timeout_ns, config.max_in_flight, config.closed_loop, config.own_cpu)
     targets = [
-        Target(each.host, each.port, [text.encode("latin-1") for text in each.requests],
-               each.sources)
+        _Sent(
+            Target(
+                each.host,
+                each.port,
+                [text.encode("latin-1") for text in each.requests],
+                each.sources,
+                each.expect,
+            ),
+            FramedEngine if each.framed else Engine,
+        )
         for each in config.targets
-    ]  # fmt: skip
+    ]
     if not all(run_phase(phase, targets, rules) for phase in config.warmup):
         return 1
     print("warm", flush=True)

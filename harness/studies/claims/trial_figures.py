@@ -40,6 +40,8 @@ def dispatch(name: str, share: float | None = None) -> OfTrial:
         if value is None or trial.server is None:
             return None
         requests = trial.server.requests
+        if requests is None:
+            return None
         stamped = requests.answered_by_status.get("202", requests.answered)
         if stamped >= requests.accepted:
             return value
@@ -102,14 +104,14 @@ def thread_life_ms(trial: Trial, settings: Settings) -> float | None:
 def waiting_for_thread(trial: Trial, settings: Settings) -> float | None:
     """Little's law: mean number that wait = answered a second x mean dispatch."""
     dispatch_us = _DISPATCH_MEAN(trial, settings)
-    if trial.server is None or dispatch_us is None:
+    if trial.server is None or trial.server.requests is None or dispatch_us is None:
         return None
     return trial.server.requests.answered / trial.window_s * dispatch_us / 1e6
 
 
 def per_worker_per_s(trial: Trial, settings: Settings) -> float | None:
     """Requests answered, for each worker and second of the window."""
-    if trial.server is None:
+    if trial.server is None or trial.server.requests is None:
         return None
     return trial.server.requests.answered / trial.window_s / settings.workers
 

@@ -252,7 +252,7 @@ def test_the_servers_own_integral_is_a_lower_bound_for_the_generators(drive: Dri
     with served("--workload=io:8ms") as (port, account):
         rows = drive(port, timeout_s=10.0, request=metric_request())
         server = account()
-    held_s = server.requests.held_s
+    held_s = server.account.held_s
     assert held_s is not None
     assert held_s > 0.008 * len(rows.code)
     assert told(rows, server) == ""
@@ -286,7 +286,7 @@ def test_the_two_accounts_reconcile_whoever_drives(changes: dict[str, Any]) -> N
     result = measure(**changes)
     trial = result.trial
     assert trial.server is not None
-    outcomes, requests = trial.client.outcomes, trial.server.requests
+    outcomes, requests = trial.client.outcomes, trial.server.account
     assert trial.client.scheduled == outcomes.total() == len(result.requests) > 0
     begun = trial.client.scheduled - outcomes.unsent - outcomes.refused
     assert begun - outcomes.timeout - outcomes.reset <= requests.accepted <= begun
@@ -311,7 +311,7 @@ def test_a_gap_that_the_kernel_explains_is_told_with_its_numbers() -> None:
     assert trial.server is not None
     outcomes = trial.client.outcomes
     begun = trial.client.scheduled - outcomes.unsent - outcomes.refused
-    accepted = trial.server.requests.accepted
+    accepted = trial.server.account.accepted
     assert accepted < begun
     (said,) = (words for words in trial.warnings if words.startswith("the server accepted"))
     assert said.startswith(
@@ -351,7 +351,7 @@ def account(accepted: int, sent: dict[str, int], **more: Any) -> Server:
     """What a server may say of itself."""
     server = server_figures(ServerWindow(report(), report(), report(5_000), [], (0, 1)))
     requests = msgspec.structs.replace(
-        server.requests, accepted=accepted, answered=sum(sent.values()), answered_by_status=sent,
+        server.account, accepted=accepted, answered=sum(sent.values()), answered_by_status=sent,
         held_s=None, **more,
     )  # fmt: skip
     return msgspec.structs.replace(server, requests=requests)
@@ -632,7 +632,8 @@ def test_all_counts_of_the_server_are_of_one_window() -> None:
     ).trial
     server = trial.server
     assert server is not None
-    requests, switches = server.requests, server.context_switches
+    requests, switches = server.account, server.context_switches
+    assert server.threads_created is not None
     assert server.threads_created == requests.accepted > 0
     ended = requests.answered + requests.timed_out + requests.reset + requests.abandoned
     assert requests.accepted == ended + requests.in_progress

@@ -61,8 +61,8 @@ def test_the_accounts_of_all_blocks_agree(results: list[TrialResult]) -> None:
         assert trial.client.little_gap_us is not None
         assert abs(trial.client.little_gap_us) < 5
         assert trial.server is not None
-        assert trial.server.requests.accepted == sum(b.accepted or 0 for b in trial.blocks)
-        assert trial.server.requests.accepted == trial.client.scheduled - sum(
+        assert trial.server.account.accepted == sum(b.accepted or 0 for b in trial.blocks)
+        assert trial.server.account.accepted == trial.client.scheduled - sum(
             (trial.client.outcomes.refused, trial.client.outcomes.unsent)
         )
 

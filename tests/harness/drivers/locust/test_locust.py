@@ -135,7 +135,7 @@ def test_a_worker_that_dies_is_a_named_gap() -> None:
     least = (
         client.scheduled - outcomes.unsent - outcomes.refused - outcomes.timeout - outcomes.reset
     )
-    assert trial.server.requests.accepted >= least
+    assert trial.server.account.accepted >= least
     assert 0 < lost < 500 + 10
 
 

@@ -46,7 +46,7 @@ def test_both_trees_are_measured_alternately_and_the_worktree_goes(
     statuses = {slot: set[str]() for slot in (0, 1)}
     for trial in run.trials:
         assert trial.server is not None
-        statuses[trial.slot] |= set(trial.server.requests.answered_by_status)
+        statuses[trial.slot] |= set(trial.server.account.answered_by_status)
     assert statuses == {0: {"500"}, 1: {"202"}}
     orders = [(t.round, t.slot) for t in sorted(run.trials, key=lambda t: (t.round, t.order))]
     assert orders == [(1, 0), (1, 1), (2, 1), (2, 0)]

@@ -1,0 +1,122 @@
+"""Servers by command, measured as a person does: one run in blocks, one in whole trials."""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.lab import load_run
+from tests.support import any_server
+from tests.support.changed_runs import assert_one_sentence
+from tests.support.labrun import Labrun, assert_measured, run_lab
+
+COMMAND = f"{sys.executable} {any_server.__file__}"
+SHORT = ("--rps", "60", "--rounds", "1", "--duration", "0.5", "--warmup", "0.2", "--timeout", "20")
+
+
+def server(behaviour: str) -> tuple[str, str]:
+    return ("--server", f"{behaviour}={COMMAND} {behaviour} {{port}}")
+
+
+@pytest.fixture(scope="module", params=["blocks", "trials"])
+def made(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, dict[str, Any], str]:
+    folder = tmp_path_factory.mktemp("outside")
+    arms = (*server("good"), *server("hangs-on"), "--backends", "thread-pool")
+    done = run_lab(folder, "compare", *SHORT, *arms, "--design", request.param)
+    assert_measured(done.returncode, done.stderr)
+    (file,) = (folder / "results").glob("*/run.json")
+    return file.parent, json.loads(file.read_bytes()), done.stdout
+
+
+def test_each_answers_all_and_all_are_seen_from_outside(
+    made: tuple[Path, dict[str, Any], str],
+) -> None:
+    _, run, _ = made
+    assert run["settings"]["backends"] == ["thread-pool", "good", "hangs-on"]
+    assert [trial["backend"] for trial in sorted(run["trials"], key=lambda t: t["slot"])] == (
+        run["settings"]["backends"]
+    )
+    for trial in run["trials"]:
+        outcomes, seen = trial["client"]["outcomes"], trial["server"]
+        assert outcomes["ok"] == trial["client"]["scheduled"] - outcomes["unsent"]
+        assert seen["instrument"] == "outside"
+        assert seen["cpu_us_per_request"]["total"] > 0
+        assert seen["memory"]["rss_peak_bytes"] > 0
+        assert seen["threads_seen_by_os_peak"] >= 1
+
+
+def test_what_only_a_server_could_say_is_null_with_the_reason(
+    made: tuple[Path, dict[str, Any], str],
+) -> None:
+    _, run, said = made
+    for trial in run["trials"]:
+        seen = trial["server"]
+        assert seen["efficiency"] is seen["stages_us"] is seen["requests"] is None
+        assert "efficiency" in seen["missing"]
+        assert "requests" in seen["missing"]
+    assert "seen from outside" in " ".join(said.split())
+
+
+def test_who_closed_is_on_record(made: tuple[Path, dict[str, Any], str]) -> None:
+    _, run, _ = made
+    closed = {trial["backend"]: trial["client"]["closed_by_server"] for trial in run["trials"]}
+    assert closed["hangs-on"] == 0
+    assert closed["thread-pool"] is not None
+
+
+def test_the_record_says_what_was_run_and_what_it_printed(
+    made: tuple[Path, dict[str, Any], str],
+) -> None:
+    folder, run, _ = made
+    assert [each["name"] for each in run["settings"]["servers"]] == ["good", "hangs-on"]
+    assert run["settings"]["servers"][0]["command"][-2:] == ["good", "{port}"]
+    logs = sorted(file.name for file in (folder / "servers").iterdir())
+    assert logs == ["1-thread-pool.log", "2-good.log", "3-hangs-on.log"]
+    assert load_run(folder).run.settings.outside
+
+
+def test_a_refusal_comes_before_the_first_trial_and_leaves_nothing(
+    labrun: Labrun, tmp_path: Path
+) -> None:
+    done = labrun("compare", *SHORT, *server("not-found"), *server("good"))
+    assert done.stdout == ""
+    assert_one_sentence(done, "server not-found answers 404 to POST /metrics")
+    assert list((tmp_path / "results").iterdir()) == []
+
+
+def test_one_that_dies_is_told_with_its_last_line(labrun: Labrun, tmp_path: Path) -> None:
+    done = labrun("compare", *SHORT[:-6], "--duration", "6", *server("dies"), "--design", "trials")
+    assert done.returncode == 2
+    assert "server dies died (exit status 3): out of memory" in done.stderr
+
+
+def test_a_server_that_runs_is_measured_by_its_answers_alone(
+    labrun: Labrun, tmp_path: Path, any_good: int
+) -> None:
+    done = labrun("compare", *SHORT, "--url", f"live=http://127.0.0.1:{any_good}", *server("good"))
+    assert_measured(done.returncode, done.stderr)
+    (file,) = (tmp_path / "results").glob("*/run.json")
+    live, good = sorted(json.loads(file.read_bytes())["trials"], key=lambda t: t["slot"])[::-1]
+    assert live["backend"] == "live"
+    assert live["client"]["outcomes"]["ok"] > 0
+    assert live["server"]["cpu_us_per_request"]["total"] is None
+    assert "not started by the lab" in live["server"]["missing"]["cpu_us_per_request.total"]
+    assert good["server"]["cpu_us_per_request"]["total"] > 0
+
+
+@pytest.fixture
+def any_good() -> Iterator[int]:
+    """The port of a server that runs already."""
+    server = any_server.make_good()
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield int(server.server_address[1])
+    server.shutdown()
+    server.server_close()
