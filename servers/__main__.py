@@ -9,6 +9,8 @@ import logging
 import os
 import sys
 
+from servers.native.build import NATIVE, CannotBuild
+from servers.native.launch import launch
 from servers.options import ServerOptions, parse_options
 from servers.registry import UnknownBackend, resolve
 from servers.restart import announce_restart
@@ -55,10 +57,13 @@ def main(argv: list[str] | None = None, prog: str = "python -m servers") -> int:
 
         return Supervisor(arguments, prog).run()
     try:
+        if options.backend in NATIVE:
+            take_cpus(options)
+            launch(options)
         backend_class = resolve(options.backend)
         prepare_process(options)
         server = Server(options, backend_class)
-    except (UnknownBackend, CannotListen, CannotRun) as error:
+    except (UnknownBackend, CannotListen, CannotRun, CannotBuild) as error:
         print(f"{prog}: {error}", file=sys.stderr)
         return 2
     try:
@@ -79,12 +84,7 @@ def main(argv: list[str] | None = None, prog: str = "python -m servers") -> int:
 
 def prepare_process(options: ServerOptions) -> None:
     """Applies process-wide options, before there is a second thread. Raises `CannotRun`."""
-    if options.cpus:
-        try:
-            os.sched_setaffinity(0, options.cpus)
-        except OSError as error:
-            wanted, there = sorted(options.cpus), sorted(os.sched_getaffinity(0))
-            raise CannotRun(f"--cpus {wanted} is not possible, there are {there}") from error
+    take_cpus(options)
     if options.switch_interval_s is not None:
         sys.setswitchinterval(options.switch_interval_s)
     if options.lock_stacks:
@@ -92,6 +92,16 @@ def prepare_process(options: ServerOptions) -> None:
     # What start-up left behind is not looked at again by the garbage collector.
     gc.collect()
     gc.freeze()
+
+
+def take_cpus(options: ServerOptions) -> None:
+    """Stay on the CPUs that were asked for. Raises `CannotRun`."""
+    if options.cpus:
+        try:
+            os.sched_setaffinity(0, options.cpus)
+        except OSError as error:
+            wanted, there = sorted(options.cpus), sorted(os.sched_getaffinity(0))
+            raise CannotRun(f"--cpus {wanted} is not possible, there are {there}") from error
 
 
 def lock_memory() -> None:

@@ -287,7 +287,9 @@ def build_parser(prog: str, exit_on_error: bool = True) -> argparse.ArgumentPars
         argument_default=argparse.SUPPRESS,
     )
     parser.add_argument(
-        "backend", help="thread-per-request, thread-pool, or a plugin as module:Class"
+        "backend",
+        help="thread-per-request, thread-pool, each also in C++ with native- before it, or a "
+        "plugin as module:Class",
     )
     for name, option in OPTIONS.items():
         if option.read is None:

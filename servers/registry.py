@@ -1,4 +1,5 @@
-"""Backends by name: the two of this project, installed plugins, and `module:Class`."""
+"""Backends by name: the two of this project, the same two in C++, installed plugins, and
+`module:Class`."""
 
 from __future__ import annotations
 
@@ -9,6 +10,7 @@ import sys
 from importlib.metadata import entry_points
 
 from servers.backend import Backend
+from servers.native.build import NATIVE
 
 ENTRY_POINT_GROUP = "metricstream_lab.backends"
 BUILT_IN = {
@@ -22,14 +24,22 @@ class UnknownBackend(ValueError):
 
 
 def available() -> dict[str, str]:
-    """Name -> `module:Class` of every backend that can be named without its module."""
+    """Name -> `module:Class`, or a source in C++, of every backend that can be named without its
+    module."""
     plugins = {entry.name: entry.value for entry in entry_points(group=ENTRY_POINT_GROUP)}
-    return plugins | BUILT_IN
+    native = {name: f"servers/native/{source}" for name, source in NATIVE.items()}
+    return plugins | native | BUILT_IN
+
+
+def must_exist(name: str) -> None:
+    """Raises `UnknownBackend` for what no server can be started with."""
+    if name not in NATIVE:
+        resolve(name)
 
 
 def resolve(name: str) -> type[Backend]:
-    """The class behind `name`. Raises `UnknownBackend` with the names that come near, or with
-    the hooks that the class lacks."""
+    """The class behind `name`, of a backend in Python. Raises `UnknownBackend` with the names that
+    come near, or with the hooks that the class lacks."""
     known = available()
     target = known.get(name, name)
     module_name, colon, class_name = target.partition(":")

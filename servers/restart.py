@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 
 import msgspec
 
@@ -51,3 +52,18 @@ def read_restart(body: bytes, current: str) -> Restart:
 def announce_restart(order: Restart) -> None:
     """The last line of a server that is to be followed by another."""
     print(json.dumps({"restart": msgspec.to_builtins(order)}), flush=True)
+
+
+def main(current: str) -> int:
+    """Read an order from standard input for a server in C++, and announce it. Exit status 1, and
+    why, for one that cannot be."""
+    try:
+        announce_restart(read_restart(sys.stdin.buffer.read(), current))
+    except CannotRestart as error:
+        print(error)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

@@ -18,7 +18,7 @@ def backends() -> None:
     from servers.registry import available
 
     for name, target in sorted(available().items()):
-        print(f"{name:<22} {target}")
-    print("module:Class           a backend of your own, from the current folder or installed")
+        print(f"{name:<26} {target}")
+    print("module:Class               a backend of your own, from the current folder or installed")
     for server in servers_of(Path(SERVERS_FILE)):
-        print(f"{server.name:<22} {server.url or shlex.join(server.command)} ({SERVERS_FILE})")
+        print(f"{server.name:<26} {server.url or shlex.join(server.command)} ({SERVERS_FILE})")

@@ -30,6 +30,7 @@ from harness.measure.trial import Progress, TrialResult, run_trial
 from harness.store import LOGS, RunFolder
 from harness.targets.arm import Arm
 from harness.targets.interpreter import examine_python, servers_under
+from harness.targets.native import build_native
 from harness.targets.remote import examine_target
 from harness.targets.server_code import ServerSource
 
@@ -91,6 +92,8 @@ def _run(
     cpus = plan_cpus()
     if settings.target is not None:
         examine_target(settings)
+    else:
+        build_native(settings.backends)
     environment = examined(read_environment(cpus), settings, cpus, interpreter)
     created = datetime.now(UTC).isoformat(timespec="seconds")
     descriptors = raise_descriptor_limit()

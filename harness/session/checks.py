@@ -53,11 +53,11 @@ def not_too_many(what: str, count: int) -> None:
 
 def known_backends(names: list[str]) -> list[str]:
     """The names, where backends have them. Raises `LabError`."""
-    from servers.registry import UnknownBackend, resolve  # which `--help` has no use for
+    from servers.registry import UnknownBackend, must_exist  # which `--help` has no use for
 
     for name in names:
         try:
-            resolve(name)
+            must_exist(name)
         except UnknownBackend as error:
             raise LabError(str(error)) from error
     return names

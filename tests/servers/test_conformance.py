@@ -22,6 +22,7 @@ from tests.support.corpus import (
     read_to_end,
 )
 from tests.support.serving import (
+    BACKENDS,
     RunningServer,
     StartServer,
     connect,
@@ -34,7 +35,7 @@ CASES = load_cases()
 GOOD = post(GOOD_BODY)
 
 
-@pytest.fixture(scope="module", params=["thread-per-request", "thread-pool"])
+@pytest.fixture(scope="module", params=BACKENDS)
 def server(request: pytest.FixtureRequest) -> Iterator[RunningServer]:
     """One server for all cases: each must leave it as it was."""
     with servers() as start:

@@ -9,6 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
+import pytest
+
 from tests.support.serving import (
     PATIENCE_S,
     Gate,
@@ -63,8 +65,9 @@ def test_a_full_queue_is_503_at_once_and_never_longer_than_its_size(
     assert server.process.wait(PATIENCE_S) == 0
 
 
-def test_a_flood_gets_answers_alone(start_server: StartServer) -> None:
-    server = start_server("thread-pool", *FULL_POOL, "--workload=io:5ms", "--rate-limit=0")
+@pytest.mark.parametrize("pool", ["thread-pool", "native-thread-pool"])
+def test_a_flood_gets_answers_alone(pool: str, start_server: StartServer) -> None:
+    server = start_server(pool, *FULL_POOL, "--workload=io:5ms", "--rate-limit=0")
     with ThreadPoolExecutor(16) as clients:
         answers = list(
             clients.map(lambda _: exchange(server.port, metric_request()).status, range(1000))

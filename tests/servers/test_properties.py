@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.support.serving import (
+    BACKENDS,
     RunningServer,
     connect,
     exchange,
@@ -54,7 +55,7 @@ def damaged(draw: st.DrawFn) -> bytes:
     return bytes(data)
 
 
-@pytest.fixture(scope="module", params=["thread-per-request", "thread-pool"])
+@pytest.fixture(scope="module", params=BACKENDS)
 def server(request: pytest.FixtureRequest) -> Iterator[RunningServer]:
     with servers() as start:
         yield start(request.param, "--rate-limit=0", "--request-deadline=60")

@@ -96,7 +96,7 @@ def test_without_leave_nothing_is_restarted(backend: str, start_server: StartSer
 @pytest.mark.parametrize(
     ("order", "words"),
     [
-        (Restart("thread-pull"), "no backend 'thread-pull' here; there are thread-per-request"),
+        (Restart("thread-pull"), "no backend 'thread-pull' here; there are "),
         (Restart("os:system"), "no backend 'os:system' here"),
         (Restart("thread-pool", ["--port=1"]), "'--port=1' is not for the control port to choose"),
         (Restart("thread-pool", ["--host=0.0.0.0"]), "not for the control port"),

@@ -23,6 +23,9 @@ import msgspec
 from servers.access import CONTROL_HEADER
 from servers.report import Counters, Report, Sample
 
+IN_PYTHON = ("thread-per-request", "thread-pool")
+NATIVE = ("native-thread-per-request", "native-thread-pool")
+BACKENDS = IN_PYTHON + NATIVE
 PLUGINS = Path(__file__).parent.parent / "servers" / "plugins"
 PATIENCE_S = 45.0  # how long a test waits for what must happen, on a busy machine
 _STOPPED = re.compile(
