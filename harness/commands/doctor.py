@@ -13,11 +13,13 @@ from harness.core.errors import LabError
 from harness.core.metrics import BY_PATH
 from harness.core.record import Environment, Finding, Settings, Trial
 from harness.core.units import percent, rate
+from harness.core.wording import listed
 from harness.designs.trials import PlannedTrial
 from harness.machine.cpus import CpuPlan, plan_cpus
 from harness.machine.doctor import is_sound
 from harness.machine.environment import read_environment
 from harness.machine.neighbours import announced, neighbours
+from harness.machine.outside.permissions import permissions
 from harness.measure.run import examined, out_of_the_way, raise_descriptor_limit
 from harness.measure.trial import run_trial
 from harness.session.aa import keep_controls
@@ -48,6 +50,7 @@ def doctor_command(rps: float, duration_s: float, as_json: bool) -> int:
     environment = examined(read_environment(cpus), settings, cpus)
     findings = list(environment.findings)
     findings.append(others())
+    findings += seen_from_outside()
     if duration_s > 0:
         with announced(command_line()):
             findings += tried(settings, cpus)
@@ -111,6 +114,27 @@ def others() -> Finding:
         check="other runs", level="spoils", found="; ".join(map(str, found)),
         mend="wait until it has ended, or stop it",
     )  # fmt: skip
+
+
+def seen_from_outside() -> list[Finding]:
+    """Which figures of servers by command would be missing here, and what would mend it."""
+    check = "servers by command"
+    try:
+        found = permissions()
+    except LabError as error:
+        return [Finding(check=check, level="doubtful", found=str(error), mend=None)]
+    missing: dict[tuple[str | None, str | None], list[str]] = {}
+    for one in found:
+        if not one.permitted:
+            missing.setdefault((one.reason, one.remedy), []).append(one.quantity)
+    seen = listed([one.quantity for one in found if one.permitted])
+    good = Finding(check=check, level="good", found=f"seen from outside: {seen}", mend=None)
+    return [good] + [
+        Finding(
+            check=check, level="doubtful", found=f"no {' and no '.join(names)}: {why}", mend=how
+        )
+        for (why, how), names in missing.items()
+    ]
 
 
 def tried(settings: Settings, cpus: CpuPlan) -> list[Finding]:

@@ -17,7 +17,7 @@ _QUANTITIES = {
     "context switches": ("switches",),
     "threads born and ended": ("births", "ends"),
     "resident memory": ("rss_bytes",),
-    "memory without what is shared twice": ("pss_bytes",),
+    "memory with shared pages counted once": ("pss_bytes",),
     "peak memory": ("peak_bytes",),
 }
 
