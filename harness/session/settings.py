@@ -63,6 +63,7 @@ class CompareOptions(LoadOptions):
         return bool(self.server or self.url or self.servers_file)
 
 
+_NARROWEST = 0.001  # half-width that may be asked for
 BLOCK_S = 0.5  # of the design of blocks, unless asked for otherwise
 
 
@@ -108,7 +109,7 @@ def make_settings(options: CompareOptions) -> Settings:
         request=request,
         **sent,
         **servers,
-        precision=_precision(options),
+        precision=_precision(options, len(arms) or len(backends) + len(foreign)),
         most_s=_most_s(options),
     )
 
@@ -153,12 +154,18 @@ def _foreign(
     return found, request
 
 
-def _precision(options: CompareOptions) -> dict[str, float]:
+def _precision(options: CompareOptions, arms: int) -> dict[str, float]:
     """Half-widths by name, of `p99=10%,cpu=2%`. Raises `LabError`."""
     if options.precision is None:
         return {}
     if options.design != "blocks":
+        why = in_turns(options)
+        if why is not None:
+            raise LabError(f"{why}, and --precision is for blocks; leave one of the two out")
         raise LabError("--precision is for --design blocks; add it or leave it out")
+    if arms < 2:
+        raise LabError("--precision is about ratios, and one backend alone has none; name two or "
+                       "more, or leave it out")  # fmt: skip
     if options.rounds != LOOKS[0]:
         raise LabError(f"--precision decides how many rounds there are; leave out --rounds "
                        f"{options.rounds}")  # fmt: skip
@@ -172,8 +179,9 @@ def _precision(options: CompareOptions) -> dict[str, float]:
             )
         if name in found:
             raise LabError(f"--precision {options.precision!r} names {name} twice; name it once")
-        found[name] = check.parsed("--precision", text, check.parse_share)
-        check.between("--precision", found[name], 0.001, 1)
+        found[name] = check.parsed(f"--precision {name}", text, check.parse_share)
+        if not _NARROWEST <= found[name] <= 1:
+            raise LabError(f"--precision {name}={text}: take from 0.1% to 100%")
     return found
 
 

@@ -64,6 +64,11 @@ class ServerProcess(ChildProcess):
             return True
         return False
 
+    def last_words(self) -> str:
+        """The last line on standard error; that it was ready says nothing about its end."""
+        last = super().last_words()
+        return "" if " is ready: " in last else last
+
     def drain(self) -> int:
         """SIGTERM, and wait for it to finish what it accepted; its exit status."""
         self.process.send_signal(signal.SIGTERM)

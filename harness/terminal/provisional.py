@@ -79,7 +79,8 @@ class Provisional:
         if left_out:
             told += f", {len(left_out)} left out"
         if not any(known.widths for known in self.known):
-            return f"{told} (an interval needs {LEAST_ROUNDS})"
+            few = len(rounds - left_out) < LEAST_ROUNDS
+            return told + (f" (an interval needs {LEAST_ROUNDS})" if few else " (no interval yet)")
         return told + (f", the widest of {len(self._pairs)} pairs" if len(self._pairs) > 1 else "")
 
     def _widest(self, name: str) -> Known | None:

@@ -12,7 +12,7 @@ from harness.core.record import Comparison, Run, Settings, Trial
 from harness.core.units import percent, rate
 from harness.designs.at_once import too_much_at_once
 from harness.designs.blocks import plan_restart
-from harness.designs.precision import Looks, wider
+from harness.designs.precision import LOOKS, Looks, wider
 from harness.designs.spoilt import not_for_blocks
 from harness.designs.trials import (
     PlannedTrial,
@@ -116,6 +116,8 @@ class ComparePlanner:
             yield f"After {restarts} restarts {asked} or better is known."
             return
         why = "there was no time for more" if self._looks.out_of_time else "the run ended"
+        if run.complete and restarts >= LOOKS[-1]:
+            why = "more is never tried"
         got = ", ".join(
             f"{name} is known to {percent(width) if math.isfinite(width) else 'no width'} "
             f"(asked for: {percent(wanted[name])})"
