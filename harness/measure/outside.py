@@ -4,6 +4,9 @@ A restart is as in `harness.measure.blocks`: all arms alive, load for one after 
 trial is one of a single arm and a single time of load. What differs from our own servers: nobody
 can be asked, so an arm counts as at rest when the generator has seen its last request and it uses
 no CPU time to speak of.
+
+Context switches and births are counted in a load of their own, after all that is measured: while
+they are counted each birth of a thread costs its server something.
 """
 
 from __future__ import annotations
@@ -55,6 +58,7 @@ _QUIET_SHARE = 0.1
 _REST_S = 5.0
 _LATE_S = 60.0
 _ENDING_S = 0.5
+_MOST_COUNTED_S = 2.0  # of load under which switches and births are counted
 
 
 @dataclass(slots=True)
@@ -70,6 +74,7 @@ class _Seen:
     blocks: list[Block] = field(default_factory=list)
     summaries: list[Summary] = field(default_factory=list)
     kernels: list[Kernel] = field(default_factory=list)
+    counting: OutsideLook | None = None
 
     def look(self, memory: bool = False) -> Look | None:
         """One look; None where it has died."""
@@ -82,6 +87,15 @@ class _Seen:
         except ProcessDied as error:
             self.died = str(error)
             return None
+
+    def count_events(self, on: bool) -> None:
+        """Begin or end counting switches and births, unless it has died."""
+        if self.died is not None:
+            return
+        try:
+            self.server.count_events(on)
+        except ProcessDied as error:
+            self.died = str(error)
 
 
 def run_outside(
@@ -162,13 +176,23 @@ def _load(
             if settings.warmup_s > 0
         ],
         measured=[
-            LoadPhase(index[block.slot], restart.rps, restart.block_s, block.seed)
-            for block in restart.blocks
+            *(
+                LoadPhase(index[block.slot], restart.rps, restart.block_s, block.seed)
+                for block in restart.blocks
+            ),
+            *(
+                LoadPhase(number, restart.rps, _counted_s(restart), restart.warmup_seed)
+                for number in index.values()
+            ),
         ],
         settings=settings,
         cpus=cpus,
         descriptors=descriptors,
     )
+
+
+def _counted_s(restart: PlannedRestart) -> float:
+    return min(restart.block_s, _MOST_COUNTED_S)
 
 
 class _Loaded:
@@ -193,7 +217,7 @@ class _Loaded:
         self._idle_within_ms = IDLE_WITHIN_MS + max(slowest, default=0.0) * 1e3
 
     def run(self, logs: Sequence[L.RequestLog]) -> None:
-        """Warm up, then load by load in order."""
+        """Warm up, then load by load in order; at last the loads for counting, one for each arm."""
         warm_s = len(self._seen) * (self._settings.warmup_s + self._settings.timeout_s)
         self._generator.must_say(warm_s + READY_S)
         for each in self._seen.values():
@@ -201,8 +225,15 @@ class _Loaded:
             if each.died is None:
                 each.server.clear_peak()
         began_ns = monotonic_ns()
-        for block, log in zip(self._restart.blocks, logs, strict=True):
+        for block, log in zip(self._restart.blocks, logs, strict=False):
             self._one(block, log, began_ns)
+        self._take_peaks()
+        counting = logs[len(self._restart.blocks) :]
+        for each, log in zip(self._seen.values(), counting, strict=True):
+            self._count(each, log)
+
+    def _take_peaks(self) -> None:
+        """The highest memory since the warm-up, into the last look of each arm."""
         for each in self._seen.values():
             memory = each.look(memory=True)
             if memory is not None and each.looks:
@@ -244,6 +275,19 @@ class _Loaded:
                 steal_ms=difference_ms(stolen, steal_s()),
             )
         )
+
+    def _count(self, each: _Seen, log: L.RequestLog) -> None:
+        """Load under which switches and births are counted, and nothing is measured else."""
+        each.count_events(True)
+        before = each.look()
+        self._generator.tell(b"go")
+        self._wait(each, log)
+        rows = copy_rows(log)
+        after, _ = self._rest(each, each.look(), rows)
+        each.count_events(False)
+        if before is not None and after is not None:
+            count_ns = round(_counted_s(self._restart) * 1e9)
+            each.counting = OutsideLook(before, after, (), answered(rows), count_ns)
 
     def _wait(self, each: _Seen, log: L.RequestLog) -> tuple[Summary, list[Look]]:
         """Until the generator has seen every request to its end, with a look now and then."""
@@ -320,7 +364,9 @@ def _result(
         plan, started, restart.block_s * len(each.blocks), rows, _summary(each.summaries),
         summed(each.kernels), None, died, settings.driver, each.server.fresh,
         "server" if died else None,
-        outside_figures(each.looks, each.server.fresh) if complete else None,
+        outside_figures(each.looks, each.counting, each.server.fresh)
+        if complete and each.counting is not None
+        else None,
     )  # fmt: skip
     requests = requests_frame(plan, rows)
     if not whole:

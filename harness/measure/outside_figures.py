@@ -37,6 +37,9 @@ _FIGURES = {
 }
 
 
+_COUNTED = ("switches", "births")  # in a load of their own
+
+
 @dataclass(frozen=True, slots=True)
 class OutsideLook:
     """One time of load, seen from outside: before it and after it, and looks in between (threads
@@ -68,34 +71,34 @@ def born(before: Look, after: Look) -> int | None:
 
 
 def counted(look: OutsideLook) -> dict[str, Any]:
-    """Those figures of it that a block has."""
+    """Those figures of it that a block has; switches and births are not counted in blocks."""
     cpu_ns = grown(look.before, look.after, "cpu_ns")
-    switches = grown(look.before, look.after, "switches")
     total = None if cpu_ns is None or not look.answered else cpu_ns / 1e3 / look.answered
-    seconds = (look.after.t_ns - look.before.t_ns) / 1e9
     return {
         "accepted": None,
         "answered": look.answered,
         "cpu_us_per_request": CpuPerRequest(total=total, handler=None, overhead=None),
-        "context_switches_per_request": _ratio(switches, look.answered),
-        "context_switches_per_s": _ratio(switches, seconds),
-        "threads_created": born(look.before, look.after),
+        "context_switches_per_request": None,
+        "context_switches_per_s": None,
+        "threads_created": None,
     }
 
 
-def outside_figures(looks: Sequence[OutsideLook], fresh: bool) -> Server:
-    """The figures of a trial: of all its times of load together."""
+def outside_figures(looks: Sequence[OutsideLook], counting: OutsideLook, fresh: bool) -> Server:
+    """The figures of a trial: of all its times of load together; switches and births of the load
+    for counting."""
     answers = sum(look.answered for look in looks)
     elapsed_s = sum(look.after.t_ns - look.before.t_ns for look in looks) / 1e9
     cpu_ns = _sum([grown(look.before, look.after, "cpu_ns") for look in looks])
-    switches = _sum([grown(look.before, look.after, "switches") for look in looks])
-    created = _sum([born(look.before, look.after) for look in looks])
+    switches = grown(counting.before, counting.after, "switches")
+    created = born(counting.before, counting.after)
+    counted_s = (counting.after.t_ns - counting.before.t_ns) / 1e9
     seen = [one for look in looks for one in (*look.between, look.after) if one.processes]
     resident = [one.rss_bytes for one in seen if one.rss_bytes is not None]
     peaks = [look.after.peak_bytes for look in looks if look.after.peak_bytes is not None]
     return Server(
         threads_created=created,
-        threads_created_per_s=_ratio(created, elapsed_s),
+        threads_created_per_s=_ratio(created, counted_s),
         threads_active_mean=None,
         threads_peak=None,
         threads_seen_by_os_peak=max((one.threads for one in seen), default=None),
@@ -104,8 +107,8 @@ def outside_figures(looks: Sequence[OutsideLook], fresh: bool) -> Server:
         context_switches=ContextSwitches(
             voluntary=None,
             involuntary=None,
-            per_s=_ratio(switches, elapsed_s),
-            per_request=_ratio(switches, answers),
+            per_s=_ratio(switches, counted_s),
+            per_request=_ratio(switches, counting.answered),
         ),
         cpu_us_per_request=CpuPerRequest(
             total=_ratio(None if cpu_ns is None else cpu_ns / 1e3, answers),
@@ -124,18 +127,22 @@ def outside_figures(looks: Sequence[OutsideLook], fresh: bool) -> Server:
         fresh_process=fresh,
         window_s=elapsed_s,
         instrument="outside",
-        missing=_missing(looks),
+        missing=_missing(looks, counting),
     )
 
 
-def _missing(looks: Sequence[OutsideLook]) -> dict[str, str]:
+def _missing(looks: Sequence[OutsideLook], counting: OutsideLook) -> dict[str, str]:
     """Why figures are None, by their names."""
     told = dict.fromkeys(_ONLY_INSIDE, ONLY_INSIDE)
-    for one in (one for look in looks for one in (look.before, look.after)):
-        for name, missing in one.missing.items():
-            remedy = f"; {missing.remedy}" if missing.remedy else ""
-            for figure in _FIGURES.get(name, ()):
-                told.setdefault(figure, missing.reason + remedy)
+    measured = [one for look in looks for one in (look.before, look.after)]
+    for name, figures in _FIGURES.items():
+        counted = name in _COUNTED
+        for one in (counting.before, counting.after) if counted else measured:
+            if name in one.missing:
+                missing = one.missing[name]
+                remedy = f"; {missing.remedy}" if missing.remedy else ""
+                for figure in figures:
+                    told.setdefault(figure, missing.reason + remedy)
     return told
 
 

@@ -63,6 +63,9 @@ class OutsideServer(Protocol):
     def clear_peak(self) -> None:
         """Its peak of memory counts from now on."""
 
+    def count_events(self, on: bool) -> None:
+        """Begin or end counting switches and births, at rest. Raises `ProcessDied`."""
+
     def alive(self, grace_s: float = 0.0) -> bool:
         """Whether it still runs, as far as is known."""
 
@@ -96,7 +99,7 @@ class StartedServer:
         self._command = command
         self._process: ObservedProcess = start_command(
             command.words, command.environment, command.folder, log, cpus.server, cpus.observers,
-            name=f"server {command.name}",
+            count_events=False, name=f"server {command.name}",
         )  # fmt: skip
         try:
             self._wait()
@@ -122,6 +125,10 @@ class StartedServer:
     def clear_peak(self) -> None:
         """The peak of memory counts from now on."""
         self._process.clear_peak()
+
+    def count_events(self, on: bool) -> None:
+        """Begin or end counting switches and births; where it may not, the looks say why."""
+        self._process.count_events(on)
 
     def alive(self, grace_s: float = 0.0) -> bool:
         """Whether any process of the tree lives, `grace_s` from now."""
@@ -224,6 +231,9 @@ class RunningServer:
         return unseen()
 
     def clear_peak(self) -> None:
+        """Nothing."""
+
+    def count_events(self, on: bool) -> None:
         """Nothing."""
 
     def alive(self, grace_s: float = 0.0) -> bool:

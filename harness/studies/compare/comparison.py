@@ -29,7 +29,7 @@ from harness.stats.intervals import (
     verdict,
 )
 from harness.stats.shares import Tally, share_estimate, share_ratio_estimate
-from harness.studies.compare.pairs import PAIRED, in_blocks, paired_estimate
+from harness.studies.compare.pairs import PAIRED, counted_apart, in_blocks, paired_estimate
 
 Round: TypeAlias = tuple[Trial, Trial]  # the baseline's trial and the contender's
 
@@ -87,7 +87,8 @@ def _compare(
     pairs = [r for r in rounds if comparable(r[0]) and comparable(r[1])]
     names, confidence = arm_names(settings), precision.CONFIDENCE if settings.precision else 0.95
     estimate, spread = _estimate(metric.path, pairs, confidence), None
-    if in_blocks(pairs) and metric.path in PAIRED:
+    paired = in_blocks(pairs) and metric.path in PAIRED
+    if paired and not counted_apart(metric.path, pairs):
         spread = paired_estimate(metric.path, pairs, confidence)
         estimate = None if spread is None else spread.estimate
     ends = {

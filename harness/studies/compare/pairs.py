@@ -60,6 +60,13 @@ def block_pairs(baseline: Trial, contender: Trial) -> list[tuple[Block, Block]]:
     ]
 
 
+def counted_apart(path: str, restarts: Sequence[tuple[Trial, Trial]]) -> bool:
+    """Whether no block has the figure: what is counted in a load of its own is a trial's alone."""
+    return all(
+        PAIRED[path](block) is None for pair in restarts for trial in pair for block in trial.blocks
+    )
+
+
 def in_blocks(restarts: Sequence[tuple[Trial, Trial]]) -> bool:
     """Whether all of them were measured in blocks."""
     return bool(restarts) and all(trial.blocks for pair in restarts for trial in pair)

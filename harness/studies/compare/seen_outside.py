@@ -19,11 +19,21 @@ def outside_sentences(run: Run) -> list[str]:
         "All servers were seen from outside, by the same instruments; what only a server could say "
         "of itself (its handlers' CPU, queue, active threads) is missing. CPU and switches are of "
         "the whole tree of processes, for each answer that the generator got.",
+        *_counted_apart(run),
         *(_server(server) for server in run.settings.servers),
         _request(run),
         *_closed(run),
         *_missing(run),
     ]
+
+
+def _counted_apart(run: Run) -> Iterator[str]:
+    seen = [trial.server for trial in run.trials if trial.server is not None]
+    if any(server.context_switches.per_s is not None for server in seen):
+        yield (
+            "Context switches and births of threads were counted under a load of their own after "
+            "the measured ones, since counting costs whoever starts threads."
+        )
 
 
 def _server(server: ServerSettings) -> str:

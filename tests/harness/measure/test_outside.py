@@ -53,6 +53,22 @@ def test_each_answers_all_and_all_are_seen_from_outside(
         assert seen["threads_seen_by_os_peak"] >= 1
 
 
+def test_switches_and_births_are_counted_in_a_load_of_their_own(
+    made: tuple[Path, dict[str, Any], str],
+) -> None:
+    _, run, said = made
+    for trial in run["trials"]:
+        seen, blocks = trial["server"], trial["blocks"]
+        assert all(block["context_switches_per_request"] is None for block in blocks)
+        if "context_switches.per_request" in seen["missing"]:  # the machine does not permit it
+            assert seen["context_switches"]["per_request"] is seen["threads_created"] is None
+            continue
+        assert seen["context_switches"]["per_request"] > 0
+        assert "a load of their own" in " ".join(said.split())
+        if trial["backend"] == "thread-pool":
+            assert seen["threads_created"] == 0
+
+
 def test_what_only_a_server_could_say_is_null_with_the_reason(
     made: tuple[Path, dict[str, Any], str],
 ) -> None:

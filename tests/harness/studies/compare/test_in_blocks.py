@@ -30,6 +30,18 @@ def test_pairs_cancel_what_is_slower_than_they_are() -> None:
     assert found["client.block_response_us.p50"].verdict == "cannot-tell"
 
 
+def test_what_no_block_has_is_compared_by_the_restarts_own_figures() -> None:
+    apart = {"context_switches_per_s": None, "context_switches_per_request": None}
+    trials = [
+        make_trial(slot, number, blocks=[block(1, **apart)])
+        for number in range(1, 9)
+        for slot in (0, 1)
+    ]
+    found = {c.metric: c for c in build_comparisons(make_settings(**IN_BLOCKS), trials)}
+    switches = found["server.context_switches.per_request"]
+    assert (switches.ratio, switches.rounds, switches.sd_within) == (1.0, 8, None)
+
+
 def test_whole_trials_have_no_figures_of_blocks() -> None:
     trials = [make_trial(slot, number) for number in range(1, 6) for slot in (0, 1)]
     found = {c.metric for c in build_comparisons(make_settings(), trials)}
