@@ -31,7 +31,7 @@ def test_pairs_cancel_what_is_slower_than_they_are() -> None:
 
 
 def test_what_no_block_has_is_compared_by_the_restarts_own_figures() -> None:
-    apart = {"context_switches_per_s": None, "context_switches_per_request": None}
+    apart: dict[str, Any] = {"context_switches_per_s": None, "context_switches_per_request": None}
     trials = [
         make_trial(slot, number, blocks=[block(1, **apart)])
         for number in range(1, 9)
