@@ -116,13 +116,16 @@ def design_words(settings: Settings, design: Design) -> str:
     """Of a level that was measured in that design: `5 rounds of 5 s`, or `8 restarts of 3.5 s in
     blocks of 0.5 s`."""
     if design == "trials":
-        return f"{settings.rounds} rounds of {settings.duration_s:g} s"
+        return f"{counted(settings.rounds, 'round')} of {settings.duration_s:g} s"
+    blocks = f"of {settings.duration_s:g} s in blocks of {settings.block_s:g} s"
     if settings.precision:
-        return f"restarts of {settings.duration_s:g} s in blocks of {settings.block_s:g} s"
-    return (
-        f"{settings.rounds} restarts of {settings.duration_s:g} s in blocks of "
-        f"{settings.block_s:g} s"
-    )
+        return f"restarts {blocks}"
+    return f"{counted(settings.rounds, 'restart')} {blocks}"
+
+
+def counted(number: int, what: str) -> str:
+    """`1 round`, `5 rounds`, `1,000 rounds`."""
+    return f"{number:,} {what}" + ("" if number == 1 else "s")
 
 
 def listed(parts: Sequence[str]) -> str:

@@ -81,7 +81,7 @@ class PlainWatcher:
         self._number += 1  # a restart in blocks comes to several
         if self._provisional.add(trial):
             told = [f"{known.name} {known.words()}" for known in self._provisional.known]
-            self._say(f"{self._provisional.title}: {'; '.join(told)}")
+            self._say(": ".join(filter(None, [self._provisional.title, "; ".join(told)])))
 
     def _say(self, line: str) -> None:
         self._console.print(line, highlight=False, soft_wrap=True)

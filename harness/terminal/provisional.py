@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from harness.core.record import Settings, Trial
 from harness.core.trials import comparable
 from harness.core.units import percent, rate, ratio
+from harness.core.wording import counted
 from harness.designs.precision import CONFIDENCE, FIGURES
 from harness.stats.intervals import LEAST_ROUNDS, Estimate
 from harness.studies.compare.pairs import paired_estimate
@@ -74,8 +75,7 @@ class Provisional:
         rounds = {number for rps, number, _ in self._trials if rps == self._rps}
         left_out = {number for (rps, number, _), trial in self._trials.items()
                     if rps == self._rps and not comparable(trial)}  # fmt: skip
-        told = f"provisional, {rate(self._rps)} after {len(rounds)} "
-        told += "restart" if len(rounds) == 1 else "restarts"
+        told = f"provisional, {rate(self._rps)} after {counted(len(rounds), 'restart')}"
         if left_out:
             told += f", {len(left_out)} left out"
         if not any(known.widths for known in self.known):

@@ -51,7 +51,7 @@ def _request(run: Run) -> str:
     statuses = listed([str(status) for status in asked.expect])
     size = len(asked.body.encode())
     body = f" with {size:,} bytes of body" if size else ""
-    return f"Sent was {asked.method} {asked.path}{body}; {statuses} is ok."
+    return f"Sent was {asked.method} {asked.path}{body}; {statuses} {'is' if len(asked.expect) == 1 else 'are'} ok."
 
 
 def _closed(run: Run) -> Iterator[str]:
@@ -63,9 +63,11 @@ def _closed(run: Run) -> Iterator[str]:
         answers = sum(t.client.outcomes.total() - t.client.outcomes.unsent for t in known)
         if answers:
             closed = sum(t.client.closed_by_server or 0 for t in known)
-            told.append(f"{name} of {share(closed / answers)}")
+            told.append(f"{name} {share(closed / answers)}")
     if told:
-        yield f"Who closed the connections first, before the generator: {listed(told)}."
+        yield (
+            f"Connections that the server closed first, before the generator did: {listed(told)}."
+        )
 
 
 def _missing(run: Run) -> Iterator[str]:
