@@ -51,7 +51,8 @@ def _request(run: Run) -> str:
     statuses = listed([str(status) for status in asked.expect])
     size = len(asked.body.encode())
     body = f" with {size:,} bytes of body" if size else ""
-    return f"Sent was {asked.method} {asked.path}{body}; {statuses} {'is' if len(asked.expect) == 1 else 'are'} ok."
+    are = "is" if len(asked.expect) == 1 else "are"
+    return f"Sent was {asked.method} {asked.path}{body}; {statuses} {are} ok."
 
 
 def _closed(run: Run) -> Iterator[str]:
