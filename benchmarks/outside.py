@@ -92,16 +92,15 @@ def observe(
     backend: str, kind: str, settings: Settings, cpus: CpuPlan, seed: int, folder: Path
 ) -> Seen:
     """One load on a fresh server."""
-    count_events, looks = KINDS[kind]
     arguments = server_arguments(Arm(backend, 0), settings, cpus)
     program = [sys.executable, "-P", "-m", "servers", *arguments, "--port", "0"]
     log = folder / f"{backend}-{kind.replace(' ', '-')}-{seed}.log"
     with start_command(
-        program, os.environ, None, log, cpus.server, cpus.observers, count_events
+        program, os.environ, None, log, cpus.server, cpus.observers, count_events=False
     ) as server:
         ready = _ready(server)
         with ControlClient(ready.control_host, ready.control_port) as client:
-            seen = _load(server, ready, client, settings, cpus, seed, looks)
+            seen = _load(server, ready, client, settings, cpus, seed, kind)
         server.stop(START_S)
     return seen
 
@@ -124,9 +123,10 @@ def _load(
     settings: Settings,
     cpus: CpuPlan,
     seed: int,
-    looks: bool,
+    kind: str,
 ) -> Seen:
     """Warm up, then look, load and look again."""
+    count_events, looks = KINDS[kind]
     rps = settings.rps[0]
     sending = driver_of("open-loop").start(
         Load(
@@ -139,7 +139,10 @@ def _load(
     keeper = psutil.Process(server.pid).ppid()
     with sending.process as generator:
         generator.must_say(settings.warmup_s + START_S)
-        first, before = client.wait_until_idle(_END_S), server.look()
+        first = client.wait_until_idle(_END_S)
+        if count_events:
+            server.count_events(True)
+        before = server.look()
         keeper_s, began_s = measured(process_cpu_s(keeper)), monotonic()
         generator.tell(b"go")
         while generator.wait_for_line(_STEP_S) is None:
