@@ -7,18 +7,19 @@ from typing import Annotated, Any
 import typer
 
 from harness.cli.app import command
-from harness.cli.options import RUN, Budget, asks
+from harness.cli.options import ANY_SERVER, BOTH, RUN, Budget, asks, backends_of
 
 
 @command()
-@asks("warmup_s", *RUN, warmup_s=0.5, name="capacity")
+@asks("warmup_s", *ANY_SERVER, *RUN, warmup_s=0.5, name="capacity")
 def capacity(
     slo: Annotated[
         str, typer.Option(help="The objective: success, p50, p90, p95, p99, p999, max.")
     ] = "success>=0.99,p99<=100ms",
     backends: Annotated[
-        str, typer.Option(help="Whose capacity; ratios are to the first.")
-    ] = "thread-per-request,thread-pool",
+        str | None,
+        typer.Option(help="Whose capacity; ratios are to the first.", show_default=BOTH),
+    ] = None,
     budget: Budget = 220.0,
     duration: Annotated[
         float, typer.Option(help="Seconds measured in each trial; longer sees smaller overloads.")
@@ -26,7 +27,7 @@ def capacity(
     *,
     typed: Any,
 ) -> None:
-    """Find the highest rate that each backend sustains within an objective.
+    """Find the highest rate that each backend, or any server, sustains within an objective.
 
     example: labrun capacity --slo "success>=0.99,p99<=50ms" --workload io:40ms
     """
@@ -35,7 +36,7 @@ def capacity(
 
     options = CompareOptions(
         rps=CAPACITY_RPS,
-        backends=backends,
+        backends=backends_of(backends, typed),
         rounds=1,
         duration_s=duration,
         driver="open-loop",

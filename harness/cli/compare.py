@@ -7,9 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from harness.cli.app import command
-from harness.cli.options import ANY_SERVER, RUN, asks
-
-_BOTH = "thread-per-request,thread-pool"
+from harness.cli.options import ANY_SERVER, BOTH, RUN, asks, backends_of
 
 
 @command()
@@ -25,7 +23,7 @@ def compare(
         str | None,
         typer.Option(
             help="Baseline and contender; twice the same is a control (A/A).",
-            show_default=_BOTH,
+            show_default=BOTH,
         ),
     ] = None,
     arm: Annotated[
@@ -102,6 +100,18 @@ def compare(
     plot: Annotated[
         bool, typer.Option("--plot", help="Draw the response times in the terminal too.")
     ] = False,
+    max_loss: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="METRIC=10%: exit 1 if a contender is worse than the baseline by more. "
+            "Repeatable.",
+            metavar="M=SHARE",
+        ),
+    ] = None,
+    least: Annotated[
+        list[str] | None,
+        typer.Option("--min", help="METRIC=0.99: exit 1 below. Repeatable.", metavar="M=VALUE"),
+    ] = None,
     bare: Annotated[
         bool, typer.Option("--bare", help="Record and rows alone; labrun report draws them later.")
     ] = False,
@@ -112,11 +122,12 @@ def compare(
     """
     from harness.session.settings import CompareOptions, design_options, make_settings
 
-    named = any(typed[option] for option in ("server", "url", "servers_file"))
     options = CompareOptions(
         rps="500,1000,2000,5000,10000" if sweep else rps,
-        backends=(_BOTH if backends is None and not (arm or named) else backends) or "",
+        backends=backends_of(backends, typed, others=bool(arm)),
         arms=arm or (),
+        max_loss=max_loss or (),
+        least=least or (),
         **design_options(design, rounds, duration, warmup, block, driver, target),
         precision=precision,
         most=most,

@@ -29,14 +29,18 @@ def crossover(
     backends: Annotated[
         str, typer.Option(help="Two: who gains as the handler takes longer, and the pool.")
     ] = "thread-per-request,thread-pool",
+    slo: Annotated[
+        str | None,
+        typer.Option(help="The contender loses where it does not meet this: p99<=50ms."),
+    ] = None,
     budget: Budget = 330.0,
     duration: Annotated[float, typer.Option(help="Seconds measured in each trial.")] = 2.0,
     *,
     typed: Any,
 ) -> None:
-    """Find where the two architectures change places, and compare it with Little's law.
+    """My handlers wait: how many workers? Where the two architectures change places.
 
-    example: labrun crossover --vary io --rps 500,1000,2000
+    example: labrun crossover --vary workers --workload io:40ms --rps 400 --slo "p99<=60ms"
     """
     from harness.session.searches import crossover_loads, crossover_options
     from harness.session.settings import CompareOptions
@@ -49,7 +53,7 @@ def crossover(
         driver="open-loop",
         **typed,
     )
-    settings, varied = crossover_options(options, vary, budget)
+    settings, varied, conditions = crossover_options(options, vary, budget, slo)
     from harness.commands.crossover import crossover_command
 
-    raise typer.Exit(crossover_command(options, settings, varied, budget))
+    raise typer.Exit(crossover_command(options, settings, varied, budget, slo, conditions))

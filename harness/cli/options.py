@@ -50,6 +50,7 @@ ANY_SERVER = (
     "server", "url", "servers_file", "cwd", "env", "ready", "ready_timeout_s",
     "request", "header", "body", "expect",
 )  # fmt: skip
+BOTH = "thread-per-request,thread-pool"
 _TYPES = get_type_hints(CompareOptions)
 _FIELDS = {field.name: field for field in fields(CompareOptions)}
 RUN = ("clients", "timeout_s", "arrivals", *ASKED, "python", "seed", "out", "name", "json")
@@ -80,6 +81,13 @@ def asks(
         return command
 
     return add
+
+
+def backends_of(backends: str | None, typed: Mapping[str, Any], others: bool = False) -> str:
+    """The backends as typed; without, both built-in ones, unless servers of any kind (or `others`)
+    are named."""
+    named = others or any(typed.get(name) for name in ("server", "url", "servers_file"))
+    return backends or ("" if named else BOTH)
 
 
 def _parameter(name: str, usual: Mapping[str, object], told: Mapping[str, str]) -> Parameter:

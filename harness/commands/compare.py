@@ -16,18 +16,43 @@ from harness.designs.trials import Planner
 from harness.measure.run import RunResult, Watcher
 from harness.session.settings import CompareOptions
 from harness.store import cannot_write
+from harness.studies.regress.thresholds import parse_thresholds
+from harness.studies.regress.verdict import judge_contenders
 from harness.terminal.drawing import draw, parts_of, show_plot
 from harness.terminal.live import make_watcher
 from harness.terminal.output import Console, complain, write_json
 from harness.terminal.table import print_run
+from harness.terminal.verdict_table import print_verdict
 
 Watching = Callable[[Console], AbstractContextManager[Watcher]]
+Gate = Callable[[Run], int]
 Printing = Callable[[Console, Run, Path], None]
 
 
 def compare_command(options: CompareOptions, settings: Settings) -> int:
-    """A comparison: run, show, save; the exit status."""
-    return run_command(options, settings, lambda to: make_watcher(to, settings), print_run)
+    """A comparison: run, show, save, and judge where limits were named; the exit status."""
+    gate = _gate(options, settings)
+    return run_command(
+        options, settings, lambda to: make_watcher(to, settings), print_run, gate=gate
+    )
+
+
+def _gate(options: CompareOptions, settings: Settings) -> Gate | None:
+    """The limits that contenders are held to; None without any. Raises `LabError`."""
+    if not options.max_loss and not options.least:
+        return None
+    if len(settings.backends) < 2:
+        raise LabError("--max-loss and --min judge a contender; name two servers")
+    thresholds = parse_thresholds(options.max_loss, options.least, usual=False)
+
+    def judged(run: Run) -> int:
+        verdict = judge_contenders(run, thresholds)
+        to = Console(stderr=options.json == "-")
+        to.print()
+        print_verdict(to, verdict, "contender/baseline", "an equal contender")
+        return int(verdict.outcome == "fail" or not verdict.compared)
+
+    return judged
 
 
 def run_command(
@@ -36,8 +61,10 @@ def run_command(
     watching: Watching,
     printing: Printing,
     planner: Planner | None = None,
+    gate: Gate | None = None,
 ) -> int:
-    """Run what the planner asks for, save, print, draw; the exit status."""
+    """Run what the planner asks for, save, print, draw; the exit status, to which `gate` has its
+    say where the run came to its end."""
     json_path = None if options.json is None or options.json == "-" else Path(options.json)
     if json_path is not None and not os.access(json_path.absolute().parent, os.W_OK):
         raise LabError(f"--json {json_path}: the folder is not there or cannot be written")
@@ -49,6 +76,8 @@ def run_command(
     if result.interrupted:
         complain(f"interrupted; what was measured is in {result.folder.path}")
     status = status_of(result.run, result.interrupted)
+    if gate is not None and not result.interrupted:
+        status = max(status, gate(result.run))
     if not options.bare:
         draw(parts_of(result))
     return status

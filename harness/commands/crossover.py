@@ -11,18 +11,23 @@ from rich.table import Table
 from harness.commands.capacity import FINISHING_S, budget_words, search_notes
 from harness.commands.compare import run_command
 from harness.core.options import unusual
-from harness.core.record import Crossover, CrossoverPoint, Run, Settings, Vary
+from harness.core.record import Condition, Crossover, CrossoverPoint, Run, Settings, Vary
 from harness.designs.budget import Budget
 from harness.designs.trials import OVERHEAD_S
 from harness.session.settings import CompareOptions
-from harness.studies.crossover.estimate import RANGES, RULE
+from harness.studies.crossover.estimate import RANGES
 from harness.studies.crossover.search import CrossoverPlanner
 from harness.studies.search_sentences import point_words, value_words
 from harness.terminal.search_live import watch_search
 
 
 def crossover_command(
-    options: CompareOptions, settings: Settings, vary: Vary, budget_s: float
+    options: CompareOptions,
+    settings: Settings,
+    vary: Vary,
+    budget_s: float,
+    objective: str | None = None,
+    conditions: Sequence[Condition] = (),
 ) -> int:
     """Search, show, save; the exit status."""
     lowest, highest = RANGES[vary]
@@ -30,7 +35,7 @@ def crossover_command(
         highest = min(highest, settings.timeout_s / 2)  # beyond, no answer is in time
     pair_s = 2 * (settings.warmup_s + settings.duration_s + settings.timeout_s + OVERHEAD_S)
     budget = Budget(max(1.0, budget_s - FINISHING_S), pair_s)
-    planner = CrossoverPlanner(settings, vary, lowest, highest, budget)
+    planner = CrossoverPlanner(settings, vary, lowest, highest, budget, objective, conditions)
 
     def known() -> list[str]:
         lines = []
@@ -55,9 +60,10 @@ def print_crossover(console: Console, run: Run, folder: Path, ended: Sequence[st
     """The line of change, the prediction beside it, what to beware of, where the rest is."""
     crossover = run.crossover
     assert crossover is not None
+    rule = crossover.rule
     console.print(_table(run, crossover))
     console.print(
-        f"Each load was searched with pairs of trials. {RULE[0].upper()}{RULE[1:]}.",
+        f"Each load was searched with pairs of trials. {rule[0].upper()}{rule[1:]}.",
         style="dim",
         highlight=False,
     )

@@ -9,12 +9,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
-from rich.table import Table
 
 from harness.commands.measured import measure
 from harness.core.errors import LabError, ServerRefused
 from harness.core.record import SCHEMA_VERSION, Run, Settings
-from harness.core.units import rate
 from harness.designs.trials import Planner
 from harness.machine.cpus import plan_cpus
 from harness.machine.environment import read_environment
@@ -29,20 +27,13 @@ from harness.studies.regress.against import (
     source_of_ref,
     worktree_source,
 )
-from harness.studies.regress.sentences import (
-    interval_text,
-    levels,
-    limit_text,
-    sentence,
-    value_text,
-)
+from harness.studies.regress.sentences import sentence
 from harness.studies.regress.thresholds import Thresholds, parse_thresholds
-from harness.studies.regress.verdict import Check, Outcome, Verdict, judge_interleaved, judge_runs
+from harness.studies.regress.verdict import Verdict, judge_interleaved, judge_runs
 from harness.terminal.drawing import draw
 from harness.terminal.live import make_watcher
 from harness.terminal.output import Console, command_line, complain
-
-_STYLES: dict[Outcome, str] = {"pass": "green", "fail": "red", "inconclusive": "dim"}
+from harness.terminal.verdict_table import print_verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,42 +194,3 @@ def _keep(result: RunResult, verdict: Verdict) -> None:
         (result.folder.path / "regress.md").write_text(text, encoding="utf-8")
 
     draw([("the chart regress", save_chart), ("regress.md", save_text)])
-
-
-def print_verdict(console: Console, verdict: Verdict) -> None:
-    """A table for each level and backend, and what it comes to; fits 80 columns."""
-    for rps in levels(verdict.checks):
-        for backend in dict.fromkeys(c.backend for c in verdict.checks if c.rps == rps):
-            checks = [c for c in verdict.checks if (c.rps, c.backend) == (rps, backend)]
-            console.print(_table(f"{backend} at {rate(rps)}{verdict.otherwise}", checks))
-    for note in verdict.notes:
-        console.print(f"Note: {note}.", style="dim", highlight=False)
-    console.print(
-        f"Ratios are new/old, with {verdict.confidence:.2%} intervals: the {len(verdict.checks)} "
-        "figures together accuse unchanged code at most once in 20 checks.",
-        style="dim",
-        highlight=False,
-    )
-    console.print()
-    console.print(sentence(verdict), style="bold", highlight=False)
-
-
-def _table(title: str, checks: list[Check]) -> Table:
-    from harness.core.metrics import BY_PATH
-
-    table = Table(title=title, title_justify="left", title_style="bold", pad_edge=False)
-    table.add_column("", overflow="fold")
-    for column in ("ratio", "interval", "passes"):
-        table.add_column(column, no_wrap=True)
-    table.add_column("verdict", no_wrap=True)
-    for check in checks:
-        over = f" / {check.reference}" if check.reference else ""
-        table.add_row(
-            BY_PATH[check.metric].title + over,
-            value_text(check),
-            interval_text(check),
-            limit_text(check).replace("at most", "<=").replace("at least", ">="),
-            check.outcome,
-            style=_STYLES[check.outcome],
-        )
-    return table

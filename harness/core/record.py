@@ -511,7 +511,9 @@ class CrossoverPoint(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Crossover(msgspec.Struct, frozen=True, kw_only=True):
-    """The result of `labrun crossover`: `baseline` is better above the line (workers: below)."""
+    """The result of `labrun crossover`: `baseline` is better above the line (workers: below).
+    `objective` and `conditions`: what the contender must meet, where `--slo` said it; by then it
+    loses where it does not, whatever the baseline does."""
 
     vary: Vary
     baseline: str
@@ -520,6 +522,8 @@ class Crossover(msgspec.Struct, frozen=True, kw_only=True):
     prediction: str
     cells: list[CrossoverCell]
     line: list[CrossoverPoint]
+    objective: str | None = None
+    conditions: list[Condition] = []
 
 
 class ThreadCost(msgspec.Struct, frozen=True, kw_only=True):
@@ -612,7 +616,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         str,
         Choice(
             "workload {}",
-            "ingest; io:40ms, a handler that waits; cpu:2ms, one that computes.",
+            "ingest; io:40ms, a handler that waits (how many workers then: labrun crossover "
+            "--vary workers); cpu:2ms, one that computes.",
         ),
     ]
     driver: Annotated[DriverName, Choice("{}", usual="open-loop")]

@@ -40,8 +40,11 @@ def crossover_loads(vary: str) -> str:
     return _LOADS[vary]
 
 
-def crossover_options(options: CompareOptions, vary: str, budget_s: float) -> tuple[Settings, Vary]:
-    """The settings of a crossover search, and what is varied. Raises `LabError`."""
+def crossover_options(
+    options: CompareOptions, vary: str, budget_s: float, slo: str | None = None
+) -> tuple[Settings, Vary, list[Condition]]:
+    """The settings of a crossover search, what is varied, and what the contender must meet (none:
+    it is held against the baseline). Raises `LabError`."""
     check.one_of("--vary", vary, Vary)
     settings = make_settings(options)
     if len(settings.backends) != 2 or len(set(settings.backends)) != 2:
@@ -58,7 +61,9 @@ def crossover_options(options: CompareOptions, vary: str, budget_s: float) -> tu
     check_budget(settings, budget_s, 2)
     if vary != "workers":  # it is each trial's own
         settings = msgspec.structs.replace(settings, workload="ingest")
-    return settings, cast(Vary, vary)
+    conditions = [] if slo is None else parse_slo(slo)
+    check_against_timeout(conditions, settings.timeout_s)
+    return settings, cast(Vary, vary), conditions
 
 
 def check_budget(settings: Settings, budget_s: float, trials: int) -> None:

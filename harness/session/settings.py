@@ -45,6 +45,8 @@ class CompareOptions(LoadOptions):
     precision: str | None = None
     most: str | None = None
     arms: Sequence[str] = ()
+    max_loss: Sequence[str] = ()
+    least: Sequence[str] = ()
     server: list[str] | None = None
     url: list[str] | None = None
     servers_file: str | None = None

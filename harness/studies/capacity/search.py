@@ -13,7 +13,7 @@ from harness.designs.trials import PlannedTrial, trial_seed
 from harness.studies.capacity.estimate import CapacitySearch, build_capacity, result_of
 from harness.studies.compare.comparison import build_cells
 from harness.studies.search_sentences import capacity_finding
-from harness.targets.arm import Arm
+from harness.targets.arm import arms_of
 
 
 class CapacityPlanner:
@@ -53,8 +53,8 @@ class CapacityPlanner:
     def _planned(self, slot: int, rate: float) -> PlannedTrial:
         place = len(self._settings.backends) - len(self._turns) - 1
         seed = trial_seed(self._settings.seed, rate, self._round)
-        backend = self._settings.backends[slot]
-        return PlannedTrial(Arm(backend, slot), rate, self._round, place, seed, seed + 1)
+        arm = arms_of(self._settings)[slot]
+        return PlannedTrial(arm, rate, self._round, place, seed, seed + 1)
 
     def total(self, trials: Sequence[Trial]) -> int:
         return max(len(trials) + 1, len(trials) + self.budget.steps_left())

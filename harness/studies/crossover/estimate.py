@@ -14,6 +14,7 @@ from collections.abc import Sequence
 
 from harness.core.record import (
     Bound,
+    Condition,
     Crossover,
     CrossoverCell,
     CrossoverPoint,
@@ -24,6 +25,7 @@ from harness.core.record import (
 )
 from harness.core.trials import comparable
 from harness.stats.threshold import Answer, Belief
+from harness.studies.capacity.slo import met
 from servers.options import parse_workload
 
 SUCCESS_MARGIN = 0.01  # share of requests
@@ -122,10 +124,15 @@ class RowSearch:
         return 1 / value if self._inverse else value
 
 
-def advantage(baseline: Trial, contender: Trial) -> str:
-    """Which backend is better by `RULE`: a name, `even`, or `cannot-tell`."""
+def advantage(baseline: Trial, contender: Trial, conditions: Sequence[Condition] = ()) -> str:
+    """Which backend is better by `RULE`: a name, `even`, or `cannot-tell`. With `conditions` the
+    baseline is where the contender does not meet them."""
     if not (comparable(baseline) and comparable(contender)):
         return CANNOT_TELL
+    if conditions:
+        if not met(conditions, contender):
+            return baseline.backend
+        return EVEN if met(conditions, baseline) else contender.backend
     success = baseline.client.success_rate, contender.client.success_rate
     if success[0] is None or success[1] is None:
         return CANNOT_TELL
@@ -186,11 +193,17 @@ def to_answer(better: str, baseline: str) -> bool | None:
 
 
 def build_crossover(
-    settings: Settings, trials: Sequence[Trial], vary: Vary, lowest: float, highest: float
+    settings: Settings,
+    trials: Sequence[Trial],
+    vary: Vary,
+    lowest: float,
+    highest: float,
+    objective: str | None = None,
+    conditions: Sequence[Condition] = (),
 ) -> Crossover:
     """The result of the pairs so far, whether the search is complete or cut short."""
     baseline, contender = settings.backends
-    cells = [_cell(vary, *pair) for pair in pairs_of(trials)]
+    cells = [_cell(vary, *pair, conditions) for pair in pairs_of(trials)]
     line = []
     for rps in settings.rps:
         search = RowSearch(vary, lowest, highest)
@@ -215,20 +228,24 @@ def build_crossover(
         vary=vary,
         baseline=baseline,
         contender=contender,
-        rule=RULE,
+        rule=RULE if objective is None else f"{contender} loses where it does not meet {objective}",
         prediction=PREDICTIONS[vary],
         cells=cells,
         line=line,
+        objective=objective,
+        conditions=list(conditions),
     )
 
 
-def _cell(vary: Vary, baseline: Trial, contender: Trial) -> CrossoverCell:
+def _cell(
+    vary: Vary, baseline: Trial, contender: Trial, conditions: Sequence[Condition]
+) -> CrossoverCell:
     both = (baseline, contender)
     return CrossoverCell(
         rps=baseline.rps,
         value=value_of(vary, baseline),
         round=baseline.round,
-        better=advantage(baseline, contender),
+        better=advantage(baseline, contender, conditions),
         success=[trial.client.success_rate for trial in both],
         p99_us=[trial.client.response_us.p99 for trial in both],
     )

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import msgspec
 
-from harness.core.record import Run, Settings, Trial, Vary
+from harness.core.record import Condition, Run, Settings, Trial, Vary
 from harness.designs.budget import Budget
 from harness.designs.trials import PlannedTrial, trial_seed
+from harness.studies.crossover.advice import advice
 from harness.studies.crossover.estimate import (
     RowSearch,
     advantage,
@@ -28,8 +29,16 @@ class CrossoverPlanner:
     most_deaths = 0
 
     def __init__(
-        self, settings: Settings, vary: Vary, lowest: float, highest: float, budget: Budget
+        self,
+        settings: Settings,
+        vary: Vary,
+        lowest: float,
+        highest: float,
+        budget: Budget,
+        objective: str | None = None,
+        conditions: Sequence[Condition] = (),
     ) -> None:
+        self._objective, self._conditions = objective, list(conditions)
         self._settings, self._vary = settings, vary
         self._lowest, self._highest = lowest, highest
         self.budget = budget
@@ -61,7 +70,8 @@ class CrossoverPlanner:
         """Tell the searches about the pairs that have ended."""
         while self._seen + 1 < len(trials):
             first, second = sorted(trials[self._seen : self._seen + 2], key=lambda t: t.slot)
-            answer = to_answer(advantage(first, second), self._settings.backends[0])
+            better = advantage(first, second, self._conditions)
+            answer = to_answer(better, self._settings.backends[0])
             self.searches[first.rps].add(value_of(self._vary, first), answer)
             self._seen += 2
 
@@ -90,7 +100,9 @@ class CrossoverPlanner:
     def conclude(self, run: Run, results: Path) -> Run:
         rounds = max((trial.round for trial in run.trials), default=0)
         settings = msgspec.structs.replace(self._settings, rounds=rounds)
-        found = build_crossover(settings, run.trials, self._vary, self._lowest, self._highest)
-        return msgspec.structs.replace(
-            run, settings=settings, crossover=found, finding=crossover_finding(found, settings)
-        )
+        found = build_crossover(
+            settings, run.trials, self._vary, self._lowest, self._highest,
+            self._objective, self._conditions,
+        )  # fmt: skip
+        told = " ".join([crossover_finding(found, settings), *advice(found)])
+        return msgspec.structs.replace(run, settings=settings, crossover=found, finding=told)

@@ -12,7 +12,7 @@ from typing import Literal
 from harness.core.metrics import SUCCESS
 from harness.core.record import Run, Trial, ordered_value
 from harness.core.trials import comparable
-from harness.core.wording import arm_names
+from harness.core.wording import arm_names, slot_names
 from harness.stats.hierarchical import Pair, hierarchical_ratio
 from harness.stats.intervals import LEAST_ROUNDS, Estimate, location_estimate
 from harness.stats.paired import paired_ratio, unpaired_ratio
@@ -144,12 +144,19 @@ def _quotient(below: float, above: float) -> float:
 
 def interleaved(run: Run, rps: float, slot: int, metric: str) -> Sides:
     """Old and new of a run that measured both: in `slot` and in the next, where both are valid."""
-    rounds = common_rounds(run.trials, rps, slot, slot + 1)
+    return _of_two(run, run.settings.backends[slot], rps, slot, slot + 1, metric)
+
+
+def against_baseline(run: Run, rps: float, slot: int, metric: str) -> Sides:
+    """A contender of a comparison, and its baseline, where both are valid."""
+    return _of_two(run, slot_names(run.settings)[slot], rps, 0, slot, metric)
+
+
+def _of_two(run: Run, name: str, rps: float, first: int, second: int, metric: str) -> Sides:
+    rounds = common_rounds(run.trials, rps, first, second)
     before, after = (Sample.of([pair[side] for pair in rounds], metric) for side in (0, 1))
     pairs = pairs_within(metric, rounds) if metric in PAIRED and in_blocks(rounds) else None
-    return Sides(
-        run.settings.backends[slot], rps, metric, "interleaved", before, after, pairs=pairs
-    )
+    return Sides(name, rps, metric, "interleaved", before, after, pairs=pairs)
 
 
 def absolute(baseline: Run, candidate: Run, backend: str, rps: float, metric: str) -> Sides:

@@ -46,12 +46,15 @@ class Thresholds:
         return Thresholds(losses, self.least, self.named)
 
 
-def parse_thresholds(max_loss: Iterable[str], least: Iterable[str]) -> Thresholds:
+def parse_thresholds(
+    max_loss: Iterable[str], least: Iterable[str], usual: bool = True
+) -> Thresholds:
     """Thresholds of `METRIC=10%`, `METRIC=0.1` or `METRIC=off`, and `METRIC=VALUE`.
 
-    Those of headline metrics that are not named keep their defaults. Raises `LabError`.
+    Those of headline metrics that are not named keep their defaults, if `usual`; else there are no
+    others. Raises `LabError`.
     """
-    losses: dict[str, float] = dict(DEFAULT_MAX_LOSS)
+    losses: dict[str, float] = dict(DEFAULT_MAX_LOSS) if usual else {}
     named = set()
     for path, text, value in _each("--max-loss", max_loss):
         if value == "off":

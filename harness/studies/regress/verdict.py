@@ -16,8 +16,9 @@ from harness.core.errors import LabError
 from harness.core.metrics import BY_PATH
 from harness.core.options import beside
 from harness.core.record import Run
+from harness.core.trials import run_design
 from harness.core.units import rate
-from harness.core.wording import arm_names
+from harness.core.wording import arm_names, listed, slot_names
 from harness.stats.intervals import Direction, Estimate
 from harness.studies.regress.comparability import (
     common_backends,
@@ -30,6 +31,7 @@ from harness.studies.regress.sides import (
     Basis,
     Sides,
     absolute,
+    against_baseline,
     interleaved,
     left_out,
     of_one,
@@ -140,6 +142,25 @@ def judge_interleaved(run: Run, thresholds: Thresholds) -> Verdict:
     if installed:
         notes.append(f"other versions were installed for one side: {', '.join(sorted(installed))}")
     verdict = _judge(labels[0], labels[1], sides, thresholds, notes, cut)
+    return replace(verdict, otherwise=beside(run.settings))
+
+
+def judge_contenders(run: Run, thresholds: Thresholds) -> Verdict:
+    """The verdict on the contenders of one comparison, each against its baseline."""
+    thresholds = thresholds.of_design(run_design(run))
+    names = slot_names(run.settings)
+    sides = [
+        against_baseline(run, rps, slot, metric)
+        for rps in run.settings.rps
+        for slot in range(1, len(names))
+        for metric in {**thresholds.max_loss, **thresholds.least}
+    ]
+    ended = ending(run)
+    side: Side | None = None
+    if ended is not None and ended.slot is not None:
+        side = "candidate" if ended.slot else "baseline"
+    cut = None if ended is None else Cut(side, ended.reason)
+    verdict = _judge(names[0], listed(names[1:]), sides, thresholds, left_out(run), cut)
     return replace(verdict, otherwise=beside(run.settings))
 
 

@@ -136,3 +136,13 @@ def any_good() -> Iterator[int]:
     yield int(server.server_address[1])
     server.shutdown()
     server.server_close()
+
+
+def test_the_capacity_of_any_server_can_be_searched(labrun: Labrun, tmp_path: Path) -> None:
+    done = labrun("capacity", *server("good"), "--budget", "20", "--duration", "0.5",
+                  "--slo", "success>=0.99,p99<=900ms")  # fmt: skip
+    assert_measured(done.returncode, done.stderr)
+    (file,) = (tmp_path / "results").glob("*/run.json")
+    run = json.loads(file.read_bytes())
+    assert [estimate["backend"] for estimate in run["capacity"]["estimates"]] == ["good"]
+    assert run["trials"][0]["server"]["instrument"] == "outside"
