@@ -6,7 +6,8 @@ in which a verdict of better, worse, more or fewer came out: all of them false. 
 runs.
 
 The record, `results/control/control.json`, is written after each run: started again with the same
-options, on the same machine, it goes on where it stopped. `labrun compare` quotes it.
+options, on the same machine, it goes on where it stopped, and `--step N` stops after N more runs.
+`labrun compare` quotes it. Each run is also a line of `results/control/aa.jsonl`, which only grows.
 Exit status 0 when every metric meets the mark, 1 when not, 2 when it could not be run, 130 when
 interrupted.
 """
@@ -18,7 +19,10 @@ import math
 import sys
 from pathlib import Path
 
+import msgspec
+
 from benchmarks.common import lab_settings, print_table
+from benchmarks.kept import Kept
 from harness.core.errors import LabError
 from harness.core.metrics import BY_PATH
 from harness.core.record import Settings
@@ -31,6 +35,7 @@ from harness.studies.compare.aa_control import (
     ControlData,
 )
 
+KEPT_FILE = Path("control") / "aa.jsonl"
 FALSE_ALARMS_ALLOWED = 1 / 20
 
 
@@ -102,17 +107,34 @@ def settings_of(found: argparse.Namespace, backends: str) -> Settings:
     return lab_settings(rps=found.rps, seed=found.seed, backends=backends, **design)
 
 
+def in_steps(settings: Settings, wanted: int, results: Path, kept: Kept) -> ControlData:
+    """All runs that are wanted, as far as this step goes. Raises `LabError`."""
+    data = keep_controls(settings, 0, results, tell)
+    for number in range(1, wanted + 1):
+        seeds = {run.seed for run in data.runs}
+        seed = settings.seed + number - 1
+        if seed in seeds:
+            continue
+        if not kept.may_go_on():
+            break
+        data = keep_controls(settings, number, results, tell)
+        (last,) = (run for run in data.runs if run.seed == seed)
+        kept.add_control("aa", msgspec.structs.replace(settings, seed=seed), last)
+    return data
+
+
 def main() -> int:
     """Exit status as above."""
     parser = options("python -m benchmarks.aa", __doc__)
     parser.add_argument("--runs", type=int, default=20, help="of each backend (default 20)")
     parser.add_argument("--backend", action="append", help="default: thread-pool; may be repeated")
+    parser.add_argument("--step", type=int, help="at most so many runs now (default: all)")
     found = parser.parse_args()
     try:
-        met = []
+        met, kept = [], Kept(found.out / KEPT_FILE, found.step)
         for backend in found.backend or ["thread-pool"]:
             settings = settings_of(found, f"{backend},{backend}")
-            met.append(show(keep_controls(settings, found.runs, found.out, tell)))
+            met.append(show(in_steps(settings, found.runs, found.out, kept)))
     except LabError as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
         return 2

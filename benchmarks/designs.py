@@ -1,11 +1,23 @@
 """Which design can tell more in the same time? `python -m benchmarks.designs [--runs 10]`
 
+    python -m benchmarks.designs --step 4             # four more runs, then the table so far
+    python -m benchmarks.designs --known burn:10% --runs 20 --step 5
+    python -m benchmarks.designs --known delay:2ms
+
 Whole trials (5 rounds of 5 s) and blocks (8 restarts of 3.5 s), in alternating runs, so that both
 see the same hour: a backend against another, then against itself. Printed: the half-width of each
 95 % interval, sqrt(high / low) - 1, its median over the runs, and the ratio of the two designs'
 medians; in runs of a backend against itself, how many verdicts there were, all of them false. The
 mark is a ratio of 0.5 for the median response time and CPU, and 0.35 for the p99 (of a typical
 block, over that of all requests).
+
+`--known`: a pool against the same pool with a known effect, in blocks: its handler burns so much of
+a request's CPU more (burn:3%, burn:10%, burn:30%), or delays one request in fifty (delay:2ms). How
+often does the interval have what was put in (mark: 19 of 20), and how often is worse said?
+
+Each run is a line of `results/control/designs.jsonl` once it has ended. What is there of this
+machine at these settings is not measured again, so `--step N` makes N runs now and the rest another
+time. Each line says whether the machine was busy with other work: take such out to make them again.
 """
 
 from __future__ import annotations
@@ -13,15 +25,18 @@ from __future__ import annotations
 import argparse
 import statistics
 import sys
+from pathlib import Path
 
+from benchmarks import known_effects
 from benchmarks.common import lab_settings, print_table
+from benchmarks.kept import Kept, whole_run
 from harness.core.errors import LabError
 from harness.core.record import Comparison, Settings
 from harness.designs.precision import half_width
-from harness.session.aa import measure_control
 from harness.session.settings import design_options
 
 BOTH, SAME = "thread-per-request,thread-pool", "thread-pool,thread-pool"
+KEPT_FILE = Path("control") / "designs.jsonl"
 # What is put beside each other: of whole trials, of blocks, and the mark for their ratio.
 FIGURES = (
     ("median response", "client.response_us.p50", "client.block_response_us.p50", 0.5),
@@ -33,21 +48,44 @@ FIGURES = (
 )
 
 
-def settings_of(design: str, backends: str, seed: int, rps: str) -> Settings:
+def settings_of(
+    design: str, backends: str, seed: int, rps: str, rounds: int | None, duration_s: float | None
+) -> Settings:
     """Those of `labrun compare --design`."""
-    options = design_options(design, None, None, None, None, "open-loop", None)
+    options = design_options(design, rounds, duration_s, None, None, "open-loop", None)
     return lab_settings(rps=rps, backends=backends, seed=seed, **options)
 
 
-def measured(backends: str, runs: int, rps: str) -> dict[str, list[list[Comparison]]]:
+def measured(
+    backends: str, asked: argparse.Namespace, kept: Kept
+) -> dict[str, list[list[Comparison]]]:
     """The headline comparisons of each run, by design; the designs take turns."""
     found: dict[str, list[list[Comparison]]] = {"trials": [], "blocks": []}
+    runs = max(1, asked.runs // 2)
     for number in range(1, runs + 1):
         for design in ("trials", "blocks") if number % 2 else ("blocks", "trials"):
-            print(f"{backends}, run {number} of {runs}: {design}", file=sys.stderr, flush=True)
-            run = measure_control(settings_of(design, backends, number, rps))
-            found[design].append(run.comparisons)
+            settings = settings_of(
+                design, backends, number, asked.rps, asked.rounds, asked.duration
+            )
+            line = kept.find("designs", settings)
+            if line is None and kept.may_go_on():
+                print(f"{backends}, run {number} of {runs}: {design}", file=sys.stderr, flush=True)
+                line = kept.add("designs", whole_run(settings).run, {})
+            if line is not None:
+                found[design].append(line.comparisons)
     return found
+
+
+def known(asked: argparse.Namespace, kept: Kept) -> None:
+    """The runs with a known effect, and their table."""
+    with known_effects.backends(asked.known, asked.rps) as put_in:
+        settings = [
+            settings_of("blocks", known_effects.BACKENDS, seed, asked.rps, asked.rounds,
+                        asked.duration)
+            for seed in range(1, asked.runs + 1)
+        ]  # fmt: skip
+        lines = known_effects.study(asked.known, settings, kept, put_in)
+    known_effects.show(asked.known, lines, asked.runs)
 
 
 def widths(runs: list[list[Comparison]], metric: str) -> list[float]:
@@ -92,10 +130,19 @@ def main() -> int:
     )  # fmt: skip
     parser.add_argument("--runs", type=int, default=10, help="of each design (default 10)")
     parser.add_argument("--rps", default="2000", help="one level (default 2000)")
+    parser.add_argument("--known", help="burn:3%% or delay:2ms: coverage on known truth")
+    parser.add_argument("--step", type=int, help="at most so many runs now (default: all)")
+    parser.add_argument("--rounds", type=int, help="of each run (blocks 8, trials 5)")
+    parser.add_argument("--duration", type=float, help="seconds (blocks 3.5, trials 5)")
+    parser.add_argument("--out", type=Path, default=Path("results"), help="default: results")
     asked = parser.parse_args()
     try:
+        kept = Kept(asked.out / KEPT_FILE, asked.step)
+        if asked.known is not None:
+            known(asked, kept)
+            return 0
         for backends in (BOTH, SAME):
-            found = measured(backends, max(1, asked.runs // 2), asked.rps)
+            found = measured(backends, asked, kept)
             show(f"{backends} at {asked.rps} RPS, half-widths", found, backends == SAME)
     except LabError as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)

@@ -203,8 +203,9 @@ def test_the_benchmark_goes_on_where_it_stopped(tmp_path: Path) -> None:
     assert "run 1 of 1" in first.stderr
     one = read_controls(tmp_path)
     assert one is not None
-    second = aa(tmp_path, "--runs=2")
+    second = aa(tmp_path, "--runs=3", "--step=1")
     assert "run 2 of 2 (seed 2)" in second.stderr
+    assert len((tmp_path / "control" / "aa.jsonl").read_bytes().splitlines()) == 2
     assert "seed 1" not in second.stderr
     both = read_controls(tmp_path)
     assert both is not None
