@@ -50,7 +50,9 @@ def test_what_is_no_case_is_one_sentence(case: str) -> None:
 
 
 def test_cases_are_read_with_their_unit() -> None:
-    assert parse_case("burn:3%") == ("burn", pytest.approx(0.03))
+    kind, share = parse_case("burn:3%")
+    assert kind == "burn"
+    assert share == pytest.approx(0.03)
     assert parse_case("delay:2ms") == ("delay", 2.0)
 
 
