@@ -8,6 +8,7 @@ killed. It reads a `Command` and then orders, each a line, and answers each with
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import resource
 import select
@@ -89,6 +90,8 @@ class Keeper:
             self._ask_to_end(grace_s)
         killed, left = self._tree.kill(time.monotonic() + _KILL_S)
         self._log.finish()
+        if grace_s is None:
+            return  # nobody asked
         _say(
             Ended(
                 exit_status=self._tree.statuses.get(self.pid),
@@ -258,9 +261,10 @@ def _execute(command: Command, log: int, failed: int, descriptors: tuple[int, in
         if command.cpus:
             _pin(command.cpus)
         step = "exec"
-        os.execvpe(command.argv[0], command.argv, command.env)
-    except OSError as error:
-        os.write(failed, f"{step} {error.errno or 0}".encode("ascii"))
+        os.execvpe(command.argv[0], command.argv, dict(command.env))
+    except (OSError, ValueError) as error:  # ValueError: a zero byte in a word
+        code = error.errno if isinstance(error, OSError) else errno.EINVAL
+        os.write(failed, f"{step} {code or 0}".encode("ascii"))
     finally:
         os._exit(127)
 

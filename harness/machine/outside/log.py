@@ -18,7 +18,7 @@ class BoundedLog:
     """A file that a server appends to. When it takes more than `most_bytes` of the disk, its middle
     is left out: the first quarter stays, and what came last."""
 
-    def __init__(self, path: str, most_bytes: int) -> None:
+    def __init__(self, path: bytes, most_bytes: int) -> None:
         """Open it. Raises OSError."""
         self.fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
         self._most_bytes = most_bytes

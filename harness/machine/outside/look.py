@@ -60,14 +60,15 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Command(msgspec.Struct, frozen=True, kw_only=True):
-    """What the keeper is to start. `argv` and `env` as exec takes them; `cpus`: where the server
-    may run, empty for anywhere; `keeper_cpus` likewise of the keeper; `log_bytes`: about how long
-    the log may become; `ended_fd`: closed when no process of the tree is left."""
+    """The server that the keeper is to start. `argv` and `env` as exec takes them, bytes that need
+    be no text; `cpus`: where the server may run, empty for anywhere; `keeper_cpus` likewise of the
+    keeper; `log_bytes`: about how long the log may become; `ended_fd`: closed when no process of
+    the tree is left."""
 
-    argv: list[str]
-    env: dict[str, str]
-    cwd: str | None
-    log_path: str
+    argv: list[bytes]
+    env: list[tuple[bytes, bytes]]
+    cwd: bytes | None
+    log_path: bytes
     log_bytes: int
     cpus: list[int]
     keeper_cpus: list[int]

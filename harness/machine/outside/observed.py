@@ -35,7 +35,7 @@ class ObservedProcess:
     ) -> None:
         self.pid = pid
         self.name = name
-        self.log_path = Path(command.log_path)
+        self.log_path = Path(os.fsdecode(command.log_path))
         self._keeper = keeper
         self._ended_fd = ended_fd
         self._ended: Ended | None = None
@@ -93,7 +93,10 @@ class ObservedProcess:
 
     def died(self) -> ProcessDied:
         """What to say of its end."""
-        status, last = self.exit_status(), self.last_line()
+        try:
+            status, last = self.exit_status(), self.last_line()
+        except ProcessDied as error:
+            return error
         said = f"the {self.name} died ({_how(status)})" + (f": {last}" if last else "")
         return ProcessDied(said, self.name)
 
@@ -157,8 +160,10 @@ def start_command(
     """
     ended_fd, theirs = os.pipe()
     command = Command(
-        argv=list(argv), env=dict(env), cwd=None if cwd is None else str(cwd),
-        log_path=str(log_path.absolute()), log_bytes=log_bytes, cpus=sorted(cpus),
+        argv=[os.fsencode(word) for word in argv],
+        env=[(os.fsencode(key), os.fsencode(value)) for key, value in env.items()],
+        cwd=None if cwd is None else os.fsencode(cwd),
+        log_path=os.fsencode(log_path.absolute()), log_bytes=log_bytes, cpus=sorted(cpus),
         keeper_cpus=sorted(keeper_cpus), count_events=count_events, ended_fd=theirs,
     )  # fmt: skip
     program = [sys.executable, "-P", "-m", "harness.machine.outside.keeper"]
@@ -186,13 +191,19 @@ def start_command(
 def _refusal(command: Command, started: Started, name: str) -> str:
     """Why it could not be started, as one sentence."""
     if started.failed == "cwd":
-        return f"the {name} cannot run in the folder {command.cwd}: {started.error}"
+        return f"the {name} cannot run in the folder {_shown(command.cwd)}: {started.error}"
     if started.failed == "log":
-        return f"what the {name} prints cannot be kept in {command.log_path}: {started.error}"
-    program = visible(command.argv[0], keep="")
+        return (
+            f"what the {name} prints cannot be kept in {_shown(command.log_path)}: {started.error}"
+        )
+    program = _shown(command.argv[0])
     where = "" if "/" in program else "; is it installed, and on the PATH"
     mark = "?" if where else ""
     return f"cannot start the {name}: {program}: {started.error}{where}{mark}"
+
+
+def _shown(word: bytes | None) -> str:
+    return visible(os.fsdecode(word or b""), keep="")
 
 
 def _how(status: int | None) -> str:

@@ -69,7 +69,7 @@ def start(tmp_path: Path, fifo: Fifo) -> Iterator[Start]:
             argv = [sys.executable, str(SUPPORT / "process_tree.py"), str(fifo.path), what]
             return servers.enter_context(
                 start_command(
-                    argv, {**os.environ, "NAMED": "here"}, tmp_path, tmp_path / "log", CPUS,
+                    argv, {**os.environ, "NAMED": "h\udce9re"}, tmp_path, tmp_path / "log", CPUS,
                     log_bytes=log_bytes,
                 )
             )  # fmt: skip
@@ -325,7 +325,8 @@ def test_it_has_a_session_and_nothing_of_the_labs(start: Start, fifo: Fifo, tmp_
     said = json.loads(" ".join(fifo.line()))
     descriptors = said.pop("descriptors")
     assert said == {
-        "session": True, "input": "", "folder": str(tmp_path), "variable": "here", "blocked": [],
+        "session": True, "input": "", "folder": str(tmp_path), "variable": "h\udce9re",
+        "blocked": [],
     }  # fmt: skip
     assert len(descriptors) == 5  # three, the FIFO, and the folder that it looked into
 
@@ -360,6 +361,8 @@ def test_a_keeper_that_is_ended_takes_all_with_it(start: Start, fifo: Fifo) -> N
     (keeper,) = (pid for pid in children(os.getpid()) if server.pid in children(pid))
     os.kill(keeper, signal.SIGTERM)
     fifo.wait_for_end()
+    assert not server.alive(WAIT_S)
+    assert "keeper of the server" in str(server.died())
 
 
 def test_what_cannot_be_started_is_said_in_a_sentence(tmp_path: Path) -> None:
@@ -378,6 +381,9 @@ def test_what_cannot_be_started_is_said_in_a_sentence(tmp_path: Path) -> None:
     assert said("true", cwd=tmp_path / "nowhere") == (
         f"the server gunicorn cannot run in the folder {tmp_path}/nowhere: No such file or "
         "directory"
+    )
+    assert said("true", "a\0b").endswith(
+        "true: Invalid argument; is it installed, and on the PATH?"
     )
     assert said("true", log=tmp_path / "nowhere" / "log").startswith(
         "what the server gunicorn prints cannot be kept in "
