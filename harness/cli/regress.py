@@ -7,11 +7,12 @@ from typing import Annotated, Any
 import typer
 
 from harness.cli.app import command
-from harness.cli.options import asks
+from harness.cli.options import ANY_SERVER, BOTH, asks, backends_of
 
 
 @command()
 @asks(
+    *ANY_SERVER,
     "warmup_s",
     "workload",
     "workers",
@@ -53,8 +54,16 @@ def regress(
     ] = "table",
     rps: Annotated[str, typer.Option(help="Target rates of --against-ref.")] = "2000",
     backends: Annotated[
-        str, typer.Option(help="Backends of --against-ref, each old against new.")
-    ] = "thread-per-request,thread-pool",
+        str | None,
+        typer.Option(
+            help="Backends of --against-ref, each old against new; module:Class in any repository.",
+            show_default=BOTH,
+        ),
+    ] = None,
+    build: Annotated[
+        str | None,
+        typer.Option(help="Run in both trees before --server is started there: 'make'."),
+    ] = None,
     design: Annotated[
         str, typer.Option(help="blocks: old and new alive, in turns; trials: one after the other.")
     ] = "blocks",
@@ -68,13 +77,13 @@ def regress(
 ) -> None:
     """Did it get worse? Two runs, or a commit against the working tree. Exit 1: it did.
 
-    example: labrun regress --against-ref HEAD~1 --max-loss client.response_us.p99=20%
+    example: labrun regress --against-ref main --server 'app=./app --port {port}' --build make
     """
     from harness.session.settings import CompareOptions
 
     measure = CompareOptions(
         rps=rps,
-        backends=backends,
+        backends=backends_of(backends, typed),
         rounds=rounds,
         duration_s=duration,
         design=design,
@@ -84,6 +93,6 @@ def regress(
     from harness.commands.regress import RegressOptions, regress_command
 
     options = RegressOptions(
-        baseline, candidate, against_ref, max_loss or [], least or [], strict, form, measure
+        baseline, candidate, against_ref, max_loss or [], least or [], strict, form, measure, build
     )
     raise typer.Exit(regress_command(options))

@@ -24,12 +24,13 @@ from harness.studies.regress.against import (
     against_planner,
     paired_settings,
     prepared,
-    source_of_ref,
+    tree_of_ref,
     worktree_source,
 )
 from harness.studies.regress.sentences import sentence
 from harness.studies.regress.thresholds import Thresholds, parse_thresholds
 from harness.studies.regress.verdict import Verdict, judge_interleaved, judge_runs
+from harness.targets.git_ref import repository_root
 from harness.terminal.drawing import draw
 from harness.terminal.live import make_watcher
 from harness.terminal.output import Console, command_line, complain
@@ -48,6 +49,7 @@ class RegressOptions:
     strict: bool
     format: str
     measure: CompareOptions
+    build: str | None = None
 
 
 def regress_command(options: RegressOptions) -> int:
@@ -89,8 +91,12 @@ def _judged(options: RegressOptions, thresholds: Thresholds) -> tuple[RunResult 
     if options.against_ref is not None:
         if options.baseline is not None:
             raise LabError("--against-ref measures both sides itself; name no run beside it")
-        result = measure_against(options.against_ref, options.measure)
+        result = measure_against(options.against_ref, options.measure, options.build)
         return result, judge_interleaved(result.run, thresholds)
+    if options.build is not None or options.measure.names_servers:
+        raise LabError(
+            "--server and --build are for --against-ref GITREF; add it, or leave them out"
+        )
     if options.baseline is None:
         raise LabError("name a BASELINE run (a folder or its run.json), or --against-ref GITREF")
     baseline = load_run(Path(options.baseline))
@@ -111,14 +117,20 @@ def _judged(options: RegressOptions, thresholds: Thresholds) -> tuple[RunResult 
     return result, judge_runs(baseline, result.run, thresholds)
 
 
-def measure_against(ref: str, measure: CompareOptions) -> RunResult:
+def measure_against(ref: str, measure: CompareOptions, command: str | None = None) -> RunResult:
     """Old and new, alternately, in one run; a candidate whose server cannot be driven is recorded
-    as such. Raises `LabError`, also for a baseline of that kind."""
-    settings = paired_settings(make_settings(measure))
-    with source_of_ref(ref) as old, ExitStack() as candidate:
-        new = worktree_source()
+    as such. `command`: what builds a tree. Raises `LabError`, also for a baseline of that kind."""
+    one = make_settings(measure)
+    ours = _of_this_project(one, command)
+    root = repository_root(ours=ours)
+    settings = paired_settings(_in_trees(one, root))
+    foreign = bool(one.servers)
+    with ExitStack() as trees:
+        old = trees.enter_context(tree_of_ref(ref, root))
+        old = trees.enter_context(prepared(old, command, foreign))
+        new = worktree_source(root)
         try:
-            new = candidate.enter_context(prepared(new))
+            new = trees.enter_context(prepared(new, command, foreign))
         except ServerRefused as error:
             planner = against_planner(settings, old, new)
             return _refused(settings, measure, 1, str(error), planner)
@@ -136,6 +148,39 @@ def measure_against(ref: str, measure: CompareOptions) -> RunResult:
             if error.slot is None or error.slot % 2 == 0:  # the old one's: nothing can be judged
                 raise
             return _refused(settings, measure, error.slot, str(error), planner)
+
+
+def _of_this_project(settings: Settings, command: str | None) -> bool:
+    """Whether the trees must have this project's servers. Raises `LabError` for what cannot be of
+    two trees."""
+    for server in settings.servers:
+        if server.url is not None:
+            raise LabError(f"--url {server.name} is of no commit; name a command by --server")
+    foreign = {server.name for server in settings.servers}
+    ours = [backend for backend in settings.backends if backend not in foreign]
+    if foreign and ours:
+        raise LabError(
+            "--server and --backends are not measured against a commit at once; name one of them"
+        )
+    if command is not None and ours:
+        raise LabError("--build is for --server NAME=COMMAND; add one or leave it out")
+    return any(":" not in backend for backend in ours)
+
+
+def _in_trees(settings: Settings, root: Path) -> Settings:
+    """The settings with the folders of servers as seen from the top of a tree: that of --cwd, else
+    the current one. Raises `LabError` for one that no tree has."""
+    servers = []
+    for server in settings.servers:
+        folder = Path(server.folder or "").absolute().resolve()
+        try:
+            within = folder.relative_to(root.resolve())
+        except ValueError as error:
+            raise LabError(
+                f"--cwd {server.folder} is not within {root}; name a folder of it"
+            ) from error
+        servers.append(msgspec.structs.replace(server, folder=str(within)))
+    return msgspec.structs.replace(settings, servers=servers)
 
 
 def _measure(settings: Settings, options: CompareOptions, planner: Planner | None) -> RunResult:

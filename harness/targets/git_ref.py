@@ -14,10 +14,10 @@ from harness.core.errors import LabError
 _GIT_S = 120.0
 
 
-def repository_root(folder: Path | None = None) -> Path:
+def repository_root(folder: Path | None = None, ours: bool = True) -> Path:
     """The top of the checkout that `folder` (default: the current one) is in.
 
-    Raises `LabError` outside a checkout of this project.
+    Raises `LabError` outside a checkout: `ours`, of this project, else of anything.
     """
     folder = Path.cwd() if folder is None else folder
     try:
@@ -26,8 +26,11 @@ def repository_root(folder: Path | None = None) -> Path:
         raise LabError(
             f"{folder} is in no git checkout; go to the project's folder, or name two runs"
         ) from error
-    if not (root / "servers" / "__main__.py").exists():
-        raise LabError(f"{root} has no package servers; go to a checkout of this project")
+    if ours and not (root / "servers" / "__main__.py").exists():
+        raise LabError(
+            f"{root} has no package servers; name what it has, a plugin by --backends module:Class "
+            "or a server by --server, or go to a checkout of this project"
+        )
     return root
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -10,7 +12,9 @@ from tempfile import TemporaryDirectory
 
 import msgspec
 
+from harness.core.errors import ServerRefused
 from harness.core.record import Run, Settings, Trial
+from harness.core.text import visible
 from harness.designs.trials import PlannedRestart, PlannedTrial, Step
 from harness.studies.compare.burn_in import without_burn_in
 from harness.studies.compare.comparison import build_cells
@@ -18,6 +22,8 @@ from harness.studies.compare.planner import ComparePlanner
 from harness.targets.arm import Arm
 from harness.targets.git_ref import checked_out, is_dirty, repository_root, resolve_commit
 from harness.targets.server_code import ServerSource, prepare
+
+_BUILD_S = 3600.0
 
 
 class SourcePlanner(ComparePlanner):
@@ -41,7 +47,12 @@ class SourcePlanner(ComparePlanner):
         return step
 
     def _of(self, arm: Arm) -> Arm:
-        return replace(arm, source=self._sources[arm.slot])
+        source = self._sources[arm.slot]
+        if arm.server is not None:
+            folder = source.folder / (arm.server.folder or "")
+            server = msgspec.structs.replace(arm.server, folder=str(folder))
+            return replace(arm, server=server)
+        return replace(arm, source=source)
 
     def conclude(self, run: Run, results: Path) -> Run:
         recorded = [source.record(slot) for slot, source in enumerate(self._sources)]
@@ -69,13 +80,40 @@ def against_planner(
 
 
 @contextmanager
-def source_of_ref(ref: str, root: Path | None = None) -> Iterator[ServerSource]:
-    """The servers of a commit, ready to run. Raises `LabError`: no such commit, no server there."""
-    root = repository_root() if root is None else root
+def tree_of_ref(ref: str, root: Path) -> Iterator[ServerSource]:
+    """The tree of a commit, with nothing done to it. Raises `LabError`: no such commit."""
     commit = resolve_commit(root, ref)
     label = commit[:10] if commit.startswith(ref) else f"{ref} ({commit[:10]})"
     with checked_out(root, commit) as tree:
-        yield prepare(ServerSource(label, tree, commit), tree.parent)
+        yield ServerSource(label, tree, commit)
+
+
+@contextmanager
+def source_of_ref(ref: str, root: Path | None = None) -> Iterator[ServerSource]:
+    """The servers of a commit, ready to run. Raises `LabError`: no such commit, no server there."""
+    with tree_of_ref(ref, repository_root() if root is None else root) as source:
+        yield prepare(source, source.folder.parent)
+
+
+def build(source: ServerSource, command: str | None) -> None:
+    """Run a command in a tree, split as a shell would, without a shell. Raises `ServerRefused`."""
+    if command is None:
+        return
+    where = f"--build {command!r} in {source.label}"
+    try:
+        done = subprocess.run(
+            shlex.split(command), cwd=source.folder, capture_output=True, text=True,
+            errors="replace", timeout=_BUILD_S, check=False, start_new_session=True,
+        )  # fmt: skip
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise ServerRefused(f"{where} cannot be run: {reason}; mend it") from error
+    except subprocess.TimeoutExpired as error:
+        raise ServerRefused(f"{where} did not end within {_BUILD_S:g} s; mend it") from error
+    if done.returncode:
+        lines = (done.stderr.strip() or done.stdout.strip()).splitlines() or ["nothing said"]
+        last = visible(lines[-1], keep="")
+        raise ServerRefused(f"{where} failed (exit status {done.returncode}): {last}; mend it")
 
 
 def worktree_source(root: Path | None = None) -> ServerSource:
@@ -88,7 +126,14 @@ def worktree_source(root: Path | None = None) -> ServerSource:
 
 
 @contextmanager
-def prepared(source: ServerSource) -> Iterator[ServerSource]:
-    """The source, ready to run. Raises `ServerRefused`: its server cannot be driven."""
+def prepared(
+    source: ServerSource, command: str | None = None, any_server: bool = False
+) -> Iterator[ServerSource]:
+    """The source, ready to run: of our servers, or, of `any_server`, built by a command. Raises
+    `ServerRefused`: its server cannot be driven, or built."""
+    if any_server:
+        build(source, command)
+        yield source
+        return
     with TemporaryDirectory(prefix="labrun-") as scratch:
         yield prepare(source, Path(scratch))

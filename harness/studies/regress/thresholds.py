@@ -45,6 +45,12 @@ class Thresholds:
         }
         return Thresholds(losses, self.least, self.named)
 
+    def of_figures(self, seen: Iterable[str]) -> Thresholds:
+        """Without the defaults about figures that nobody has seen; what was named stays."""
+        there = {*seen, *self.named}
+        losses = {path: loss for path, loss in self.max_loss.items() if path in there}
+        return Thresholds(losses, self.least, self.named)
+
 
 def parse_thresholds(
     max_loss: Iterable[str], least: Iterable[str], usual: bool = True

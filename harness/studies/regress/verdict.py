@@ -15,7 +15,7 @@ from typing import Literal
 from harness.core.errors import LabError
 from harness.core.metrics import BY_PATH
 from harness.core.options import beside
-from harness.core.record import Run
+from harness.core.record import Run, ordered_value
 from harness.core.trials import run_design
 from harness.core.units import rate
 from harness.core.wording import arm_names, listed, slot_names
@@ -125,7 +125,9 @@ def judge_interleaved(run: Run, thresholds: Thresholds) -> Verdict:
             f"{run.id} holds no old and new code side by side; name a second run, "
             "or make one with --against-ref"
         )
-    thresholds = thresholds.of_design(run.settings.design)
+    thresholds = thresholds.of_design(run.settings.design).of_figures(
+        [path for path in BY_PATH if not run.settings.outside or _has(run, path)]
+    )
     sides = [
         interleaved(run, rps, slot, metric)
         for rps in run.settings.rps
@@ -143,6 +145,11 @@ def judge_interleaved(run: Run, thresholds: Thresholds) -> Verdict:
         notes.append(f"other versions were installed for one side: {', '.join(sorted(installed))}")
     verdict = _judge(labels[0], labels[1], sides, thresholds, notes, cut)
     return replace(verdict, otherwise=beside(run.settings))
+
+
+def _has(run: Run, path: str) -> bool:
+    """Whether any trial has a figure, be it among the failures."""
+    return not run.trials or any(ordered_value(trial, path) is not None for trial in run.trials)
 
 
 def judge_contenders(run: Run, thresholds: Thresholds) -> Verdict:
