@@ -134,8 +134,8 @@ def test_threads_that_were_born_and_ended_are_counted_exactly(
     assert (look.processes_born, look.processes_ended) == (0, 0)
     if rights == "no-capabilities" and paranoid() == 2:
         assert look.switches_by == "records"
-    # Those of the child before its exec are in both; the last few came after what was said.
-    assert int(said[1]) <= known(look.switches) <= int(said[1]) + 20
+    # A few came before counting began, at the child's first wait, and a few after what was said.
+    assert abs(known(look.switches) - int(said[1])) <= 20
 
 
 def test_where_perf_is_forbidden_all_else_is_seen_and_the_reason_told(
