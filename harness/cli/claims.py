@@ -33,6 +33,13 @@ def claims(
     duration: Annotated[
         float | None, typer.Option(help="Seconds measured in each trial (1.5; --explore: 1).")
     ] = None,
+    native: Annotated[
+        bool | None,
+        typer.Option(
+            "--native/--no-native",
+            help="Measure the servers in C++ too (of a run that is there: into its folder native).",
+        ),
+    ] = None,
     *,
     typed: Any,
 ) -> None:
@@ -42,7 +49,7 @@ def claims(
     """
     from harness.session.claims_options import ClaimsOptions, claims_settings
 
-    options = ClaimsOptions(run, explore, rps, rounds, duration, **typed)
+    options = ClaimsOptions(run, explore, rps, rounds, duration, native=native, **typed)
     settings = claims_settings(options)
     if explore:
         from harness.commands.explore import explore_command

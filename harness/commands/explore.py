@@ -18,8 +18,8 @@ from harness.designs.trials import expected_s
 from harness.session.claims_options import ClaimsOptions
 from harness.store import new_folder
 from harness.studies.claims.beside import measure_threads
+from harness.studies.claims.by_language import judge_condition
 from harness.studies.claims.explore import Condition, conditions, nearest
-from harness.studies.claims.judge import judge_run
 from harness.studies.claims.records import CLAIMS_SCHEMA, Beside, Explored, ExploredCondition
 from harness.studies.claims.scenario import check_about
 from harness.studies.claims.storage import judged, load_beside, save_explored, save_judged
@@ -106,7 +106,7 @@ def _condition(name: str, folder: Path, run: Run, beside: Beside) -> ExploredCon
         folder=folder.name,
         invalid_trials=sum(not comparable(trial) for trial in run.trials),
         trials=len(run.trials),
-        judgements=judge_run(run, beside=beside),
+        judgements=judge_condition(run, beside),
         failure=run.incomplete_reason,
     )
 

@@ -67,11 +67,19 @@ def measure_thread_costs(
     if done.returncode != 0:
         lines = done.stderr.decode("utf-8", "replace").strip().splitlines() or ["it just ended"]
         raise LabError(f"the cost of a thread cannot be measured: {lines[-1]}")
-    found = msgspec.json.decode(done.stdout, type=Batches)
+    return costs_of(
+        msgspec.json.decode(done.stdout, type=Batches), stack_size_bytes, lock_stacks, where
+    )
+
+
+def costs_of(
+    found: Batches, stack_size_bytes: int, lock_stacks: bool, cpus: list[int]
+) -> ThreadCosts:
+    """The record of what was timed."""
     return ThreadCosts(
         stack_size_bytes=stack_size_bytes,
         lock_stacks=lock_stacks,
-        cpus=where,
+        cpus=cpus,
         create_us=_cost(found.create_us),
         start_us=_cost(found.start_us),
         end_us=_cost(found.end_us),

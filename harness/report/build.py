@@ -26,7 +26,7 @@ def build(source: Source) -> Report:
     if run.capacity is not None or run.crossover is not None:
         return search_report(run, _warning(run))
     main = style.nearest_level(run)
-    judged = claims_section(run, source.beside)
+    judged = claims_section(run, source.beside, source.native)
     return Report(
         title=f"MetricStream lab: {run.id}",
         finding=_findings(run, main),

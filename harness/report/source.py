@@ -16,11 +16,13 @@ from pandas.api.types import is_numeric_dtype
 from harness.core.errors import LabError
 from harness.core.record import Run
 from harness.drivers.driver import driver_of
+from harness.reading.native import native_of
 from harness.reading.runs import load_run
 from harness.stats.weighted import WEIGHT, weights
 from harness.store import REQUESTS_FILE, RUN_FILE, TIMELINE_FILE, read_rows
 from harness.studies.anatomy.account import Anatomy
 from harness.studies.anatomy.storage import saved_anatomy
+from harness.studies.claims.by_language import InCpp
 from harness.studies.claims.records import Beside
 from harness.studies.claims.storage import load_beside
 from harness.studies.compare.aa_control import find_control, read_controls
@@ -48,7 +50,7 @@ _TIMELINE = (
 class Source:
     """The record of a run and its raw rows; `closed_loop`: the same run driven otherwise;
     `capacity`: a run of `labrun capacity`; `beside`: what `labrun claims` measured besides;
-    `anatomy`: what `labrun anatomy` did."""
+    `anatomy`: what `labrun anatomy` did; `native`: the servers in C++, under the same load."""
 
     run: Run
     requests: pd.DataFrame
@@ -57,6 +59,7 @@ class Source:
     capacity: Run | None = None
     beside: Beside | None = None
     anatomy: Anatomy | None = None
+    native: InCpp | None = None
 
 
 def newest_run(results: Path) -> Path:
@@ -88,6 +91,7 @@ def load_source(
         None if limit is None else _capacity(limit),
         load_beside(_folder(path)),
         saved_anatomy(_folder(path)),
+        native_of(_folder(path), run),
     )
 
 

@@ -13,7 +13,8 @@ _LEVELS, _EXPLORED_LEVELS = "500,1000,2000,5000,10000", "2000,5000"
 
 @dataclass(frozen=True, slots=True)
 class ClaimsOptions:
-    """The options as typed; None: not given."""
+    """The options as typed; None: not given. `native`: measure the servers in C++ too, which a run
+    that is made has unless told otherwise, and one that is there only if asked for."""
 
     run: str | None
     explore: bool
@@ -23,6 +24,7 @@ class ClaimsOptions:
     out: str
     name: str
     json: str | None
+    native: bool | None = None
 
 
 def claims_settings(options: ClaimsOptions) -> Settings:

@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.core.record import Run
+from harness.studies.claims.by_language import CPP, PYTHON, languages_compared, pairs
 from harness.studies.claims.language import language_summary
 from harness.studies.claims.records import VERDICTS, Check, Explored, Judged, Judgement, Nearest
 
@@ -28,8 +29,8 @@ _STYLES = {
 def print_judged(console: Console, record: Judged, run: Run, saved: Path | None) -> None:
     """The table of claims, why some cannot be tested, and the document against itself; `saved`:
     the folder that the verdicts were written into, if they were."""
-    numbers = _reasons(record.judgements)
-    console.print(claims_table(record.judgements, numbers))
+    numbers = _reasons([*record.judgements, *record.in_cpp])
+    console.print(claims_table(record.judgements, numbers, record.in_cpp))
     console.print(
         "In round brackets a 95 % interval, in square brackets the range of too few rounds for "
         "one. holds: ours meets the document's figure, within a factor 1.25; direction holds: the "
@@ -51,24 +52,36 @@ def print_judged(console: Console, record: Judged, run: Run, saved: Path | None)
         console.print(f"Saved as claims.json in {saved}", highlight=False, soft_wrap=True)
 
 
-def claims_table(judgements: list[Judgement], numbers: dict[str, int]) -> Table:
-    """A row for each claim, below its group."""
+def claims_table(
+    judgements: list[Judgement], numbers: dict[str, int], in_cpp: Sequence[Judgement] = ()
+) -> Table:
+    """A row for each claim, below its group; with a column for each language, if there are two."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     table.add_column("claim", ratio=1)
     table.add_column("document", justify="right", max_width=14)
-    table.add_column("here", justify="right", max_width=22)
-    table.add_column("verdict", no_wrap=False, width=14)
+    if in_cpp:
+        table.add_column(PYTHON, justify="right", width=19)
+        table.add_column(CPP, justify="right", width=19)
+    else:
+        table.add_column("here", justify="right", max_width=22)
+        table.add_column("verdict", no_wrap=False, width=14)
     marks = _languages(judgements)
-    for group, members in groupby(judgements, key=lambda j: j.claim.group):
+    for group, members in groupby(pairs(judgements, in_cpp), key=lambda two: two[0].claim.group):
         table.add_row(Text(group, style="bold"))
-        for judgement in members:
-            table.add_row(
-                Padding(judgement.claim.text, (0, 0, 0, 2)),
-                judgement.document,
-                ours(judgement, marks),
-                verdict(judgement, numbers.get(judgement.reason)),
-            )
+        for mine, other in members:
+            found = ours(mine, marks), verdict(mine, numbers.get(mine.reason))
+            if in_cpp:
+                found = _together(*found), Text("-")
+                if other is not None:
+                    there = ours(other, {}), verdict(other, numbers.get(other.reason))
+                    found = found[0], _together(*there)
+            table.add_row(Padding(mine.claim.text, (0, 0, 0, 2)), mine.document, *found)
     return table
+
+
+def _together(figure: Text, judged: Text) -> Text:
+    """A figure with its interval, and the verdict below."""
+    return Text("\n").join([figure, judged])
 
 
 def needs_reason(judgement: Judgement) -> bool:
@@ -143,9 +156,11 @@ def _notes(record: Judged, run: Run) -> list[str]:
         f"{len(record.judgements)} claims: {told}. Of {len(record.checks)} checks of the document "
         f"against itself {wrong} contradict it."
     ]
-    costs = language_summary(run, record.judgements)
-    if costs is not None:
-        lines.append(costs)
+    both = languages_compared(record.judgements, record.in_cpp)
+    costs = language_summary(run, record.judgements, record.in_cpp)
+    lines += [line for line in (both, costs) if line is not None]
+    if record.native_missing is not None:
+        lines.append(f"C++ was not measured: {record.native_missing}.")
     if record.remarks:
         lines.append(f"Of this machine: {'; '.join(record.remarks)}.")
     invalid = sum(not trial.valid for trial in run.trials)

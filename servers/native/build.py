@@ -27,12 +27,17 @@ class CannotBuild(Exception):
 
 
 def built(name: str) -> Path:
-    """The program of a backend of `NATIVE`, compiled now unless this compiler has compiled the same
-    sources before. Raises `CannotBuild`."""
+    """The program of a backend of `NATIVE`. Raises `CannotBuild`."""
+    return compiled(name, _FOLDER / NATIVE[name])
+
+
+def compiled(name: str, source: Path) -> Path:
+    """The program of a source in C++, compiled now unless this compiler has compiled the same
+    source, and those beside it, before. Raises `CannotBuild`."""
     compiler = _compiler()
-    program = _cache() / f"{name}-{_key(compiler)}"
+    program = _cache() / f"{name}-{_key(compiler, source.parent)}"
     if not program.exists():
-        _compile(compiler, name, program)
+        _compile(compiler, name, source, program)
     return program
 
 
@@ -50,11 +55,11 @@ def _compiler() -> str:
     )
 
 
-def _key(compiler: str) -> str:
+def _key(compiler: str, folder: Path) -> str:
     """The same for the same sources, flags and compiler."""
     said = _run([compiler, "--version"], "cannot be run").stdout
     digest = hashlib.sha256("\0".join((compiler, said, *_FLAGS)).encode())
-    for source in sorted(_FOLDER.glob("*.[ch]pp")):
+    for source in sorted(folder.glob("*.[ch]pp")):
         digest.update(source.name.encode() + b"\0" + source.read_bytes())
     return digest.hexdigest()[:16]
 
@@ -66,7 +71,7 @@ def _cache() -> Path:
     return base / "metricstream-lab"
 
 
-def _compile(compiler: str, name: str, program: Path) -> None:
+def _compile(compiler: str, name: str, source: Path, program: Path) -> None:
     """Into a file of its own, which is then renamed: two that build at once do not meet."""
     began_s = time.monotonic()
     try:
@@ -79,8 +84,7 @@ def _compile(compiler: str, name: str, program: Path) -> None:
             "XDG_CACHE_HOME"
         ) from error
     try:
-        source = str(_FOLDER / NATIVE[name])
-        _run([compiler, *_FLAGS, "-o", scratch, source], f"cannot build {name}")
+        _run([compiler, *_FLAGS, "-o", scratch, str(source)], f"cannot build {name}")
         os.chmod(scratch, 0o755)
         os.replace(scratch, program)
     finally:

@@ -11,6 +11,7 @@ import msgspec
 from harness.core.record import Settings
 from harness.studies.claims.judge import allowed, odds
 from harness.studies.claims.records import Claim, ExploredCondition, Figure, Judgement, Nearest
+from servers.native.build import NATIVE
 
 AS_WRITTEN = "as the document has it"
 _LEAST_SHARE = 1e-4  # a share of 0 or 1 has no finite odds
@@ -32,6 +33,9 @@ def conditions(base: Settings) -> list[Condition]:
     def changed(**changes: object) -> Settings:
         return msgspec.structs.replace(base, **changes)
 
+    def in_cpp(**changes: object) -> Settings:
+        return changed(backends=list(NATIVE), **changes)
+
     return [
         Condition(AS_WRITTEN, base),
         Condition("stacks locked", changed(lock_stacks=True)),
@@ -43,6 +47,11 @@ def conditions(base: Settings) -> list[Condition]:
         ),
         Condition("one CPU for all", base, one_cpu=True),
         Condition("switch interval 0.1 ms", changed(switch_interval_s=0.0001)),
+        Condition("in C++", in_cpp()),
+        Condition("in C++, stacks locked", in_cpp(lock_stacks=True)),
+        Condition(
+            "in C++, stacks locked, 8 MiB", in_cpp(lock_stacks=True, stack_size_bytes=8 << 20)
+        ),
     ]
 
 

@@ -39,15 +39,22 @@ def language_of_steps(run: Run) -> str:
     return f"Measured in {measured_in(run)}; the document's figures are for {language}."
 
 
-def language_summary(run: Run, judgements: Sequence[Judgement]) -> str | None:
+def language_summary(
+    run: Run, judgements: Sequence[Judgement], in_cpp: Sequence[Judgement] = ()
+) -> str | None:
     """How many of the claims that do not hold are such costs, in a sentence; None: none."""
     failing = [j for j in judgements if j.verdict == "does not hold"]
     costs = sum(j.language is not None for j in failing)
     if not costs:
         return None
     language = the_ledger().language
+    held = {j.claim.id for j in in_cpp if j.verdict == "holds"}
+    there = sum(j.language is not None and j.claim.id in held for j in failing)
+    otherwise = (
+        f"of these {there} hold there" if in_cpp else f"what {language} takes was not measured"
+    )
     return (
         f"Of the {len(failing)} that do not hold {costs} are absolute costs (times, CPU, memory, "
         f"rates), measured in {measured_in(run)}; the document's figures are for {language}, and "
-        f"what {language} takes was not measured."
+        f"{otherwise}."
     )

@@ -152,7 +152,9 @@ class Beside(msgspec.Struct, frozen=True, kw_only=True):
 
 class Judged(msgspec.Struct, frozen=True, kw_only=True):
     """`claims.json`: the judgement of one run. `departures`: in what the run is not one that the
-    claims are about; no claim is judged by such a run. `remarks`: what is odd of its machine."""
+    claims are about; no claim is judged by such a run. `remarks`: what is odd of its machine.
+    `in_cpp`: the same claims by servers in C++, empty where there were none; `native_missing` says
+    why, where a run was to have them."""
 
     schema: int
     run: str
@@ -162,6 +164,8 @@ class Judged(msgspec.Struct, frozen=True, kw_only=True):
     judgements: list[Judgement]
     checks: list[Check]
     remarks: list[str] = []
+    in_cpp: list[Judgement] = []
+    native_missing: str | None = None
 
 
 class ExploredCondition(msgspec.Struct, frozen=True, kw_only=True):

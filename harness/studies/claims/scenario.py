@@ -7,6 +7,7 @@ from harness.core.options import SERVED, in_words, usual
 from harness.core.record import Run
 from harness.studies.claims.ledger import the_ledger
 from harness.studies.claims.records import Claim, Given
+from servers.native.build import NATIVE
 
 _MIB = 1 << 20
 
@@ -19,7 +20,9 @@ def departures(run: Run) -> list[str]:
     settings = run.settings
     found += [in_words(name, getattr(settings, name)) for name in SERVED
               if name not in decided and getattr(settings, name) != usual(name)]  # fmt: skip
-    strange = [name for name in settings.backends if name not in ledger.backends]
+    own_language = set(settings.backends) & set(ledger.backends)
+    also = NATIVE if own_language else ()  # beside the others they are judged for themselves
+    strange = [name for name in settings.backends if name not in {*ledger.backends, *also}]
     if strange:
         found.append(f"other backends ({', '.join(strange)})")
     own = [f"{arm.name} has options of its own" for arm in settings.arms if arm.options]

@@ -6,6 +6,14 @@ from collections import Counter
 
 from harness.core.record import Run
 from harness.studies.claims import judge_about
+from harness.studies.claims.by_language import (
+    CPP,
+    PYTHON,
+    InCpp,
+    judge_in_cpp,
+    languages_compared,
+    pairs,
+)
 from harness.studies.claims.consistency import checks
 from harness.studies.claims.language import language_summary
 from harness.studies.claims.records import VERDICTS, Beside, Judgement
@@ -25,25 +33,30 @@ from harness.views.model import (
 _MARKS: dict[str, Mark] = {"holds": "better", "does not hold": "worse"}
 
 
-def claims_section(run: Run, beside: Beside | None) -> Section | None:
+def claims_section(run: Run, beside: Beside | None, native: InCpp | None = None) -> Section | None:
     """Each claim that is about this run with a verdict on it; None where the run is not one that
     the document's claims are about."""
     if departures(run):
         return None
     judgements = judge_about(run, beside)
+    in_cpp = judge_in_cpp(native)
     counts = Counter(j.verdict for j in judgements)
     told = ", ".join(f'{counts[verdict]} "{verdict}"' for verdict in VERDICTS)
-    costs = language_summary(run, judgements)
+    said = (languages_compared(judgements, in_cpp), language_summary(run, judgements, in_cpp))
     blocks: list[Block] = [
         Paragraph(
-            f"{len(judgements)} claims of the design document: {told}."
-            + ("" if costs is None else f" {costs}")
+            " ".join(
+                (
+                    f"{len(judgements)} claims of the design document: {told}.",
+                    *(text for text in said if text is not None),
+                )
+            )
         ),
         Paragraph(
             "Ranges in round brackets are 95 % intervals, in square brackets the range of the "
             "rounds where these are too few."
         ),
-        _table(judgements),
+        _table(judgements, in_cpp),
     ]
     if beside is None:
         blocks.append(
@@ -65,18 +78,30 @@ def claims_section(run: Run, beside: Beside | None) -> Section | None:
     return Section("claims", "The document's claims", tuple(blocks))
 
 
-def _table(judgements: list[Judgement]) -> Table:
-    rows = [
-        (
-            Cell(j.claim.text, small=j.claim.group),
-            Cell(j.document),
-            Cell(j.ours, small="" if j.measured and not j.measured.unanswered else j.reason),
-            Cell(j.verdict, small=j.language or "", mark=_MARKS.get(j.verdict, "none")),
-        )
-        for j in judgements
-    ]
-    columns = (
-        Column("Claim", numeric=False), Column("The document"), Column("Here"),
-        Column("Verdict", numeric=False),
-    )  # fmt: skip
-    return Table("Claims and verdicts", columns, tuple(rows))
+def _table(judgements: list[Judgement], in_cpp: list[Judgement]) -> Table:
+    rows = []
+    for mine, other in pairs(judgements, in_cpp):
+        row = [Cell(mine.claim.text, small=mine.claim.group), Cell(mine.document), *_cells(mine)]
+        if in_cpp:
+            row += _cells(other) if other is not None else (Cell("-"), Cell("-"))
+        rows.append(tuple(row))
+    columns = [
+        Column("Claim", numeric=False), Column("The document"),
+        Column(PYTHON if in_cpp else "Here"), Column("Verdict", numeric=False),
+    ]  # fmt: skip
+    if in_cpp:
+        columns += [Column(CPP), Column(f"Verdict in {CPP}", numeric=False)]
+    return Table("Claims and verdicts", tuple(columns), tuple(rows))
+
+
+def _cells(judgement: Judgement) -> tuple[Cell, Cell]:
+    """Figure and verdict."""
+    known = judgement.measured and not judgement.measured.unanswered
+    return (
+        Cell(judgement.ours, small="" if known else judgement.reason),
+        Cell(
+            judgement.verdict,
+            small=judgement.language or "",
+            mark=_MARKS.get(judgement.verdict, "none"),
+        ),
+    )

@@ -9,6 +9,7 @@ import msgspec
 
 from harness.core.record import Run
 from harness.store import load_beside_run, write_json
+from harness.studies.claims.by_language import InCpp, judge_in_cpp
 from harness.studies.claims.consistency import checks
 from harness.studies.claims.judge import judge_about
 from harness.studies.claims.records import CLAIMS_SCHEMA, Beside, Explored, Judged
@@ -17,8 +18,10 @@ from harness.studies.claims.scenario import departures, remarks
 CLAIMS_FILE, EXPLORED_FILE = "claims.json", "explore.json"
 
 
-def judged(run: Run, beside: Beside) -> Judged:
-    """The record of judging a run."""
+def judged(
+    run: Run, beside: Beside, native: InCpp | None = None, native_missing: str | None = None
+) -> Judged:
+    """The record of judging a run, and the servers in C++ that belong to it."""
     return Judged(
         schema=CLAIMS_SCHEMA,
         run=run.id,
@@ -28,6 +31,8 @@ def judged(run: Run, beside: Beside) -> Judged:
         judgements=judge_about(run, beside),
         checks=checks(),
         remarks=remarks(run),
+        in_cpp=judge_in_cpp(native),
+        native_missing=native_missing,
     )
 
 

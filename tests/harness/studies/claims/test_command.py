@@ -214,6 +214,10 @@ def test_without_a_run_one_is_made_and_judged_with_what_is_measured_beside(
         assert found[name].measured is not None, found[name].reason
     counted = found["cache-locality"]
     assert counted.measured is not None or record.beside.missing["migrations"] in counted.reason
+    assert len(record.in_cpp) == len(record.judgements), record.native_missing
+    in_cpp = {j.claim.id: j for j in record.in_cpp}
+    assert in_cpp["thread-create"].measured is not None, in_cpp["thread-create"].reason
+    assert in_cpp["enqueue-pool"].measured is not None, in_cpp["enqueue-pool"].reason
     # Judged again, the folder still has what was measured beside its trials.
     again = labrun("claims", str(folder), "--json", "-")
     assert msgspec.json.decode(again.stdout.encode(), type=Judged).judgements == record.judgements
