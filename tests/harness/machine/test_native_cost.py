@@ -17,6 +17,7 @@ def test_costs_have_an_interval_and_are_of_the_stack_that_was_asked_for() -> Non
     assert (costs.stack_size_bytes, costs.lock_stacks, costs.cpus) == (512 << 10, False, [*cpus])
     for cost in (costs.create_us, costs.start_us, costs.end_us, costs.life_cpu_us,
                  costs.fresh_start_us, costs.end_p99_us, costs.create_cpu_us):  # fmt: skip
+        assert cost is not None
         assert cost.ci_low is not None
         assert 0 < cost.least <= cost.ci_low <= cost.median
     assert len(found.enqueue_us) == 9
