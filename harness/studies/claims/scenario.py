@@ -29,6 +29,8 @@ def departures(run: Run) -> list[str]:
     if len(set(settings.backends)) < len(settings.backends) and not (strange or own):
         found.append("a backend against itself")
     found += own
+    if settings.servers:
+        found.append("servers by command")
     if run.sources:
         found.append("servers of another commit")
     if run.crossover is not None:
