@@ -17,9 +17,14 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from benchmarks.common import met, print_table
 from harness.drivers.payloads import BODY
+from harness.machine.cpus import CpuPlan
+from harness.session.settings import CompareOptions, make_settings
+from harness.targets.arm import arms_of
+from harness.targets.outside import start_outside
 
 SECONDS = 3
 _SCRIPT = f"""wrk.method = "POST"
@@ -40,19 +45,32 @@ MARKS = (
 @contextmanager
 def running(name: str, cpu: int) -> Iterator[int]:
     """A server of ours or a peer on one CPU; its port."""
-    python = [sys.executable, "-m"]
     if name in PEERS:
-        command = [*python, "benchmarks.peers", name, str(cpu)]
-    else:
-        command = [*python, "servers", name, "--port=0", "--rate-limit=0", f"--cpus={cpu}"]
+        with running_peer(name, cpu) as port:
+            yield port
+        return
+    command = [sys.executable, "-m", "servers", name, "--port=0", "--rate-limit=0", f"--cpus={cpu}"]
     server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     try:
         assert server.stdout is not None
-        ready = json.loads(server.stdout.readline())
-        yield ready if isinstance(ready, int) else int(ready["port"])
+        yield int(json.loads(server.stdout.readline())["port"])
     finally:
         server.kill()
         server.communicate()
+
+
+@contextmanager
+def running_peer(name: str, cpu: int) -> Iterator[int]:
+    """A peer on one CPU, by the command that `labrun compare --server NAME` starts; its port."""
+    settings = make_settings(CompareOptions(backends="", server=[name]))
+    alone = frozenset({cpu})
+    with (
+        tempfile.TemporaryDirectory() as logs,
+        start_outside(
+            arms_of(settings)[0], settings, CpuPlan(alone, alone, alone), Path(logs)
+        ) as server,
+    ):
+        yield server.port
 
 
 def requests_per_s(port: int, script: str, cpu: int) -> float:

@@ -16,6 +16,7 @@ from harness.core.errors import LabError
 from harness.core.foreign import short
 from harness.core.record import ServerSettings
 from harness.core.text import visible
+from harness.peers import PEERS, command_of, is_installed
 from harness.session import checks as check
 from harness.session.arms import LONGEST_NAME
 from harness.session.request import RequestTyped
@@ -129,13 +130,10 @@ def request_table(typed: ServersTyped) -> RequestTyped | None:
 
 
 def _file_of(typed: ServersTyped) -> Path | None:
-    """The file that was named, or is needed for a name that was typed; None where neither is.
-    Raises `LabError`."""
-    named = [text for text in typed.server if "=" not in text]
-    if typed.file is None and not named:
+    """The file that was named, or that is there for a name that was typed; None without."""
+    named = any("=" not in text for text in typed.server)
+    if typed.file is None and not (named and Path(SERVERS_FILE).exists()):
         return None
-    if typed.file is None and not Path(SERVERS_FILE).exists():
-        raise LabError(f"--server {named[0]!r} is no name and command; {_LIKE}")
     return Path(typed.file or SERVERS_FILE)
 
 
@@ -178,13 +176,7 @@ def _of_command(
     check.text("--server", text)
     name, equals, command = (part.strip() for part in text.partition("="))
     if not equals:
-        if name not in in_file:
-            file = typed.file or SERVERS_FILE
-            near = difflib.get_close_matches(name, in_file, n=1, cutoff=0.4) or sorted(in_file)
-            raise LabError(
-                f"--server {name!r}: {file} has no such table; did you mean {' or '.join(near)}?"
-            )
-        return in_file[name]
+        return in_file[name] if name in in_file else _peer(name, typed, in_file)
     if not name or not command:
         raise LabError(f"--server {text!r} is no name and command; {_LIKE}")
     check_name("--server", name)
@@ -196,6 +188,20 @@ def _of_command(
         ready=parse_ready(typed.ready),
         ready_timeout_s=_ready_timeout_s(typed.ready_timeout_s),
     )
+
+
+def _peer(name: str, typed: ServersTyped, in_file: Mapping[str, ServerSettings]) -> ServerSettings:
+    """The peer of that name. Raises `LabError`."""
+    if name not in PEERS:
+        near = difflib.get_close_matches(name, [*in_file, *PEERS], n=1, cutoff=0.5)
+        told = f"; did you mean {near[0]}?" if near else f"; {_LIKE}"
+        file = f"no table of {typed.file or SERVERS_FILE} and " if in_file else ""
+        raise LabError(f"--server {name!r} is {file}no name and command{told}")
+    if not is_installed(name):
+        raise LabError(
+            f"--server {name}: {name} is not installed; pip install 'metricstream-lab[peers]'"
+        )
+    return ServerSettings(name=name, command=command_of(name))
 
 
 def _of_url(text: str) -> ServerSettings:

@@ -103,7 +103,7 @@ def test_a_file_that_cannot_be_is_refused(tmp_path: Path, text: str, words: list
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     assert "there is no file" in refused(servers_file=str(tmp_path / "none.toml"))
-    assert "is no name and command" in refused(server=["gunicorn"])
+    assert "is no name and command" in refused(server=["nothing-like-it"])
 
 
 @pytest.mark.parametrize(
