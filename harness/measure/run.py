@@ -73,93 +73,124 @@ def run_experiment(
     """
     with announced(command):
         if settings.python is None:
-            return _run(settings, folder, command, watcher, planner)
+            return _Experiment(settings, folder, command, watcher, planner).run()
         interpreter = examine_python(settings.python)
         with servers_under(settings.python, interpreter) as source:
-            return _run(settings, folder, command, watcher, planner, source, interpreter)
+            return _Experiment(
+                settings, folder, command, watcher, planner, source, interpreter
+            ).run()
 
 
-def _run(
-    settings: Settings,
-    folder: RunFolder,
-    command: str,
-    watcher: Watcher,
-    planner: Planner,
-    source: ServerSource | None = None,
-    interpreter: Interpreter | None = None,
-) -> RunResult:
-    """The run; `source`: whose servers, where the planner does not say."""
-    cpus = plan_cpus()
-    if settings.target is not None:
-        examine_target(settings)
-    else:
-        build_native(settings.backends)
-    environment = examined(read_environment(cpus), settings, cpus, interpreter)
-    created = datetime.now(UTC).isoformat(timespec="seconds")
-    descriptors = raise_descriptor_limit()
-    trials: list[Trial] = []
-    started_over: list[str] = []
-    planned: Planned | None = None
-    beside = Neighbourhood()
-    reason, interrupted, refused = None, False, None
+class _Experiment:
+    """A run in the making. `source`: whose servers, where the planner does not say."""
 
-    def record() -> Run:
+    def __init__(
+        self,
+        settings: Settings,
+        folder: RunFolder,
+        command: str,
+        watcher: Watcher,
+        planner: Planner,
+        source: ServerSource | None = None,
+        interpreter: Interpreter | None = None,
+    ) -> None:
+        self._settings = settings
+        self._folder = folder
+        self._command = command
+        self._watcher = watcher
+        self._planner = planner
+        self._source = source
+        self._cpus = plan_cpus()
+        if settings.target is not None:
+            examine_target(settings)
+        else:
+            build_native(settings.backends)
+        self._environment = examined(
+            read_environment(self._cpus), settings, self._cpus, interpreter
+        )
+        self._created = datetime.now(UTC).isoformat(timespec="seconds")
+        self._descriptors = raise_descriptor_limit()
+        self._trials: list[Trial] = []
+        self._started_over: list[str] = []
+        self._beside = Neighbourhood()
+        self._reason: str | None = None  # why it ended early
+        self._refused: int | None = None  # the slot whose server did not start
+
+    def run(self) -> RunResult:
+        """All trials, and the record. Raises `LabError` when not even one could be run."""
+        interrupted = False
+        try:
+            while self._reason is None:
+                step = self._planner.next_trial(self._trials)
+                if step is None:
+                    break
+                if isinstance(step, StartOver):
+                    self._start_over(step)
+                else:
+                    self._measure(from_source(step, self._source))
+        except KeyboardInterrupt:
+            interrupted = True
+            total = self._planner.total(self._trials)
+            self._reason = f"interrupted in trial {len(self._trials) + 1} of {total}"
+        except LabError as error:
+            if not self._trials:
+                raise
+            self._reason = str(error)
+            self._refused = error.slot if isinstance(error, ServerRefused) else None
+        self._beside.look()
+        run = msgspec.structs.replace(
+            self._record(), complete=self._reason is None, incomplete_reason=self._reason
+        )
+        run = self._planner.conclude(run, self._folder.path.parent)
+        requests, timeline = self._folder.finish()
+        self._folder.save_blocks(blocks_frame(run.trials))
+        self._folder.save(run)
+        return RunResult(run, requests, timeline, self._folder, interrupted)
+
+    def _start_over(self, step: StartOver) -> None:
+        """Drop what was measured at a level: it is measured otherwise."""
+        self._started_over.append(step.why)
+        self._trials = [trial for trial in self._trials if trial.rps != step.rps]
+        self._folder.forget_level(step.rps)
+
+    def _measure(self, planned: Planned) -> None:
+        """One trial, or one of each arm; saved before anybody is told of it."""
+        number, total = len(self._trials) + 1, self._planner.total(self._trials)
+        self._watcher.trial_begins(planned, number, total)
+        self._beside.look()
+        with out_of_the_way(self._cpus):
+            results = _measure(
+                planned, self._settings, self._cpus, self._descriptors, self._folder, self._watcher
+            )
+        for result in results:
+            self._trials.append(result.trial)
+            self._folder.add_trial(result.requests, result.timeline)
+        self._folder.save(self._record())
+        for result in results:
+            self._watcher.trial_ended(result.trial)
+        self._reason = _ended_by(results, self._trials, number, total, self._planner.most_deaths)
+
+    def _record(self) -> Run:
         return Run(
             schema=SCHEMA_VERSION,
-            id=folder.id,
-            created=created,
+            id=self._folder.id,
+            created=self._created,
             complete=False,
-            command=command,
-            environment=environment,
-            settings=settings,
-            trials=list(trials),
+            command=self._command,
+            environment=self._environment,
+            settings=self._settings,
+            trials=list(self._trials),
             cells=[],
             comparisons=[],
-            incomplete_reason=reason or "the run is not over",
-            refused=refused,
+            incomplete_reason=self._reason or "the run is not over",
+            refused=self._refused,
             warnings=[
-                *(warning(f) for f in environment.findings if f.level != "good"),
-                *started_over,
-                *elsewhere(settings),
-                *beside.warnings(),
+                *(warning(f) for f in self._environment.findings if f.level != "good"),
+                *self._started_over,
+                *elsewhere(self._settings),
+                *self._beside.warnings(),
             ],
         )
-
-    try:
-        while reason is None and (step := planner.next_trial(trials)) is not None:
-            if isinstance(step, StartOver):
-                started_over.append(step.why)
-                trials = [trial for trial in trials if trial.rps != step.rps]
-                folder.forget_level(step.rps)
-                continue
-            planned = from_source(step, source)
-            number, total = len(trials) + 1, planner.total(trials)
-            watcher.trial_begins(planned, number, total)
-            beside.look()
-            with out_of_the_way(cpus):
-                results = _measure(planned, settings, cpus, descriptors, folder, watcher)
-            for result in results:
-                trials.append(result.trial)
-                folder.add_trial(result.requests, result.timeline)
-            folder.save(record())
-            for result in results:
-                watcher.trial_ended(result.trial)
-            reason = _ended_by(results, trials, number, total, planner.most_deaths)
-    except KeyboardInterrupt:
-        interrupted = True
-        reason = f"interrupted in trial {len(trials) + 1} of {planner.total(trials)}"
-    except LabError as error:
-        if not trials:
-            raise
-        reason = str(error)
-        refused = error.slot if isinstance(error, ServerRefused) else None
-    beside.look()
-    run = msgspec.structs.replace(record(), complete=reason is None, incomplete_reason=reason)
-    run = planner.conclude(run, folder.path.parent)
-    requests, timeline = folder.finish()
-    folder.save_blocks(blocks_frame(run.trials))
-    folder.save(run)
-    return RunResult(run, requests, timeline, folder, interrupted)
 
 
 def _measure(
