@@ -43,9 +43,10 @@ def print_run(console: Console, run: Run, folder: Path) -> None:
             pair = cells[:1] if contender is cells[0] else [cells[0], contender]
             console.print(level_table(run, rps, pair))
     designs = {design_at(run, rps) for rps in run.settings.rps}
+    looks = " (99 % at each look, so 95 % over all)" if run.settings.precision else ""
     within = "in pairs of blocks" if designs == {"blocks"} else "within rounds"
     console.print(
-        f"Ratios are to the first backend, {within}, with a 95 % interval: "
+        f"Ratios are to the first backend, {within}, with a 95 % interval{looks}: "
         "+ better, - worse, > more and < fewer (neither is better), ~ cannot tell.",
         style="dim",
         highlight=False,

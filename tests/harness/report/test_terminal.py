@@ -20,6 +20,8 @@ from harness.terminal.live import look, trend
 from harness.terminal.plot import print_plot
 from harness.terminal.table import print_run, ratio_text
 from harness.views.style import subtitle
+from tests.support.blocks import IN_BLOCKS, trials_of
+from tests.support.made import make_run
 from tests.support.sources import long_named_arms, with_settings
 
 
@@ -80,6 +82,12 @@ def test_what_was_chosen_otherwise_stands_in_every_heading(source: Source) -> No
     usual = build(source)
     for text in (printed(source.run), usual.facts, usual.finding[0], subtitle(source.run)):
         assert "workers" not in text.split("Warning")[0]
+
+
+def test_intervals_at_each_look_are_called_what_they_are() -> None:
+    asked = make_run(trials_of(), **IN_BLOCKS, precision={"cpu": 0.02})
+    assert "interval (99 % at each look, so 95 % over all)" in " ".join(printed(asked).split())
+    assert "at each look" not in printed(make_run(trials_of(), **IN_BLOCKS))
 
 
 def test_a_run_without_success_says_so_instead(awkward: Source) -> None:
