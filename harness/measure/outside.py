@@ -57,7 +57,6 @@ _QUIET_S = 0.01  # a server is at rest that uses less than _QUIET_SHARE of a CPU
 _QUIET_SHARE = 0.1
 _REST_S = 5.0
 _LATE_S = 60.0
-_ENDING_S = 0.5
 _MOST_COUNTED_S = 2.0  # of load under which switches and births are counted
 
 
