@@ -7,11 +7,12 @@ from typing import Annotated, Any
 import typer
 
 from harness.cli.app import command
-from harness.cli.options import asks
+from harness.cli.options import ANY_SERVER, asks
 
 
 @command()
 @asks(
+    *ANY_SERVER,
     "lock_stacks",
     "out",
     "name",
@@ -42,8 +43,13 @@ def anatomy(
     """
     from harness.session.anatomy_options import AnatomyOptions, anatomy_settings
 
-    options = AnatomyOptions(run, rps, rounds, duration, backends, **typed)
+    own = {name: typed.pop(name) for name in ANY_SERVER}
+    options = AnatomyOptions(run, rps, rounds, duration, backends, any_server=own, **typed)
     settings = anatomy_settings(options)
+    if settings.outside:
+        from harness.commands.anatomy_outside import outside_command
+
+        raise typer.Exit(outside_command(options, settings))
     from harness.commands.anatomy import anatomy_command
 
     raise typer.Exit(anatomy_command(options, settings))

@@ -7,17 +7,21 @@ from typing import Annotated, Any
 import typer
 
 from harness.cli.app import command
-from harness.cli.options import RUN, Budget, asks
+from harness.cli.options import ANY_SERVER, BOTH, RUN, Budget, asks, backends_of
 
 
 @command()
 @asks(
     "warmup_s",
+    *ANY_SERVER,
     *RUN,
     warmup_s=0.3,
     name="crossover",
     workload="io:40ms",
-    help={"workload": "With --vary workers: what a handler does meanwhile."},
+    help={
+        "workload": "With --vary workers: what a handler does meanwhile (of a --server: what its "
+        "handlers do, for the prediction)."
+    },
 )
 def crossover(
     vary: Annotated[
@@ -27,8 +31,13 @@ def crossover(
         str | None, typer.Option(help="The loads at which to search, requests a second.")
     ] = None,
     backends: Annotated[
-        str, typer.Option(help="Two: who gains as the handler takes longer, and the pool.")
-    ] = "thread-per-request,thread-pool",
+        str | None,
+        typer.Option(
+            help="Two: who gains as the handler takes longer, and the pool, which may be a "
+            "--server with {workers} in its command.",
+            show_default=BOTH,
+        ),
+    ] = None,
     slo: Annotated[
         str | None,
         typer.Option(help="The contender loses where it does not meet this: p99<=50ms."),
@@ -47,7 +56,7 @@ def crossover(
 
     options = CompareOptions(
         rps=rps or crossover_loads(vary),
-        backends=backends,
+        backends=backends_of(backends, typed),
         rounds=1,
         duration_s=duration,
         driver="open-loop",

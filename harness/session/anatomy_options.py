@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from harness.core.errors import LabError
 from harness.core.record import Settings
@@ -23,6 +24,7 @@ class AnatomyOptions:
     out: str
     name: str
     json: str | None
+    any_server: Mapping[str, Any] = field(default_factory=dict)  # by the names of `CompareOptions`
 
 
 def anatomy_settings(options: AnatomyOptions) -> Settings:
@@ -34,6 +36,10 @@ def anatomy_settings(options: AnatomyOptions) -> Settings:
             ("--duration", options.duration_s),
             ("--backends", options.backends),
             ("--lock-stacks", options.servers["lock_stacks"] or None),
+            ("--server", options.any_server.get("server")),
+            ("--url", options.any_server.get("url")),
+            ("--servers", options.any_server.get("servers_file")),
+            ("--request", options.any_server.get("request")),
         )
         if value is not None
     ]
@@ -43,10 +49,11 @@ def anatomy_settings(options: AnatomyOptions) -> Settings:
             "leave out one or the other"
         )
     default = CompareOptions()
+    named = CompareOptions(**options.any_server).names_servers
     settings = make_settings(
         CompareOptions(
             rps=default.rps if options.rps is None else options.rps,
-            backends=default.backends if options.backends is None else options.backends,
+            backends=options.backends or ("" if named else default.backends),
             rounds=default.rounds if options.rounds is None else options.rounds,
             duration_s=2.0 if options.duration_s is None else options.duration_s,
             warmup_s=0.5,
@@ -54,6 +61,7 @@ def anatomy_settings(options: AnatomyOptions) -> Settings:
             out=options.out,
             name=options.name,
             json=options.json,
+            **options.any_server,
         )
     )
     if len(settings.rps) != 1:

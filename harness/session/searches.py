@@ -52,6 +52,7 @@ def crossover_options(
             f"--backends {options.backends}: places are changed between two different backends; "
             "name two"
         )
+    _check_any_server(settings, vary)
     if vary == "workers" and not settings.workload.startswith("io:"):
         raise LabError(
             f"--vary workers with --workload {settings.workload}: the number of workers decides "
@@ -64,6 +65,24 @@ def crossover_options(
     conditions = [] if slo is None else parse_slo(slo)
     check_against_timeout(conditions, settings.timeout_s)
     return settings, cast(Vary, vary), conditions
+
+
+def _check_any_server(settings: Settings, vary: str) -> None:
+    """Raise `LabError` where nobody could vary anything of a server of any kind."""
+    if not settings.servers:
+        return
+    if vary != "workers":
+        raise LabError(
+            f"--vary {vary} changes what our own handlers do; with --server take --vary workers "
+            "and write {workers} in the command"
+        )
+    contender = next((s for s in settings.servers if s.name == settings.backends[1]), None)
+    varied = contender is None or any("{workers}" in word for word in contender.command)
+    if not varied:
+        raise LabError(
+            f"--server {settings.backends[1]}: its workers are varied; write {{workers}} in its "
+            "command where their number goes"
+        )
 
 
 def check_budget(settings: Settings, budget_s: float, trials: int) -> None:

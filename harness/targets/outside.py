@@ -259,8 +259,10 @@ def start_outside(arm: Arm, settings: Settings, cpus: CpuPlan, logs: Path) -> Ou
     `LabError`: `ServerRefused` where it would not start, or is not there."""
     if arm.server is not None and arm.server.url is not None:
         return RunningServer(arm.server)
-    port = free_port()
-    command = _foreign(arm.server, port) if arm.server else _ours(arm, settings, cpus, port)
+    port, workers = free_port(), arm.workers or settings.workers
+    command = (
+        _foreign(arm.server, port, workers) if arm.server else _ours(arm, settings, cpus, port)
+    )
     logs.mkdir(exist_ok=True)
     log = logs / f"{_file_name(arm)}.log"
     try:
@@ -271,9 +273,9 @@ def start_outside(arm: Arm, settings: Settings, cpus: CpuPlan, logs: Path) -> Ou
         raise ServerRefused(f"--server {command.name}: {error}") from error
 
 
-def _foreign(server: ServerSettings, port: int) -> _Command:
+def _foreign(server: ServerSettings, port: int, workers: int) -> _Command:
     def filled(text: str) -> str:
-        return text.replace("{port}", str(port))
+        return text.replace("{port}", str(port)).replace("{workers}", str(workers))
 
     own = {name: filled(value) for name, value in server.environment.items()}
     return _Command(

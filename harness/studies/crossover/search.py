@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -19,7 +20,7 @@ from harness.studies.crossover.estimate import (
     value_of,
 )
 from harness.studies.search_sentences import crossover_finding
-from harness.targets.arm import Arm
+from harness.targets.arm import arms_of
 
 
 class CrossoverPlanner:
@@ -76,7 +77,7 @@ class CrossoverPlanner:
             self._seen += 2
 
     def _pair(self, rps: float, value: float) -> tuple[PlannedTrial, PlannedTrial]:
-        slots = list(enumerate(self._settings.backends))
+        slots = arms_of(self._settings)
         level = self._settings.rps.index(rps)
         seed = trial_seed(self._settings.seed, rps, self._round)
         workload = workers = None
@@ -86,11 +87,14 @@ class CrossoverPlanner:
             workload = f"{self._vary}:{value * 1e3:.6g}ms"
         first, second = (
             PlannedTrial(
-                Arm(backend, slot, workload, workers), rps, self._round, place, seed, seed + 1
+                replace(arm, workload=workload, workers=workers),
+                rps,
+                self._round,
+                place,
+                seed,
+                seed + 1,
             )
-            for place, (slot, backend) in enumerate(
-                slots if (self._round + level) % 2 else slots[::-1]
-            )
+            for place, arm in enumerate(slots if (self._round + level) % 2 else slots[::-1])
         )
         return first, second
 

@@ -146,3 +146,15 @@ def test_the_capacity_of_any_server_can_be_searched(labrun: Labrun, tmp_path: Pa
     run = json.loads(file.read_bytes())
     assert [estimate["backend"] for estimate in run["capacity"]["estimates"]] == ["good"]
     assert run["trials"][0]["server"]["instrument"] == "outside"
+
+
+def test_the_life_of_a_request_is_shown_from_outside(labrun: Labrun, tmp_path: Path) -> None:
+    done = labrun("anatomy", *server("good"), *server("hangs-on"), "--rps", "60", "--rounds", "1",
+                  "--duration", "0.5", "--json", "anatomy.json")  # fmt: skip
+    assert_measured(done.returncode, done.stderr)
+    lives = json.loads((tmp_path / "anatomy.json").read_bytes())["lives"]
+    assert [life["name"] for life in lives] == ["good", "hangs-on"]
+    for life in lives:
+        parts = {part["name"]: part["median"] for part in life["parts"]}
+        assert life["rounds"] == 0 or parts["CPU of the server"] > 0
+    assert "CPU of the server" in done.stdout

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import sys
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -11,6 +14,8 @@ from harness.core.record import Crossover, CrossoverPoint, Run, Vary
 from harness.studies.capacity.slo import parse_slo
 from harness.studies.crossover.advice import advice
 from harness.studies.crossover.estimate import EVEN, advantage
+from tests.support import any_server
+from tests.support.changed_runs import assert_one_sentence
 from tests.support.labrun import Labrun
 
 
@@ -71,3 +76,31 @@ def test_an_objective_that_is_none_is_refused(labrun: Labrun) -> None:
     done = labrun("crossover", "--slo", "fast")
     assert done.returncode == 2
     assert "'fast' is no condition" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--vary", "io"], ["--vary io changes what our own handlers do", "{workers}"]),
+        (["--vary", "workers"], ["--server b", "{workers}"]),
+    ],
+)
+def test_of_any_server_only_workers_that_its_command_names_can_be_varied(
+    labrun: Labrun, arguments: list[str], words: list[str]
+) -> None:
+    two = ("--server", "a=one {port}", "--server", "b=two {port}")
+    assert_one_sentence(labrun("crossover", *arguments, *two), *words)
+
+
+def test_the_workers_of_a_command_are_varied(labrun: Labrun, tmp_path: Path) -> None:
+    serve = f"{sys.executable} {any_server.__file__} good {{port}}"
+    done = labrun(
+        "crossover", "--vary", "workers", "--rps", "60", "--duration", "0.5", "--budget", "24",
+        "--server", f"a={serve}", "--server", f"b={serve} {{workers}}",
+    )  # fmt: skip
+    assert done.returncode in (0, 1), done.stderr
+    (file,) = (tmp_path / "results").glob("*/run.json")
+    run = json.loads(file.read_bytes())
+    assert {trial["backend"] for trial in run["trials"]} == {"a", "b"}
+    assert all(trial["workers"] >= 1 for trial in run["trials"])
+    assert run["crossover"]["contender"] == "b"
