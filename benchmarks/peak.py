@@ -2,7 +2,9 @@
 
 wrk (Debian package), one thread, 100 connections, closed loop, `Connection: close`; the server on
 the first CPU, wrk on the last. Servers take turns within a round, and ratios are of the same
-round. Our pool also runs without stamps and counters, which tells what those cost.
+round. Our pool also runs without stamps and counters, which tells what those cost. The servers in
+C++ stand beside a loop around accept() without threads and a minimal pool, neither of which reads
+what it is sent (`benchmarks/native`).
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from harness.machine.cpus import CpuPlan
 from harness.session.settings import CompareOptions, make_settings
 from harness.targets.arm import arms_of
 from harness.targets.outside import start_outside
+from servers.native.build import CannotBuild, built, compiled
 
 SECONDS = 3
 _SCRIPT = f"""wrk.method = "POST"
@@ -33,12 +36,17 @@ wrk.headers["Content-Type"] = "application/json"
 wrk.headers["Connection"] = "close"
 """
 OURS = ("thread-pool", "thread-per-request", "benchmarks.bare:BarePool")
+NATIVE = ("native-thread-pool", "native-thread-per-request")
+# In C++, without parsing, validating or counting: what threads and sockets take alone.
+BARE = {"C++ accept loop": "accept_loop.cpp", "C++ minimal pool": "bare_pool.cpp"}
 PEERS = ("waitress", "http.server")
 # name, of, to, mark, whether the ratio is to be at most the mark
 MARKS = (
     ("thread-pool / waitress", "thread-pool", "waitress", 2.5, False),
     ("thread-per-request / http.server", "thread-per-request", "http.server", 2.0, False),
     ("thread-pool bare / with telemetry", "benchmarks.bare:BarePool", "thread-pool", 1.05, True),
+    ("native-thread-pool / C++ minimal pool", "native-thread-pool", "C++ minimal pool", 0.9, False),
+    ("native-thread-pool / thread-pool", "native-thread-pool", "thread-pool", 0.9, False),
 )
 
 
@@ -50,6 +58,8 @@ def running(name: str, cpu: int) -> Iterator[int]:
             yield port
         return
     command = [sys.executable, "-m", "servers", name, "--port=0", "--rate-limit=0", f"--cpus={cpu}"]
+    if name in BARE:
+        command = ["taskset", "-c", str(cpu), str(program(name))]
     server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     try:
         assert server.stdout is not None
@@ -73,6 +83,12 @@ def running_peer(name: str, cpu: int) -> Iterator[int]:
         yield server.port
 
 
+def program(name: str) -> Path:
+    """The program of one of `BARE`. Raises `CannotBuild`."""
+    source = Path(__file__).with_name("native") / BARE[name]
+    return compiled(source.stem.replace("_", "-"), source)
+
+
 def requests_per_s(port: int, script: str, cpu: int) -> float:
     """What wrk reports."""
     url = f"http://127.0.0.1:{port}/metrics"
@@ -94,7 +110,7 @@ def requests_per_s(port: int, script: str, cpu: int) -> float:
 def measure(rounds: int) -> dict[str, list[float]]:
     """Requests a second of each server, round by round; the order is reversed every other."""
     cpus = sorted(os.sched_getaffinity(0))
-    rates: dict[str, list[float]] = {name: [] for name in (*OURS, *PEERS)}
+    rates: dict[str, list[float]] = {name: [] for name in (*OURS, *NATIVE, *BARE, *PEERS)}
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
         script.write(_SCRIPT)
         script.flush()
@@ -110,6 +126,14 @@ def main() -> int:
     """Print rates, and ratios beside their marks."""
     if shutil.which("wrk") is None:
         print("benchmarks.peak: wrk is not installed (Debian package wrk)", file=sys.stderr)
+        return 2
+    try:
+        for name in NATIVE:
+            built(name)
+        for name in BARE:
+            program(name)
+    except CannotBuild as error:
+        print(f"benchmarks.peak: {error}", file=sys.stderr)
         return 2
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 5
     rates = measure(rounds)

@@ -24,6 +24,7 @@ from harness.studies.claims.document_figures import (
     POOL_OVERHEAD_US,
     STEPS_US,
 )
+from servers.native.build import NATIVE
 
 ANATOMY_SCHEMA = 1
 ANATOMY_FILE = "anatomy.json"
@@ -51,9 +52,11 @@ class Spread(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Apart(msgspec.Struct, frozen=True, kw_only=True):
-    """Steps that no trial can stamp, measured beside the trials; `missing`: why one is absent."""
+    """Steps that no trial can stamp, measured beside the trials; `missing`: why one is absent.
+    `native_thread_costs`: of the servers in C++."""
 
     thread_costs: ThreadCosts | None = None
+    native_thread_costs: ThreadCosts | None = None
     enqueue: Spread | None = None
     returning: Spread | None = None
     missing: dict[str, str] = msgspec.field(default_factory=dict)
@@ -135,11 +138,13 @@ def dissect(run: Run, rps: float, apart: Apart | None = None) -> Anatomy:
 
 def _life(run: Run, slot: int, backend: str, rps: float, apart: Apart) -> Life:
     trials = [t for t in run.trials if t.slot == slot and t.rps == rps and t.valid and t.server]
-    before, after = _DOCUMENT_US.get(backend, (None, None))
+    in_cpp = backend in NATIVE
+    design = backend.removeprefix("native-") if in_cpp else backend
+    before, after = _DOCUMENT_US.get(design, (None, None))
     steps = [_stamped("dispatch", "dispatch", trials, before)]
     steps += [_stamped(name, "work", trials, _DOCUMENT_WORK_US[name]) for name in WORK]
-    if backend in _AFTER:
-        steps.append(_after(backend, apart, after))
+    if design in _AFTER:
+        steps.append(_after(design, in_cpp, apart, after))
     typical_us, useful_us = _sum(steps), _sum([s for s in steps if s.kind == "work"])
     document_us = None if before is None else sum(s.document_us or 0.0 for s in steps)
     cpu = _middle(trials, lambda t: None if t.server is None else t.server.efficiency)
@@ -181,13 +186,13 @@ def _stage(trial: Trial, name: str) -> Stage | None:
     return None if stages is None else getattr(stages, name)
 
 
-def _after(backend: str, apart: Apart, document_us: float | None) -> Step:
+def _after(design: str, in_cpp: bool, apart: Apart, document_us: float | None) -> Step:
     """The steps after the last stamp, as they were measured apart."""
-    name = _AFTER[backend]
-    if backend == "thread-pool":
-        found = apart.returning
+    name = _AFTER[design]
+    if design == "thread-pool":
+        found = None if in_cpp else apart.returning
     else:
-        costs = apart.thread_costs
+        costs = apart.native_thread_costs if in_cpp else apart.thread_costs
         found = None if costs is None else Spread(
             p50_us=costs.end_us.median,
             ci_low_us=costs.end_us.ci_low,
@@ -250,6 +255,12 @@ def notes(anatomy: Anatomy) -> list[str]:
     steps = {step.name for life in anatomy.lives for step in life.steps}
     if _AFTER["thread-per-request"] in steps:
         lines.append(_thread_note(apart))
+        if apart.native_thread_costs is not None:
+            costs = apart.native_thread_costs
+            lines.append(
+                f"In C++ creating a thread takes {costs.create_us.median:.1f} µs until the call "
+                f"returns and {costs.start_us.median:.1f} µs until its first instruction."
+            )
     if _AFTER["thread-pool"] in steps:
         lines.append(_queue_note(apart))
     for life in anatomy.lives:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from harness.core.record import Run
 from harness.studies.claims.ledger import the_ledger
 from harness.studies.claims.records import Judgement
+from servers.native.build import NATIVE
 
 
 def measured_in(run: Run, by_server: bool = True) -> str:
@@ -36,7 +37,11 @@ def language_note(run: Run, by_server: bool) -> str:
 def language_of_steps(run: Run) -> str:
     """The sentence on languages where steps stand beside the document's."""
     language = the_ledger().language
-    return f"Measured in {measured_in(run)}; the document's figures are for {language}."
+    native = [name for name in run.settings.backends if name in NATIVE]
+    if len(native) == len(run.settings.backends):
+        return f"Measured in C++; the document's figures are for {language}."
+    also = f", those of {' and '.join(native)} in C++" if native else ""
+    return f"Measured in {measured_in(run)}{also}; the document's figures are for {language}."
 
 
 def language_summary(

@@ -9,6 +9,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from harness.machine.cpus import plan_cpus
+from harness.machine.native_cost import measure_native_costs
 from harness.reading.runs import load_run
 from harness.studies.anatomy.account import (
     WORK,
@@ -19,6 +21,9 @@ from harness.studies.anatomy.account import (
     dissect,
     notes,
 )
+from harness.studies.anatomy.section import anatomy_section
+from harness.views.markdown import block_text
+from tests.support.claim_trials import POOL, THREAD, make_run, make_trial
 from tests.support.labrun import Labrun, assert_measured, run_lab_apart
 
 SHORT = ("--rps", "200", "--rounds", "1", "--duration", "0.5")
@@ -192,3 +197,29 @@ def test_a_record_of_another_version_is_one_sentence(
     (tmp_path / "run.json").write_bytes((made[0] / "run.json").read_bytes())
     (tmp_path / "anatomy.json").write_bytes(b'{"schema": 99}')
     said(labrun("anatomy", str(tmp_path)), "has schema 99")
+
+
+def test_a_run_in_both_languages_shows_both_beside_the_document() -> None:
+    native = [f"native-{THREAD}", f"native-{POOL}"]
+    backends = [THREAD, POOL, *native]
+    trials = [
+        make_trial(backend=name, slot=slot, number=number, steps_us=40.0 if slot < 2 else 10.0)
+        for number in range(1, 7)
+        for slot, name in enumerate(backends)
+    ]
+    run = make_run(trials, backends=backends)
+    costs = measure_native_costs(512 << 10, False, plan_cpus().server, 16).thread_costs
+    anatomy = dissect(run, 2000.0, Apart(native_thread_costs=costs))
+    lives = {life.backend: life for life in anatomy.lives}
+    for name in backends:
+        plain = name.removeprefix("native-")
+        assert [step.name for step in lives[name].steps] == STEPS[plain]
+        assert lives[name].document_us == lives[plain].document_us
+        assert lives[name].useful_us == pytest.approx(7 * (10.0 if name in native else 40.0))
+    assert lives[native[0]].steps[-1].p50_us == costs.end_us.median
+    assert lives[THREAD].steps[-1].p50_us is None
+    assert any("In C++ creating a thread takes" in note for note in notes(anatomy))
+    section = anatomy_section(run, anatomy)
+    words = " ".join(block_text(block) for block in section.blocks)
+    assert "those of native-thread-per-request and native-thread-pool in C++" in words
+    assert all(name in words for name in backends)
