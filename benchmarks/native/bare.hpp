@@ -1,4 +1,4 @@
-// What the two programs beside this share. Standard output gets the port.
+// What the two programs beside this share. Standard output gets the port, as JSON.
 #pragma once
 
 #include <arpa/inet.h>
@@ -17,7 +17,7 @@ inline int listening() {
     auto* const address = reinterpret_cast<struct sockaddr*>(&here);
     if (bind(listener, address, size) || listen(listener, 4096)) _exit(1);
     getsockname(listener, address, &size);
-    printf("%d\n", ntohs(here.sin_port));
+    printf("{\"port\": %d}\n", ntohs(here.sin_port));
     fflush(stdout);
     return listener;
 }
