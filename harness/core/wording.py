@@ -46,7 +46,7 @@ def ratio_figure(found: Comparison) -> str | None:
     `from 0` of a count that the baseline has none of. None where there is nothing to say."""
     if "ratio" in found.beyond:
         if found.ci_low is not None and found.ci_low > 0:
-            return f"at least {ratio(found.ci_low)}"
+            return f"at least {_written(found, found.ci_low)}"
         if not is_time(found.metric):
             return "from 0"
         return NOT_ANSWERED if _never(found) or found.ci_low is None else "infinite"
@@ -54,9 +54,9 @@ def ratio_figure(found: Comparison) -> str | None:
         return "no typical ratio" if found.rounds else None
     if found.ratio == 0 and is_time(found.metric):
         if found.ci_high:
-            return f"at most {ratio(found.ci_high)}"
+            return f"at most {_written(found, found.ci_high)}"
         return "answered"
-    return ratio(found.ratio)
+    return _written(found, found.ratio)
 
 
 def ratio_interval(found: Comparison) -> str:
@@ -70,11 +70,21 @@ def ratio_interval(found: Comparison) -> str:
     if "ci_high" in found.beyond:
         if open_low:
             return "anything"
-        return "" if "ratio" in found.beyond else f"at least {ratio(low)}"
+        return "" if "ratio" in found.beyond else f"at least {_written(found, low)}"
     assert high is not None
     if open_low:
-        return "" if found.ratio == 0 else f"at most {ratio(high)}"
-    return f"{ratio(low)} to {ratio(high)}"
+        return "" if found.ratio == 0 else f"at most {_written(found, high)}"
+    return f"{_written(found, low)} to {_written(found, high)}"
+
+
+def _written(found: Comparison, value: float) -> str:
+    """A ratio of a comparison. One that is told from 1 has decimals enough to show it."""
+    text, decimals = ratio(value), 2
+    decided = found.verdict not in ("cannot-tell", "not-comparable")
+    while decided and value != 1 and float(text.replace(",", "")) == 1 and decimals < 6:
+        decimals += 1
+        text = f"{value:.{decimals}f}"
+    return text
 
 
 def effect_words(found: Comparison, what: str) -> str:

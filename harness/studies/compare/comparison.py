@@ -29,7 +29,13 @@ from harness.stats.intervals import (
     verdict,
 )
 from harness.stats.shares import Tally, share_estimate, share_ratio_estimate
-from harness.studies.compare.pairs import PAIRED, counted_apart, in_blocks, paired_estimate
+from harness.studies.compare.pairs import (
+    PAIRED,
+    counted_apart,
+    in_blocks,
+    late_pairs,
+    paired_estimate,
+)
 
 Round: TypeAlias = tuple[Trial, Trial]  # the baseline's trial and the contender's
 
@@ -154,6 +160,10 @@ def _note(
         told += _unanswered(path, pairs)
     if len(pairs) < len(rounds):
         told.append(_left_out(rounds))
+    if path in PAIRED and in_blocks(pairs) and (late := late_pairs(pairs))[0]:
+        told.append(
+            f"{late[0]} of {late[1]} pairs of blocks were left out: a server was not idle in time"
+        )
     return "; ".join(told) or None
 
 

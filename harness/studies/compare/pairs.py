@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 from harness.core.record import Block, Trial
@@ -38,15 +39,23 @@ def paired_estimate(
 
 
 def pairs_within(path: str, restarts: Sequence[tuple[Trial, Trial]]) -> list[list[Pair]]:
-    """The figure of each pair of blocks that has it on both sides, restart by restart; a time
-    without the first tenth of each, where that was left out of the trials'."""
+    """The figure of each pair of blocks, restart by restart; a time without the first tenth of
+    each, where that was left out of the trials'. Where one side alone lacks it (it answered nothing
+    that could be counted) the pair may be anything: NaN."""
     settled = any(trial.client.block_start_left_out for trials in restarts for trial in trials)
     value = _SETTLED.get(path, PAIRED[path]) if settled else PAIRED[path]
     return [
-        [(a, b) for one, other in block_pairs(*trials)
-         if (a := value(one)) is not None and (b := value(other)) is not None]
+        [
+            (_or_anything(a), _or_anything(b))
+            for one, other in block_pairs(*trials)
+            if ((a := value(one)), (b := value(other))) != (None, None)
+        ]
         for trials in restarts
-    ]  # fmt: skip
+    ]
+
+
+def _or_anything(value: float | None) -> float:
+    return math.nan if value is None else value
 
 
 def block_pairs(baseline: Trial, contender: Trial) -> list[tuple[Block, Block]]:
@@ -65,6 +74,13 @@ def counted_apart(path: str, restarts: Sequence[tuple[Trial, Trial]]) -> bool:
     return all(
         PAIRED[path](block) is None for pair in restarts for trial in pair for block in trial.blocks
     )
+
+
+def late_pairs(restarts: Sequence[tuple[Trial, Trial]]) -> tuple[int, int]:
+    """How many pairs of blocks are left out since one was late, and of how many."""
+    of = sum(len({b.pair for b in one.blocks} & {b.pair for b in other.blocks})
+             for one, other in restarts)  # fmt: skip
+    return of - sum(len(block_pairs(*trials)) for trials in restarts), of
 
 
 def in_blocks(restarts: Sequence[tuple[Trial, Trial]]) -> bool:

@@ -103,9 +103,11 @@ def _contender(level: Sequence[Comparison], names: Sequence[str]) -> str:
 def _undecided(by_metric: Mapping[str, Comparison], contender: str, baseline: str) -> str:
     """Success apart, no figure of a sentence tells the two apart: why, by the first with a note."""
     notes = [
-        found.note for path, _ in words_of(by_metric) if (found := by_metric.get(path)) is not None
+        f"no interval excludes 1; {found.note}" if has_interval(found) else found.note
+        for path, _ in words_of(by_metric)
+        if (found := by_metric.get(path)) is not None and found.note is not None
     ]
-    why = next(filter(None, notes), "no interval excludes 1")
+    why = next(iter(notes), "no interval excludes 1")
     success = by_metric.get(SUCCESS)
     if success is None or success.verdict in _UNDECIDED:
         return f"no difference between {contender} and {baseline} can be told ({why})"

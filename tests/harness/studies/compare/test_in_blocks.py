@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from harness.core.record import Block, CpuPerRequest
 from harness.designs.trials import PlannedRestart, PlannedTrial, StartOver
 from harness.reading.runs import load_run
 from harness.studies.compare.comparison import build_comparisons
@@ -46,6 +47,36 @@ def test_whole_trials_have_no_figures_of_blocks() -> None:
     trials = [make_trial(slot, number) for number in range(1, 6) for slot in (0, 1)]
     found = {c.metric for c in build_comparisons(make_settings(), trials)}
     assert "client.block_response_us.p50" not in found
+
+
+def test_blocks_that_answered_nothing_do_not_vanish() -> None:
+    """Of seven blocks the contender answers in one, and fast: that is no verdict (point 2)."""
+    nothing = CpuPerRequest(total=None, handler=None, overhead=None)
+
+    def blocks(slot: int) -> list[Block]:
+        silent = {"ok": 0, "answered": 0, "cpu_us_per_request": nothing} if slot else {}
+        return [
+            block(1, cpu_us=50.0 if slot else 100.0),
+            *(block(n, **silent) for n in range(2, 8)),
+        ]
+
+    trials = [make_trial(slot, n, blocks=blocks(slot)) for n in range(1, 9) for slot in (0, 1)]
+    found = {c.metric: c for c in build_comparisons(make_settings(**IN_BLOCKS), trials)}
+    assert found["server.cpu_us_per_request.total"].verdict in ("cannot-tell", "not-comparable")
+
+
+def test_late_pairs_are_counted_in_the_note() -> None:
+    """Whoever is late is left out, and that is said (point 2)."""
+    settings, late = make_settings(**IN_BLOCKS), [block(1, late=True)]
+    trials = [
+        make_trial(slot, n, blocks=(late if slot else [block(1)]) + [block(k) for k in range(2, 8)])
+        for n in range(1, 9)
+        for slot in (0, 1)
+    ]
+    found = {c.metric: c for c in build_comparisons(settings, trials)}
+    note = found["client.block_response_us.p50"].note
+    assert note is not None
+    assert note.endswith("8 of 56 pairs of blocks were left out: a server was not idle in time")
 
 
 def test_late_pairs_are_left_out() -> None:

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from harness.core.record import Client, Run, Trial
 from harness.core.units import microseconds, number, share, size
-from harness.core.wording import effect_words, ratio_figure
+from harness.core.wording import effect_words, ratio_figure, ratio_interval
 from harness.drivers import request_log as L
 from harness.reading.upgrade import upgraded
 from harness.report.latency import waterfall_section
@@ -131,6 +131,16 @@ def test_two_rounds_that_fail_crosswise_have_no_typical_ratio_in_words() -> None
 )  # fmt: skip
 def test_a_figure_that_is_there_is_not_written_as_nothing(write, value, text) -> None:  # type: ignore[no-untyped-def]
     assert write(value) == text
+
+
+def test_an_effect_of_less_than_a_hundredth_is_not_written_as_none() -> None:
+    """4 of 10,000 fail, and that is told from none: not "1.00 (1.00 to 1.00), worse"."""
+    found = compared(rounds_of(rounds_with(*[0] * 5), rounds_with(*[4] * 5)), SUCCESS)
+    assert found.verdict == "worse"
+    assert ratio_figure(found) == "0.9996"
+    assert ratio_interval(found) == "0.999 to 0.9998"
+    unclear = compared(rounds_of(rounds_with(*[0] * 5), rounds_with(*[0] * 5)), SUCCESS)
+    assert ratio_interval(unclear) == "1.00 to 1.00"
 
 
 def test_three_answers_in_fifty_thousand_are_told() -> None:
