@@ -95,7 +95,7 @@ class ComparePlanner:
                                       "trials")  # fmt: skip
         for rps in self._settings.rps:
             mine = [trial for trial in trials if trial.rps == rps and trial.blocks]
-            why = not_for_blocks(mine) if rps in self._in_blocks else None
+            why = not_for_blocks(mine, self._settings.rounds) if rps in self._in_blocks else None
             if why is not None:
                 return StartOver(rps, f"{rate(rps)}: {why}, so this level was measured again in "
                                       "whole trials")  # fmt: skip

@@ -54,7 +54,9 @@ def test_blocks_that_answered_nothing_do_not_vanish() -> None:
     nothing = CpuPerRequest(total=None, handler=None, overhead=None)
 
     def blocks(slot: int) -> list[Block]:
-        silent = {"ok": 0, "answered": 0, "cpu_us_per_request": nothing} if slot else {}
+        silent: dict[str, Any] = (
+            {"ok": 0, "answered": 0, "cpu_us_per_request": nothing} if slot else {}
+        )
         return [
             block(1, cpu_us=50.0 if slot else 100.0),
             *(block(n, **silent) for n in range(2, 8)),
@@ -101,7 +103,7 @@ def test_a_restart_is_planned_until_all_are_there() -> None:
 @pytest.mark.parametrize(
     ("spoilt", "words"),
     [
-        ({"late": True}, "thread-pool was not idle in time after 7 of 7 blocks"),
+        ({"late": True}, "thread-pool was not idle in time after 14 of 14 blocks"),
         ({"others_cpu_share": 0.02}, "idle servers used 2.0 % of a CPU"),
         ({"p50_us": 400_000.0}, "shorter than three typical response times of thread-pool"),
     ],
@@ -111,13 +113,21 @@ def test_a_level_that_blocks_cannot_measure_is_measured_in_whole_trials(
 ) -> None:
     settings = make_settings(**IN_BLOCKS)
     planner = ComparePlanner(settings)
-    trials = trials_of(**spoilt)[:2]
+    trials = trials_of(**spoilt)[:4]  # two restarts
     step = planner.next_trial(trials)
     assert isinstance(step, StartOver)
     assert step.rps == 2000.0
     assert words in step.why
     again = planner.next_trial([])
     assert isinstance(again, PlannedTrial)
+
+
+def test_one_disturbed_restart_does_not_end_the_blocks_of_a_level() -> None:
+    settings = make_settings(**IN_BLOCKS)
+    step = ComparePlanner(settings).next_trial(trials_of(late=True)[:2])
+    assert isinstance(step, PlannedRestart)
+    alone = make_settings(**IN_BLOCKS | {"rounds": 1})
+    assert isinstance(ComparePlanner(alone).next_trial(trials_of(late=True)[:2]), StartOver)
 
 
 @pytest.fixture
