@@ -26,6 +26,7 @@ from harness.cli import (
     locust_worker as locust_worker,
     notebook as notebook,
     backends as backends,
+    init as init,
 )
 
 # isort: on

@@ -105,14 +105,18 @@ def crossover_finding(crossover: Crossover, settings: Settings) -> str:
         return f"No change of places was found{others}; if there is one, it is {told}."
     point = min(known, key=lambda p: abs(p.rps - 2000))
     load = f"At {point.rps:,.0f} requests/s"
+    aim, beats = f"not to lose to {crossover.baseline}", f"{crossover.baseline} beats"
+    if crossover.objective is not None:
+        aim = f"to meet {crossover.objective}"
+        beats = f"{crossover.objective} is missed by"
     if vary == "workers":
         told = (
             f"{load} and {settings.workload}{others}, {crossover.contender} needs more than "
-            f"{point_words(vary, point)} not to lose to {crossover.baseline}"
+            f"{point_words(vary, point)} {aim}"
         )
     else:
         told = (
-            f"{load}{others}, {crossover.baseline} beats {crossover.contender} "
+            f"{load}{others}, {beats} {crossover.contender} "
             f"with {settings.workers} workers once a handler {what} {point_words(vary, point)}"
         )
     inside = sum(_inside(p) for p in known)

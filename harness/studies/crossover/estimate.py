@@ -224,11 +224,12 @@ def build_crossover(
                 why=why,
             )
         )
+    by_objective = f"the contender loses where it does not meet {objective}"
     return Crossover(
         vary=vary,
         baseline=baseline,
         contender=contender,
-        rule=RULE if objective is None else f"{contender} loses where it does not meet {objective}",
+        rule=RULE if objective is None else by_objective,
         prediction=PREDICTIONS[vary],
         cells=cells,
         line=line,
