@@ -130,3 +130,9 @@ def test_a_server_that_is_given_up_is_ended_as_a_whole(tmp_path: Path) -> None:
         assert server.look().processes == 1
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", port), 1.0).close()
+
+
+def test_of_a_server_that_prints_a_hundred_megabytes_little_is_kept(tmp_path: Path) -> None:
+    looked_at(settings_of("loud", ready="GET:/healthz"), tmp_path / "logs")
+    (log,) = (tmp_path / "logs").iterdir()
+    assert 0 < log.stat().st_size < 40_000_000
