@@ -18,7 +18,7 @@ NATIVE = {
 }
 _FOLDER = Path(__file__).parent
 _FLAGS = ("-std=c++17", "-O2", "-pthread")
-_COMPILERS = ("c++", "g++", "clang++")
+COMPILERS = ("c++", "g++", "clang++")
 _BUILD_S = 300.0
 
 
@@ -34,22 +34,22 @@ def built(name: str) -> Path:
 def compiled(name: str, source: Path) -> Path:
     """The program of a source in C++, compiled now unless this compiler has compiled the same
     source, and those beside it, before. Raises `CannotBuild`."""
-    compiler = _compiler()
+    compiler = find_compiler()
     program = _cache() / f"{name}-{_key(compiler, source.parent)}"
     if not program.exists():
         _compile(compiler, name, source, program)
     return program
 
 
-def _compiler() -> str:
+def find_compiler() -> str:
     """The compiler of this machine: CXX, or what is usual. Raises `CannotBuild`."""
     wanted = os.environ.get("CXX", "")
-    for name in (wanted,) if wanted else _COMPILERS:
+    for name in (wanted,) if wanted else COMPILERS:
         found = shutil.which(name)
         if found is not None:
             return found
     raise CannotBuild(
-        f"there is no C++ compiler here ({wanted or ', '.join(_COMPILERS)}), which the native "
+        f"there is no C++ compiler here ({wanted or ', '.join(COMPILERS)}), which the native "
         "backends are built with; install one (apt install g++), name it in CXX, or take other "
         "backends"
     )

@@ -29,6 +29,7 @@ from tests.support.serving import (
     connect,
     exchange,
     metric_request,
+    needs_compiler,
     read_answer,
 )
 
@@ -56,6 +57,7 @@ def test_the_installed_package_has_the_sources() -> None:
     assert folder.joinpath("server.hpp").is_file()
 
 
+@needs_compiler
 def test_a_server_is_built_on_first_use_which_is_said_and_then_kept(tmp_path: Path) -> None:
     first, second = run(tmp_path, POOL), run(tmp_path, POOL)
     assert json.loads(first.stdout)["backend"] == POOL, first.stderr
@@ -98,6 +100,7 @@ def test_what_only_an_interpreter_has_is_refused(tmp_path: Path) -> None:
     assert "leave out --switch-interval" in done.stderr
 
 
+@needs_compiler
 def test_the_report_has_stages_settings_and_what_the_threads_did(start_server: StartServer) -> None:
     for backend in NATIVE:
         server = start_server(backend, "--workers=3", "--stack-size=64KiB", "--workload=io:1ms")
@@ -118,6 +121,7 @@ def test_the_report_has_stages_settings_and_what_the_threads_did(start_server: S
 
 
 @pytest.mark.parametrize("native", NATIVE)
+@needs_compiler
 def test_the_smallest_stack_holds_the_deepest_body(native: str, start_server: StartServer) -> None:
     server = start_server(native, "--stack-size=32KiB")
     assert exchange(server.port, metric_request(body=DEEP)).status == 202
@@ -126,6 +130,7 @@ def test_the_smallest_stack_holds_the_deepest_body(native: str, start_server: St
 
 
 @pytest.mark.parametrize("native", NATIVE)
+@needs_compiler
 def test_what_a_drain_cannot_finish_in_time_is_closed_and_told(
     native: str, start_server: StartServer
 ) -> None:
@@ -136,6 +141,7 @@ def test_what_a_drain_cannot_finish_in_time_is_closed_and_told(
     assert server.last_account() == (3, 0, 0, 0, 3)
 
 
+@needs_compiler
 def test_a_cap_on_live_threads_is_kept_and_told(start_server: StartServer) -> None:
     server = start_server(THREADS, "--max-threads=2", "--request-deadline=60")
     with ExitStack() as stack:
@@ -151,6 +157,7 @@ def test_a_cap_on_live_threads_is_kept_and_told(start_server: StartServer) -> No
     assert server.until(lambda report: report.gauges.threads_active == 0).gauges.threads_peak == 2
 
 
+@needs_compiler
 def test_threads_that_cannot_be_started_are_503(start_server: StartServer) -> None:
     server = start_server(
         THREADS, "--stack-size=64MiB", "--request-deadline=60", env={"MALLOC_ARENA_MAX": "1"}
@@ -169,6 +176,7 @@ def test_threads_that_cannot_be_started_are_503(start_server: StartServer) -> No
     assert server.reconciled().rejected_no_thread == statuses.count(503)
 
 
+@needs_compiler
 def test_locked_stacks_are_resident(start_server: StartServer) -> None:
     soft, _ = resource.getrlimit(resource.RLIMIT_MEMLOCK)
     if os.geteuid() != 0 and soft != resource.RLIM_INFINITY:
@@ -177,6 +185,7 @@ def test_locked_stacks_are_resident(start_server: StartServer) -> None:
     assert server.report().process.rss_bytes > 8 * 8 * MIB
 
 
+@needs_compiler
 def test_python_follows_cpp_and_cpp_python_on_one_address(start_server: StartServer) -> None:
     server = start_server(POOL, "--allow-restart", "--workers=3")
     with ControlClient("127.0.0.1", server.control_port) as control:

@@ -19,6 +19,7 @@ from tests.support.serving import (
     connect,
     exchange,
     metric_request,
+    needs_compiler,
     read_answer,
 )
 
@@ -65,7 +66,9 @@ def test_a_full_queue_is_503_at_once_and_never_longer_than_its_size(
     assert server.process.wait(PATIENCE_S) == 0
 
 
-@pytest.mark.parametrize("pool", ["thread-pool", "native-thread-pool"])
+@pytest.mark.parametrize(
+    "pool", ["thread-pool", pytest.param("native-thread-pool", marks=needs_compiler)]
+)
 def test_a_flood_gets_answers_alone(pool: str, start_server: StartServer) -> None:
     server = start_server(pool, *FULL_POOL, "--workload=io:5ms", "--rate-limit=0")
     with ThreadPoolExecutor(16) as clients:

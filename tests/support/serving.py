@@ -7,6 +7,7 @@ import json
 import os
 import re
 import resource
+import shutil
 import signal
 import socket
 import subprocess
@@ -19,13 +20,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
+import pytest
 
 from servers.access import CONTROL_HEADER
+from servers.native.build import COMPILERS
 from servers.report import Counters, Report, Sample
 
 IN_PYTHON = ("thread-per-request", "thread-pool")
 NATIVE = ("native-thread-per-request", "native-thread-pool")
-BACKENDS = IN_PYTHON + NATIVE
+needs_compiler = pytest.mark.skipif(
+    not any(map(shutil.which, [os.environ["CXX"]] if os.environ.get("CXX") else COMPILERS)),
+    reason="there is no C++ compiler here (apt install g++)",
+)
+BACKENDS = (*IN_PYTHON, *(pytest.param(name, marks=needs_compiler) for name in NATIVE))
 PLUGINS = Path(__file__).parent.parent / "servers" / "plugins"
 PATIENCE_S = 45.0  # how long a test waits for what must happen, on a busy machine
 _STOPPED = re.compile(

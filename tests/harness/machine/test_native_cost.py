@@ -8,8 +8,10 @@ import pytest
 
 from harness.core.errors import LabError
 from harness.machine.native_cost import measure_native_costs
+from tests.support.serving import needs_compiler
 
 
+@needs_compiler
 def test_costs_have_an_interval_and_are_of_the_stack_that_was_asked_for() -> None:
     cpus = frozenset({min(os.sched_getaffinity(0))})
     found = measure_native_costs(512 << 10, False, cpus, 16)

@@ -25,6 +25,7 @@ from harness.studies.anatomy.section import anatomy_section
 from harness.views.markdown import block_text
 from tests.support.claim_trials import POOL, THREAD, make_run, make_trial
 from tests.support.labrun import Labrun, assert_measured, run_lab_apart
+from tests.support.serving import needs_compiler
 
 SHORT = ("--rps", "200", "--rounds", "1", "--duration", "0.5")
 STEPS = {
@@ -199,6 +200,7 @@ def test_a_record_of_another_version_is_one_sentence(
     said(labrun("anatomy", str(tmp_path)), "has schema 99")
 
 
+@needs_compiler
 def test_a_run_in_both_languages_shows_both_beside_the_document() -> None:
     native = [f"native-{THREAD}", f"native-{POOL}"]
     backends = [THREAD, POOL, *native]

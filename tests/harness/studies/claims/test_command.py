@@ -21,6 +21,7 @@ from harness.studies.claims.ledger import the_ledger
 from harness.studies.claims.records import VERDICTS, Explored, Judged
 from tests.support.claim_trials import POOL, both, make_run, make_trial
 from tests.support.labrun import Labrun, assert_measured
+from tests.support.serving import needs_compiler
 
 
 @pytest.fixture
@@ -201,6 +202,7 @@ def test_bad_usage_is_one_sentence(
 
 
 @pytest.mark.slow
+@needs_compiler
 def test_without_a_run_one_is_made_and_judged_with_what_is_measured_beside(
     labrun: Labrun, tmp_path: Path
 ) -> None:
