@@ -1,10 +1,11 @@
-"""The reference run, whole: `python -m benchmarks.reference` (about 15 minutes, nothing beside it).
+"""The reference run, whole: `python -m benchmarks.reference` (half an hour, nothing beside it).
 
 Makes, one after the other, what `results/reference` consists of: the sweep over the document's
 levels; the same backends driven by a closed loop, without overload and with it (`closed-loop/`);
 the highest rate that each sustains (`capacity/`, without its raw rows); what no trial can stamp
-(`anatomy.json`) and what claims need besides (`claims.json`), both measured after the sweep; then
-the charts and the report. Each part is kept in `build/reference` until the whole is there, so that
+(`anatomy.json`) and what claims need besides (`claims.json`), both measured after the sweep; the
+same sweep of the servers in C++, without its rows (`native/`); then the charts and the report.
+Each part is kept in `build/reference` until the whole is there, so that
 a run that was interrupted goes on where it stopped. Raw rows are thinned on their way from there
 (`harness.thin`): what is in `results/reference` goes into git. `labrun report --docs` then renews
 the texts.
@@ -18,9 +19,10 @@ import sys
 from pathlib import Path
 
 from harness.core.errors import LabError
+from harness.reading.native import NATIVE_RUN
 from harness.reading.runs import load_run
 from harness.report.source import CAPACITY, CLOSED_LOOP
-from harness.store import REQUESTS_FILE, TIMELINE_FILE
+from harness.store import BLOCKS_FILE, REQUESTS_FILE, TIMELINE_FILE
 from harness.studies.anatomy.account import ANATOMY_FILE, dissect
 from harness.studies.anatomy.apart import measure_apart
 from harness.studies.anatomy.storage import save_anatomy, saved_anatomy
@@ -59,12 +61,28 @@ def make(part: str, arguments: tuple[str, ...]) -> Path:
     return sorted(BUILD.glob(f"*-{part}"))[-1]
 
 
+def make_native(sweep: Path) -> None:
+    """The sweep of the servers in C++, unless it is there already. Raises `LabError`."""
+    made = sweep / NATIVE_RUN
+    if made.exists() and load_run(made).complete:
+        return
+    shutil.rmtree(made, ignore_errors=True)
+    tell(f"labrun claims {sweep} --native")
+    command = [sys.executable, "-P", "-m", "harness.cli", "claims", str(sweep), "--native"]
+    if subprocess.run(command, stdout=subprocess.DEVNULL, check=False).returncode != 0:
+        raise LabError("the servers in C++ could not be measured")
+
+
 def put_together(folders: dict[str, Path]) -> None:
     """The parts as one folder, in place of what was there; raw rows thinned. Of those that belong
     to the sweep what its report does not need is left out: reports of their own, and the capacity's
     rows."""
     shutil.rmtree(TARGET, ignore_errors=True)
-    shutil.copytree(folders["sweep"], TARGET, ignore=shutil.ignore_patterns(REQUESTS_FILE))
+    shutil.copytree(
+        folders["sweep"], TARGET, ignore=shutil.ignore_patterns(REQUESTS_FILE, NATIVE_RUN)
+    )
+    left = shutil.ignore_patterns(REQUESTS_FILE, TIMELINE_FILE, BLOCKS_FILE)
+    shutil.copytree(folders["sweep"] / NATIVE_RUN, TARGET / NATIVE_RUN, ignore=left)
     keep_rows(folders["sweep"], TARGET, thin=True)
     reports = ("report.html", "report.md")
     left = shutil.ignore_patterns("charts", REQUESTS_FILE, *reports)
@@ -85,6 +103,7 @@ def main() -> int:
             save_anatomy(sweep, dissect(run, nearest_level(run), apart))
         if not (sweep / CLAIMS_FILE).exists():
             save_judged(sweep, judged(run, measure_beside(run.settings, tell)))
+        make_native(sweep)
         put_together(folders)
         anatomy = saved_anatomy(TARGET)
         assert anatomy is not None
