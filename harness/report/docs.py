@@ -12,6 +12,7 @@ section:ID           a section of the report, as Markdown, without its heading
 table:ID             only the tables of it that are not folded
 median:PATH@RPS/BACKEND   the median of one figure, with its unit
 ratio:PATH@RPS       the ratio of one figure, contender to baseline, with its interval
+native-median:..., native-ratio:...   the same of the run of the servers in C++ that belongs to it
 setting:NAME         a setting, or `trials`, `requests`, `cpu`, `python`
 """
 
@@ -25,6 +26,7 @@ from pathlib import Path
 
 from harness.core.errors import LabError
 from harness.core.metrics import BY_PATH
+from harness.core.record import Run
 from harness.core.wording import figure_words, has_interval, ratio_figure, ratio_interval
 from harness.report.build import build
 from harness.report.source import CAPACITY, Source, load_source
@@ -108,8 +110,10 @@ def _written(name: str, folder: str, run: _Read, extra: Mapping[str, Writer], be
         "table": lambda which: "\n\n".join(
             table(block) for block in run.section(which).blocks if isinstance(block, Table)
         ),
-        "median": partial(_median, run.source),
-        "ratio": partial(_ratio, run.source),
+        "median": partial(_median, run.source.run),
+        "ratio": partial(_ratio, run.source.run),
+        "native-median": lambda place: _median(_native(run.source), place),
+        "native-ratio": lambda place: _ratio(_native(run.source), place),
         "setting": partial(_setting, run.source),
     }
     if kind not in writers:
@@ -128,25 +132,31 @@ def _title(source: Source, chart: str) -> str:
     return style.words(drawn).title
 
 
-def _median(source: Source, place: str) -> str:
+def _native(source: Source) -> Run:
+    if source.native is None:
+        raise LabError(f"{source.run.id} has no run of the servers in C++; labrun claims makes one")
+    return source.native.run
+
+
+def _median(run: Run, place: str) -> str:
     path, _, rest = place.partition("@")
     rps, _, backend = rest.partition("/")
-    for cell in source.run.cells:
+    for cell in run.cells:
         if f"{cell.rps:g}" == rps and cell.backend == backend and path in cell.metrics:
             return figure_words(cell.metrics[path], BY_PATH[path].unit.write)
-    raise LabError(f"{source.run.id} has no figure {place!r}")
+    raise LabError(f"{run.id} has no figure {place!r}")
 
 
-def _ratio(source: Source, place: str) -> str:
+def _ratio(run: Run, place: str) -> str:
     path, _, rps = place.partition("@")
-    for found in source.run.comparisons:
+    for found in run.comparisons:
         if found.metric == path and f"{found.rps:g}" == rps and ratio_figure(found) is not None:
             text = f"{ratio_figure(found)}×".replace("answered×", "answered")
             if not has_interval(found):
                 return f"{text} (too few rounds for an interval)"
             interval = ratio_interval(found)
             return f"{text} ({interval})" if interval else text
-    raise LabError(f"{source.run.id} has no ratio {place!r}")
+    raise LabError(f"{run.id} has no ratio {place!r}")
 
 
 def _setting(source: Source, name: str) -> str:
