@@ -75,11 +75,13 @@ def make_native(sweep: Path) -> None:
 
 def put_together(folders: dict[str, Path]) -> None:
     """The parts as one folder, in place of what was there; raw rows thinned. Of those that belong
-    to the sweep what its report does not need is left out: reports of their own, and the capacity's
-    rows."""
+    to the sweep what its report does not need is left out: reports of their own, the capacity's
+    rows, and the table of blocks, which are in the record too."""
     shutil.rmtree(TARGET, ignore_errors=True)
     shutil.copytree(
-        folders["sweep"], TARGET, ignore=shutil.ignore_patterns(REQUESTS_FILE, NATIVE_RUN)
+        folders["sweep"],
+        TARGET,
+        ignore=shutil.ignore_patterns(REQUESTS_FILE, BLOCKS_FILE, NATIVE_RUN),
     )
     left = shutil.ignore_patterns(REQUESTS_FILE, TIMELINE_FILE, BLOCKS_FILE)
     shutil.copytree(folders["sweep"] / NATIVE_RUN, TARGET / NATIVE_RUN, ignore=left)
