@@ -87,13 +87,22 @@ def _facts(run: Run) -> str:
     )
 
 
+def _within(run: Run) -> str:
+    """The pairing of ratios, in words: rounds, or pairs of blocks at levels that were in blocks."""
+    if not any(trial.blocks for trial in run.trials):
+        return "within rounds"
+    if all(trial.blocks for trial in run.trials):
+        return "in pairs of blocks"
+    return "in pairs of blocks, or within rounds at a level that was measured in whole trials"
+
+
 def _comparison(run: Run, main: float) -> Section:
     blocks: list[Block] = []
     if not run.trials:
         return Section("comparison", "Comparison", (Paragraph("No trial was finished."),))
     blocks.append(
         Paragraph(
-            "Ratios are to the first backend, taken within rounds. A difference is told only "
+            f"Ratios are to the first backend, taken {_within(run)}. A difference is told only "
             "where its interval excludes 1."
             if len(run.settings.backends) > 1
             else "One backend was run, so there are no ratios."
