@@ -1,4 +1,4 @@
-"""What a thread and a put into the pool's queue cost in C++: `native_cost.cpp`, built and run."""
+"""Times threads and puts into the pool's queue in C++: `native_cost.cpp`, built and run."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ class Room:
 
 
 def read_room() -> Room:
-    """What there is now."""
+    """The memory that is available now, and how many descriptors are allowed."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     return Room(hard, available_bytes())
 

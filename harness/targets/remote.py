@@ -68,7 +68,7 @@ def examine_target(settings: Settings) -> None:
 
 
 def _examined(target: str, control: str) -> tuple[Report, bool]:
-    """What a server says of itself, and whether it may be replaced; it answers on both ports."""
+    """A server's report of itself, and whether it may be replaced; it answers on both ports."""
     where, asked = Address.parse("--target", target), Address.parse("--control", control)
     try:
         with _ask(asked) as client:

@@ -96,7 +96,7 @@ def _compile(compiler: str, name: str, source: Path, program: Path) -> None:
 
 
 def _run(command: list[str], failed: str) -> subprocess.CompletedProcess[str]:
-    """What a compiler says. Raises `CannotBuild` with its first error."""
+    """The output of a compiler. Raises `CannotBuild` with its first error."""
     compiler = command[0]
     try:
         done = subprocess.run(

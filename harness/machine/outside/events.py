@@ -67,7 +67,7 @@ class Counts:
     lost: int = 0
 
     def add(self, words: memoryview) -> None:
-        """What a piece of a ring says: whole records, in words of eight bytes."""
+        """The records of a piece of a ring: whole ones, in words of eight bytes."""
         at = 0
         while at < len(words):
             head = words[at]
@@ -169,7 +169,7 @@ class Events:
 
 
 class _Ring:
-    """What the kernel writes of one CPU."""
+    """The ring into which the kernel writes the events of one CPU."""
 
     def __init__(self, fd: int) -> None:
         """Raises `CannotCount`."""

@@ -1,4 +1,4 @@
-"""What a server prints: a file that stays small however much it is, and its last line."""
+"""A server's output: a file that stays small however much is printed, and its last line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is seen of a server from outside, and what keeper and lab say to each other."""
+"""Types of looks at a server from outside, and of what keeper and lab say to each other."""
 
 from __future__ import annotations
 

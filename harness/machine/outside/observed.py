@@ -92,7 +92,7 @@ class ObservedProcess:
         return last_line(self.log_path)
 
     def died(self) -> ProcessDied:
-        """What to say of its end."""
+        """How it ended, in words: its exit status or signal, and its last line."""
         try:
             status, last = self.exit_status(), self.last_line()
         except ProcessDied as error:

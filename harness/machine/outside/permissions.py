@@ -1,4 +1,4 @@
-"""What of a server by command this machine lets the lab observe."""
+"""The quantities of a server by command that this machine lets the lab observe."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Permission:
 
 
 def permissions() -> list[Permission]:
-    """What a look at a real process sees, and what it does not. Raises `LabError` where not even
+    """Quantities that a look at a real process sees, or misses. Raises `LabError` where not even
     that can be started."""
     with tempfile.TemporaryDirectory(prefix="labrun-") as folder:
         here = frozenset(os.sched_getaffinity(0))

@@ -27,7 +27,7 @@ class InCpp:
 
 
 def in_cpp(run: Run) -> Run | None:
-    """What of a run was served in C++, under the names that the claims have; None: nothing was."""
+    """The part of a run that was served in C++, under the claims' names; None: nothing was."""
     backends = run.settings.backends
     slots = {slot: number for number, slot in enumerate(
         slot for slot, name in enumerate(backends) if name in NATIVE)}  # fmt: skip

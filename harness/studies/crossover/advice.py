@@ -1,4 +1,4 @@
-"""What to do about a change of places, in whole numbers. Pure."""
+"""Advice on a change of places, in whole numbers of workers. Pure."""
 
 from __future__ import annotations
 
