@@ -35,7 +35,8 @@ def test_the_report_has_a_table_for_each_contender_and_a_sentence_below_a_short_
     assert [s.split(" takes ")[0] for s in sentences[:2]] == [
         f"At 2,000 RPS {c}" for c in CONTENDERS
     ]
-    assert sentences[2].endswith("and thread-pool #3 each answer all 50,012 requests.")
+    each = sum(trial.client.scheduled for trial in three.run.trials if trial.slot == 0)
+    assert sentences[2].endswith(f"and thread-pool #3 each answer all {each:,} requests.")
     (comparison,) = (s for s in report.sections if s.id == "comparison")
     tables = [block for block in comparison.blocks if isinstance(block, Table)]
     assert [t.caption.split(" against ")[0] for t in tables] == CONTENDERS
@@ -44,7 +45,10 @@ def test_the_report_has_a_table_for_each_contender_and_a_sentence_below_a_short_
         assert heads == ["Figure", "thread-per-request", contender, "Ratio"]
         assert {len(row) for row in table.rows} == {4}
     cpu = [row for table in tables for row in table.rows if row[0].text == "CPU per request"]
-    assert [row[3].text for row in cpu] == ["0.79×", "1.59×"]
+    path = "server.cpu_us_per_request.total"
+    found = {c.slot: c.ratio or 0.0 for c in three.run.comparisons if c.metric == path}
+    assert found[2] == pytest.approx(2 * found[1])
+    assert [row[3].text for row in cpu] == [f"{found[slot]:.2f}×" for slot in (1, 2)]
 
 
 def test_nothing_in_the_report_leaves_open_which_of_the_two_is_meant(three: Source) -> None:
