@@ -12,6 +12,7 @@ from harness.reading.runs import load_run
 from harness.store import REQUESTS_FILE, RUN_FILE, TIMELINE_FILE
 from harness.studies.compare.comparison import build_cells, build_comparisons
 from harness.studies.compare.restrict import only
+from harness.studies.compare.summary import run_finding
 
 REFERENCE = Path(__file__).parents[2] / "results" / "reference"
 LEVEL, ROUNDS = 2000.0, 5
@@ -28,7 +29,7 @@ def reference_level() -> Run:
         for trial in run.trials
         if trial.round <= ROUNDS
     ]
-    return replace(
+    run = replace(
         run,
         settings=settings,
         trials=trials,
@@ -36,6 +37,7 @@ def reference_level() -> Run:
         comparisons=build_comparisons(settings, trials),
         warnings=[],
     )
+    return replace(run, finding=run_finding(run))
 
 
 def _whole(client: Client) -> Client:
