@@ -8,9 +8,9 @@ import subprocess
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import IO, Self
+from typing import IO
 
+from harness.core.closing import Closing
 from harness.core.errors import LabError
 
 START_S = 20.0  # for a process to say its first line
@@ -27,7 +27,7 @@ class ProcessDied(Exception):
         self.whose = whose
 
 
-class ChildProcess:
+class ChildProcess(Closing):
     """A child process that speaks in lines and dies with this one."""
 
     def __init__(
@@ -56,15 +56,8 @@ class ChildProcess:
         except OSError as error:
             raise LabError(f"cannot start the {name}: {error.strerror}") from error
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """End it."""
         self.stop()
 
     def stop(self) -> int:

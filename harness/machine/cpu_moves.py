@@ -11,8 +11,8 @@ import ctypes
 import os
 import platform
 import struct
-from types import TracebackType
-from typing import Self
+
+from harness.core.closing import Closing
 
 _SYSCALL = {"x86_64": 298, "aarch64": 241, "riscv64": 241}
 _TYPE_SOFTWARE, _CPU_MIGRATIONS = 1, 4
@@ -25,7 +25,7 @@ class CannotCount(Exception):
     """Why moves between CPUs cannot be counted here: a sentence without its full stop."""
 
 
-class MoveCounter:
+class MoveCounter(Closing):
     """Counts from its making to `read`; to be closed (it is a context)."""
 
     def __init__(self, pid: int) -> None:
@@ -43,17 +43,6 @@ class MoveCounter:
                 f"the kernel does not let this user count moves between CPUs ({error.strerror}); "
                 "run as root or lower kernel.perf_event_paranoid"
             ) from error
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def read(self) -> int:
         """Moves so far, of all threads."""

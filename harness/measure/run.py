@@ -203,7 +203,11 @@ def _measure(
 ) -> list[TrialResult]:
     """Measures what is planned: one trial, or one of each arm. Raises `LabError`."""
     if settings.outside:
-        return _measure_outside(planned, settings, cpus, descriptors, folder, watcher)
+        try:
+            logs = folder.path / LOGS
+            return run_outside(planned, settings, cpus, descriptors, logs, watcher.progress)
+        except ProcessDied as error:
+            raise LabError(f"round {planned.round} was not completed: {error}") from error
     if isinstance(planned, PlannedTrial):
         try:
             return [run_trial(planned, settings, cpus, descriptors, watcher.progress)]
@@ -214,23 +218,6 @@ def _measure(
         return run_restart(planned, settings, cpus, descriptors, watcher.progress)
     except ProcessDied as error:
         raise LabError(f"restart {planned.round} was not completed: {error}") from error
-
-
-def _measure_outside(
-    planned: Planned,
-    settings: Settings,
-    cpus: CpuPlan,
-    descriptors: int,
-    folder: RunFolder,
-    watcher: Watcher,
-) -> list[TrialResult]:
-    """The same, all seen from outside. Raises `LabError`."""
-    try:
-        return run_outside(
-            planned, settings, cpus, descriptors, folder.path / LOGS, watcher.progress
-        )
-    except ProcessDied as error:
-        raise LabError(f"round {planned.round} was not completed: {error}") from error
 
 
 def from_source(planned: Planned, source: ServerSource | None) -> Planned:

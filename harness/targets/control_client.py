@@ -5,11 +5,10 @@ from __future__ import annotations
 import http.client
 import os
 import time
-from types import TracebackType
-from typing import Self
 
 import msgspec
 
+from harness.core.closing import Closing
 from servers.access import CONTROL_HEADER, TOKEN_VARIABLE
 from servers.report import Report
 from servers.restart import Restart
@@ -29,7 +28,7 @@ def token_header() -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"} if token else {}
 
 
-class ControlClient:
+class ControlClient(Closing):
     """One kept connection to a control port. `timeout_s` bounds each call.
 
     `elsewhere`: it is another machine's, which wants to see the token.
@@ -43,15 +42,7 @@ class ControlClient:
         # What no page of a browser can send. A server of an older commit does not look at it.
         self._headers = {CONTROL_HEADER: "1"} | (token_header() if elsewhere else {})
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
         self._connection.close()
 
     def report(self) -> Report:

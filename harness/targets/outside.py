@@ -18,6 +18,7 @@ from typing import Protocol, Self
 
 import psutil
 
+from harness.core.closing import Closing
 from harness.core.errors import LabError, ServerRefused
 from harness.core.record import ServerSettings, Settings
 from harness.machine.child_process import ProcessDied
@@ -88,7 +89,7 @@ class _Command:
     ready_timeout_s: float
 
 
-class StartedServer:
+class StartedServer(Closing):
     """A server that was started by its command, and has its port. Ended as a whole."""
 
     fresh = True
@@ -104,19 +105,11 @@ class StartedServer:
         try:
             self._wait()
         except BaseException:
-            self._process.__exit__(None, None, None)
+            self.close()
             raise
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._process.__exit__(kind, error, traceback)
+    def close(self) -> None:
+        self._process.close()
 
     def look(self, memory: bool = False) -> Look:
         """The whole tree's use of the machine so far. Raises `ProcessDied`."""
@@ -197,7 +190,7 @@ class StartedServer:
         )
 
 
-class RunningServer:
+class RunningServer(Closing):
     """A server that runs already. What cannot be seen of it is None."""
 
     fresh = False
@@ -215,15 +208,7 @@ class RunningServer:
                 "up?"
             ) from error
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
         """It is not ours to end."""
 
     def look(self, memory: bool = False) -> Look:

@@ -6,9 +6,8 @@ import socket
 import sys
 import time
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Self
 
+from harness.core.closing import Closing
 from harness.core.errors import LabError
 from harness.core.record import Settings
 from harness.machine.child_process import ProcessDied
@@ -131,7 +130,7 @@ def _plain(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-class RemoteServer:
+class RemoteServer(Closing):
     """Stands where a `ServerProcess` does. `fresh`: whether a new process came for this trial."""
 
     def __init__(self, arm: Arm, settings: Settings, arguments: list[str]) -> None:
@@ -175,15 +174,7 @@ class RemoteServer:
                 raise ControlLost(f"the server did not start afresh within {_RESTART_S:g} s")
             time.sleep(_LOOK_S)  # what a process on another machine does cannot be awaited
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
         """It is not ours to end."""
 
     def alive(self, grace_s: float = 0.0) -> bool:

@@ -9,11 +9,11 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Self, TypeVar
+from typing import TypeVar
 
 import msgspec
 
+from harness.core.closing import Closing
 from harness.core.errors import LabError
 from harness.core.text import visible
 from harness.machine.child_process import START_S, ChildProcess, ProcessDied
@@ -26,7 +26,7 @@ _END_S = 10.0  # for the keeper to end all, once it was told to or its input clo
 _LOG_BYTES = 16 << 20
 
 
-class ObservedProcess:
+class ObservedProcess(Closing):
     """A server by command, with everything that it starts. Made by `start_command`; a context, at
     whose end nothing of it is left. One thread may use it."""
 
@@ -39,17 +39,6 @@ class ObservedProcess:
         self._keeper = keeper
         self._ended_fd = ended_fd
         self._ended: Ended | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._close()
 
     def fileno(self) -> int:
         """A descriptor that is readable once no process of the tree lives."""
@@ -107,7 +96,7 @@ class ObservedProcess:
         if self._ended is None:
             self._keeper.tell(b"stop %f" % grace_s)
             self._ended = self._answer(Ended, grace_s + _END_S)
-            self._close()
+            self.close()
         return self._ended
 
     def _ask(self, order: bytes, kind: type[_T]) -> _T:
@@ -117,7 +106,7 @@ class ObservedProcess:
     def _answer(self, kind: type[_T], timeout_s: float) -> _T:
         return msgspec.json.decode(self._keeper.must_say(timeout_s), type=kind)
 
-    def _close(self) -> None:
+    def close(self) -> None:
         self._keeper.stop()
         if self._ended_fd >= 0:
             os.close(self._ended_fd)
