@@ -27,7 +27,7 @@ from harness.studies.anatomy.account import ANATOMY_FILE, dissect
 from harness.studies.anatomy.apart import measure_apart
 from harness.studies.anatomy.storage import save_anatomy, saved_anatomy
 from harness.studies.claims.beside import measure_beside
-from harness.studies.claims.storage import CLAIMS_FILE, judged, save_judged
+from harness.studies.claims.judgement import CLAIMS_FILE, judged, save_judged
 from harness.terminal.drawing import draw_anatomy
 from harness.thin import keep_rows
 from harness.views.style import nearest_level

@@ -129,8 +129,8 @@ def claims(experiment: Experiment) -> pd.DataFrame:
     """Judges each of the design document's claims by an experiment: the document's figure, ours
     with its interval, the verdict, why, and for an absolute cost the language of both. Raises
     `LabError` for an experiment that the claims are not about."""
-    from harness.studies.claims.scenario import check_about
-    from harness.studies.claims.storage import judged, load_beside
+    from harness.studies.claims.judgement import judged, load_beside
+    from harness.studies.claims.ledger import check_about
 
     check_about(experiment.run)
     record: Judged = judged(experiment.run, load_beside(experiment.folder) or _nothing_beside())
@@ -160,7 +160,7 @@ def reference() -> Experiment:
     from harness.report.source import Source
     from harness.store import REQUESTS_FILE, TIMELINE_FILE, read_rows
     from harness.studies.anatomy.storage import saved_anatomy
-    from harness.studies.claims.storage import load_beside
+    from harness.studies.claims.judgement import load_beside
     from harness.views.style import nearest_level
 
     folder = recorded_folder() / "reference"

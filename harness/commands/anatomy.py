@@ -29,7 +29,7 @@ from harness.studies.anatomy.account import (
 from harness.studies.anatomy.account import notes as anatomy_notes
 from harness.studies.anatomy.apart import measure_apart
 from harness.studies.anatomy.storage import as_json, save_anatomy
-from harness.studies.claims.language import language_of_steps
+from harness.studies.claims.ledger import language_of_steps
 from harness.terminal.drawing import draw_anatomy
 from harness.terminal.output import Console, complain, write_json
 from harness.views.style import nearest_level

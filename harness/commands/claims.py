@@ -16,10 +16,9 @@ from harness.reading.runs import load_run
 from harness.session.claims_options import ClaimsOptions
 from harness.store import cannot_write
 from harness.studies.claims.beside import measure_beside
-from harness.studies.claims.by_language import InCpp
+from harness.studies.claims.judgement import InCpp, as_json, judged, load_beside, save_judged
+from harness.studies.claims.ledger import check_about
 from harness.studies.claims.records import Beside, Explored, Judged
-from harness.studies.claims.scenario import check_about
-from harness.studies.claims.storage import as_json, judged, load_beside, save_judged
 from harness.targets.native import build_native
 from harness.terminal.claims_table import print_judged
 from harness.terminal.live import make_watcher

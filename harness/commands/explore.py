@@ -18,11 +18,16 @@ from harness.designs.trials import expected_s
 from harness.session.claims_options import ClaimsOptions
 from harness.store import new_folder
 from harness.studies.claims.beside import measure_threads
-from harness.studies.claims.by_language import judge_condition
 from harness.studies.claims.explore import Condition, conditions, nearest
+from harness.studies.claims.judgement import (
+    judge_condition,
+    judged,
+    load_beside,
+    save_explored,
+    save_judged,
+)
+from harness.studies.claims.ledger import check_about
 from harness.studies.claims.records import CLAIMS_SCHEMA, Beside, Explored, ExploredCondition
-from harness.studies.claims.scenario import check_about
-from harness.studies.claims.storage import judged, load_beside, save_explored, save_judged
 from harness.terminal.claims_table import print_explored
 from harness.terminal.output import Console
 

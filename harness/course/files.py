@@ -10,7 +10,7 @@ from harness.core.errors import LabError
 from harness.reading.runs import load_run
 from harness.store import RUN_FILE, TIMELINE_FILE
 from harness.studies.anatomy.account import ANATOMY_FILE
-from harness.studies.claims.storage import CLAIMS_FILE
+from harness.studies.claims.judgement import CLAIMS_FILE
 from harness.thin import keep_rows
 from harness.views.style import nearest_level
 

@@ -7,9 +7,8 @@ from pathlib import Path
 from harness.core.record import Run
 from harness.reading.runs import load_run
 from harness.store import RUN_FILE
-from harness.studies.claims.by_language import InCpp, in_cpp
+from harness.studies.claims.judgement import InCpp, in_cpp, load_beside
 from harness.studies.claims.records import Beside
-from harness.studies.claims.storage import load_beside
 
 NATIVE_RUN = "native"
 

@@ -22,9 +22,8 @@ from harness.stats.weighted import WEIGHT, weights
 from harness.store import REQUESTS_FILE, RUN_FILE, TIMELINE_FILE, read_rows
 from harness.studies.anatomy.account import Anatomy
 from harness.studies.anatomy.storage import saved_anatomy
-from harness.studies.claims.by_language import InCpp
+from harness.studies.claims.judgement import InCpp, load_beside
 from harness.studies.claims.records import Beside
-from harness.studies.claims.storage import load_beside
 from harness.studies.compare.aa_control import find_control, read_controls
 from harness.studies.compare.comparison import build_cells, build_comparisons
 from harness.studies.compare.summary import run_finding

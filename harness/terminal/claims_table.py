@@ -14,8 +14,8 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.core.record import Run
-from harness.studies.claims.by_language import CPP, PYTHON, languages_compared, pairs
-from harness.studies.claims.language import language_summary
+from harness.studies.claims.judgement import CPP, PYTHON, languages_compared, pairs
+from harness.studies.claims.ledger import language_summary
 from harness.studies.claims.records import VERDICTS, Check, Explored, Judged, Judgement, Nearest
 
 _STYLES = {

@@ -106,7 +106,7 @@ def test_only_the_command_line_prints(package: str) -> None:
 
 # What judges or draws; a study that measures does so in modules of its own, named here.
 MEASURING = ("harness.measure.run", "harness.measure.trial", "harness.targets", "harness.drivers")
-PLANS = {"search.py", "against.py", "cpu_migrations.py", "apart.py", "beside.py", "planner.py"}
+PLANS = {"search.py", "against.py", "apart.py", "beside.py", "planner.py"}
 
 
 @pytest.mark.parametrize("package", ["stats", "core", "views", "studies", "reading", "report"])

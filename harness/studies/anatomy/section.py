@@ -8,7 +8,7 @@ from harness.core.record import Run
 from harness.core.units import microseconds, rate, share
 from harness.studies.anatomy import chart as drawing
 from harness.studies.anatomy.account import Anatomy, Life, Step, dissect, notes
-from harness.studies.claims.language import language_of_steps
+from harness.studies.claims.ledger import language_of_steps
 from harness.studies.compare.section import labels
 from harness.views import style
 from harness.views.model import Cell, Column, Listing, Missing, Paragraph, Section, Table

@@ -51,9 +51,9 @@ from harness.studies.claims.document_figures import (
     WORKERS,
     agrees,
     little,
+    sums,
 )
 from harness.studies.claims.records import Check
-from harness.studies.claims.sums import sums
 
 
 def checks() -> list[Check]:

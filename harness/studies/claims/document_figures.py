@@ -1,6 +1,8 @@
-"""The design document's figures, and what it takes for two of them to agree."""
+"""The design document's figures, what it takes for two of them to agree, and its own sums."""
 
 from __future__ import annotations
+
+from harness.studies.claims.records import Check
 
 ROUNDING = 1.05
 
@@ -45,3 +47,68 @@ def agrees(follows: Range, stated: Range) -> bool:
 def little(rate_per_s: float, time_us: float) -> float:
     """Little's law: mean number in a system that takes `time_us` for each."""
     return rate_per_s * time_us / 1e6
+
+
+def _repeated(
+    id_: str, title: str, stated: str, value: Range, follows: float, sum_: str, section: str
+) -> Check:
+    """A calculation that the document makes itself, repeated."""
+    right = agrees(follows, value)
+    return Check(
+        id=id_,
+        title=title,
+        stated=stated,
+        follows=sum_,
+        consistent=right,
+        explanation=(
+            f"The document says {stated}, and from its own figures {sum_}. "
+            + ("The arithmetic is right." if right else "The arithmetic is wrong.")
+        ),
+        section=section,
+    )
+
+
+def sums() -> list[Check]:
+    """Each calculation of the document, repeated."""
+    steps, thread = sum(STEPS_US), CREATE_US + WORK_US + DESTROY_US
+    overhead, pool = CREATE_US + DESTROY_US, ENQUEUE_US + WAIT_US[1] + WORK_US
+    create_s = CREATE_US * RPS / 1e6
+    busy = RPS * POOL_US / 1e6 / WORKERS
+    rows: tuple[tuple[str, str, str, Range, float, str, str], ...] = (
+        ("clients", "requests a second", f"{RPS:,}", RPS, CLIENTS * CLIENT_RPS,
+         f"{CLIENTS} × {CLIENT_RPS} = {CLIENTS * CLIENT_RPS:,}", STORM),
+        ("steps", "the seven steps", f"{WORK_US} µs", WORK_US, steps,
+         f"{' + '.join(map(str, STEPS_US))} = {steps} µs", TIMELINE),
+        ("thread-total", "a request, thread per request", f"{THREAD_US} µs", THREAD_US, thread,
+         f"{CREATE_US} + {WORK_US} + {DESTROY_US} = {thread} µs", TIMELINE),
+        ("thread-efficiency", "efficiency, thread per request", "4 %", 0.04,
+         WORK_US / THREAD_US, f"{WORK_US} / {THREAD_US} = {WORK_US / THREAD_US:.1%}", TIMELINE),
+        ("create-cpu", "CPU for creating threads", "1 s a second", 1.0, create_s,
+         f"{CREATE_US} µs × {RPS:,} = {create_s:.2g} s a second", DRAWING),
+        ("pool-total", "a request, pool", f"{POOL_US} µs", POOL_US, pool,
+         f"{ENQUEUE_US} + {WAIT_US[1]} + {WORK_US} = {pool} µs", POOL_TIMELINE),
+        ("pool-efficiency", "efficiency, pool", "75 %", 0.75, WORK_US / POOL_US,
+         f"{WORK_US} / {POOL_US} = {WORK_US / POOL_US:.1%}", POOL_TIMELINE),
+        ("faster", "how much faster a request is", "18×", 18, THREAD_US / POOL_US,
+         f"{THREAD_US} / {POOL_US} = {THREAD_US / POOL_US:.1f}×", POOL_TIMELINE),
+        ("overhead", "how much less overhead", "72×", 72, overhead / POOL_OVERHEAD_US,
+         f"{overhead} / {POOL_OVERHEAD_US} = {overhead / POOL_OVERHEAD_US:.1f}×", TABLE),
+        ("switches", "how many fewer context switches", "125×", 125, SWITCHES / POOL_SWITCHES,
+         f"{SWITCHES:,} / {POOL_SWITCHES} = {SWITCHES / POOL_SWITCHES:.0f}×", TABLE),
+        ("median", "how much lower the median is", "48×", 48, MEDIAN_US / POOL_US,
+         f"{MEDIAN_US:,} / {POOL_US} = {MEDIAN_US / POOL_US:.1f}×", TABLE),
+        ("success", "how much more succeeds at 2,000 RPS", "1.9×", 1.9,
+         POOL_SUCCESS[RPS] / SUCCESS[RPS],
+         f"{POOL_SUCCESS[RPS]:.0%} / {SUCCESS[RPS]:.0%} = "
+         f"{POOL_SUCCESS[RPS] / SUCCESS[RPS]:.2g}×", TABLE),
+        ("memory-pool", "stacks of the pool", f"{POOL_MEMORY_MB} MB", POOL_MEMORY_MB,
+         WORKERS * STACK_MB[1], f"{WORKERS} × {STACK_MB[1]} = {WORKERS * STACK_MB[1]} MB", TABLE),
+        ("memory-most", "stacks of 100 threads", f"{MEMORY_MB[1]} MB", MEMORY_MB[1],
+         ACTIVE[1] * STACK_MB[1], f"{ACTIVE[1]} × {STACK_MB[1]} = {ACTIVE[1] * STACK_MB[1]} MB",
+         TABLE),
+        ("utilisation", "how busy a worker is", "0.6 %", (0.0055, 0.0065), busy,
+         f"{RPS:,} × {POOL_US} µs / {WORKERS} = {busy:.2%}", STEADY),
+        ("worker-most", "most requests a second for a worker", f"{WORKER_MOST:,}", WORKER_MOST,
+         1e6 / POOL_US, f"1 s / {POOL_US} µs = {1e6 / POOL_US:,.0f}", STEADY),
+    )  # fmt: skip
+    return [_repeated(*row) for row in rows]

@@ -1,18 +1,28 @@
-"""The ledger of claims: `harness/studies/claims/claims.toml`, read and checked."""
+"""The ledger of claims, read and checked; which runs its claims are about, and in which language.
+
+The ledger is `harness/studies/claims/claims.toml`. Its claims are about runs in the scenario that
+stands there, and its absolute costs are of a program in one language: that the lab's servers take
+15 µs for what the document gives 1 µs says little of the document's own server. So each judgement
+on such a claim says so, and so does the count of them.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
 import msgspec
 
 from harness.core.errors import LabError
-from harness.core.record import Settings
-from harness.studies.claims.records import CLAIMS_SCHEMA, Claim, Given
+from harness.core.options import SERVED, in_words, usual
+from harness.core.record import Run, Settings
+from harness.studies.claims.records import CLAIMS_SCHEMA, Claim, Given, Judgement
+from servers.native.build import NATIVE
 
 LEDGER_FILE = Path(__file__).with_name("claims.toml")
+_MIB = 1 << 20
 
 
 class Ledger(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -96,3 +106,109 @@ def _fault(claim: Claim, seen: set[str]) -> str | None:
     if claim.ratio is not None and claim.backend is not None:
         return "names both a backend and a ratio"
     return measure.misuse(claim)
+
+
+def departures(run: Run) -> list[str]:
+    """In what a run is not one that the claims are about, each in a few words; empty: they are."""
+    ledger = the_ledger()
+    found = [_otherwise(given, run) for given in ledger.scenario]
+    decided = {*ledger.free, *(given.setting for given in ledger.scenario)}
+    settings = run.settings
+    found += [in_words(name, getattr(settings, name)) for name in SERVED
+              if name not in decided and getattr(settings, name) != usual(name)]  # fmt: skip
+    own_language = set(settings.backends) & set(ledger.backends)
+    also = NATIVE if own_language else ()  # beside the others they are judged for themselves
+    strange = [name for name in settings.backends if name not in {*ledger.backends, *also}]
+    if strange:
+        found.append(f"other backends ({', '.join(strange)})")
+    own = [f"{arm.name} has options of its own" for arm in settings.arms if arm.options]
+    if len(set(settings.backends)) < len(settings.backends) and not (strange or own):
+        found.append("a backend against itself")
+    found += own
+    if settings.servers:
+        found.append("servers by command")
+    if run.sources:
+        found.append("servers of another commit")
+    if run.crossover is not None:
+        found.append("a search that varies the conditions")
+    return [text for text in found if text is not None]
+
+
+def _otherwise(given: Given, run: Run) -> str | None:
+    value = getattr(run.settings, given.setting)
+    if value == given.value:
+        return None
+    return given.otherwise.format(value / _MIB if given.setting.endswith("_bytes") else value)
+
+
+def remarks(run: Run) -> list[str]:
+    """The machine's own oddities: nothing could have been chosen otherwise."""
+    one_cpu = run.environment.server_cpus is None  # pinned wherever there are two or more
+    return ["server and generator on one CPU"] if one_cpu else []
+
+
+def about(claim: Claim, run: Run) -> bool:
+    """Whether a run in the scenario has the backends that a claim is about."""
+    sides = claim.ratio or ((claim.backend,) if claim.backend else ())
+    return set(sides) <= set(run.settings.backends)
+
+
+def check_about(run: Run) -> None:
+    """Raise `LabError` with the reason where no claim is about a run."""
+    found = departures(run)
+    if found:
+        raise LabError(
+            f"the document's claims are not about run {run.id}, so it does not judge them: "
+            f"{'; '.join(found)}. labrun claims makes a run that does, and labrun claims --explore "
+            "tries other conditions"
+        )
+
+
+def measured_in(run: Run, by_server: bool = True) -> str:
+    """`CPython 3.11 with the GIL`: what ran the servers, or else the lab itself."""
+    environment = run.environment
+    other = environment.server_python if by_server else None
+    version = environment.python_version if other is None else other.version
+    gil = environment.gil_enabled if other is None else other.gil_enabled
+    kind, _, number = version.rpartition(" ")
+    short = ".".join(number.split(".")[:2])
+    return f"{kind or 'CPython'} {short} {'with' if gil else 'without'} the GIL"
+
+
+def language_note(run: Run, by_server: bool) -> str:
+    """The note at each figure that depends on the language."""
+    return (
+        f"Measured in {measured_in(run, by_server)}; the document's figure is for "
+        f"{the_ledger().language}."
+    )
+
+
+def language_of_steps(run: Run) -> str:
+    """The sentence on languages where steps stand beside the document's."""
+    language = the_ledger().language
+    native = [name for name in run.settings.backends if name in NATIVE]
+    if len(native) == len(run.settings.backends):
+        return f"Measured in C++; the document's figures are for {language}."
+    also = f", those of {' and '.join(native)} in C++" if native else ""
+    return f"Measured in {measured_in(run)}{also}; the document's figures are for {language}."
+
+
+def language_summary(
+    run: Run, judgements: Sequence[Judgement], in_cpp: Sequence[Judgement] = ()
+) -> str | None:
+    """How many of the claims that do not hold are such costs, in a sentence; None: none."""
+    failing = [j for j in judgements if j.verdict == "does not hold"]
+    costs = sum(j.language is not None for j in failing)
+    if not costs:
+        return None
+    language = the_ledger().language
+    held = {j.claim.id for j in in_cpp if j.verdict == "holds"}
+    there = sum(j.language is not None and j.claim.id in held for j in failing)
+    otherwise = (
+        f"of these {there} hold there" if in_cpp else f"what {language} takes was not measured"
+    )
+    return (
+        f"Of the {len(failing)} that do not hold {costs} are absolute costs (times, CPU, memory, "
+        f"rates), measured in {measured_in(run)}; the document's figures are for {language}, and "
+        f"{otherwise}."
+    )

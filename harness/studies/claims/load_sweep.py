@@ -1,20 +1,24 @@
-"""Success by level against what the design document expects of both architectures."""
+"""The level ladder: success at each level against what the document expects, drawn and told."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING
 
 from matplotlib.ticker import PercentFormatter
 
-from harness.core.units import share
-from harness.core.wording import listed, slot_names
+from harness.core.record import Run
+from harness.core.units import number, rate, share
+from harness.core.wording import figure_interval, listed, slot_names
+from harness.studies.claims.ledger import departures, the_ledger
+from harness.studies.compare.section import labels
 from harness.views import style
+from harness.views.model import Block, Cell, Column, Missing, Paragraph, Section, Table
+from harness.views.svg import chart
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-    from harness.core.record import Run
 
 # backend -> level in requests a second -> the share that the document expects to succeed
 Expected = Mapping[str, Mapping[float, float]]
@@ -54,11 +58,11 @@ def draw(run: Run, expected: Expected) -> Figure:
     what = "Share of all requests of valid rounds, 95 % interval"
     if expected:
         what += "; hollow: the document's figures"
-    style.head(figure, _title(run, expected), style.subtitle(run, what))
+    style.head(figure, _chart_title(run, expected), style.subtitle(run, what))
     return figure
 
 
-def _title(run: Run, expected: Expected) -> str:
+def _chart_title(run: Run, expected: Expected) -> str:
     rps = max(run.settings.rps)
     told, names = [], slot_names(run.settings)
     for cell in run.cells:
@@ -71,3 +75,62 @@ def _title(run: Run, expected: Expected) -> str:
     if not told:
         return f"At {style.level_label(rps)} RPS no trial was valid"
     return f"At {style.level_label(rps)} RPS {listed(told)}"
+
+
+def expected_success() -> dict[str, dict[float, float]]:
+    """The document's expectation of each backend at each level, from the ledger of claims."""
+    found: dict[str, dict[float, float]] = {}
+    for claim in the_ledger().claim:
+        stated = claim.measure == "success" and claim.ratio is None
+        if stated and claim.backend and claim.rps and claim.value is not None:
+            found.setdefault(claim.backend, {})[float(claim.rps)] = claim.value
+    return found
+
+
+def ladder_section(run: Run) -> Section:
+    """A row a level: success measured and expected, and the rate that was answered. Nothing is
+    expected of a run that the document's claims are not about."""
+    expected = {} if departures(run) else expected_success()
+    title = "The level ladder: success at each level"
+    if expected:
+        title = "The level ladder: success against the document"
+    if not run.trials:
+        return Section("ladder", title, (Missing("No trial was finished."),))
+    drawn = chart("ladder", partial(draw, run, expected))
+    words = "Success is an answer 202 within the timeout, over all scheduled requests."
+    if expected:
+        words += " The document's figures are those that it expects before and after the change."
+    blocks: list[Block] = [Paragraph(words), drawn, _table(run, expected)]
+    stated = {rps for levels in expected.values() for rps in levels}
+    if missing := sorted(stated - set(run.settings.rps)):
+        levels = ", ".join(rate(rps) for rps in missing)
+        blocks.append(
+            Missing(f"Not measured in this run: {levels}. All levels are measured by:",
+                    "labrun compare --sweep")
+        )  # fmt: skip
+    return Section("ladder", title, tuple(blocks))
+
+
+def _table(run: Run, expected: dict[str, dict[float, float]]) -> Table:
+    names = labels(run)
+    rows = []
+    for cell in run.cells:
+        success = cell.metric("client.success_rate")
+        hoped = expected.get(cell.backend, {}).get(cell.rps)
+        document = (Cell(share(hoped), hoped),) if expected else ()
+        achieved = cell.metric("client.achieved_rps").median
+        rows.append(
+            (
+                Cell(rate(cell.rps).removesuffix(" RPS"), cell.rps),
+                Cell(names[cell.slot]),
+                *document,
+                Cell(share(success.median), success.median, figure_interval(success, share)),
+                Cell(number(achieved), achieved),
+            )
+        )
+    document_column = (Column("The document"),) if expected else ()
+    columns = (
+        Column("RPS"), Column("Backend", numeric=False), *document_column,
+        Column("Measured"), Column("Answered a second"),
+    )  # fmt: skip
+    return Table("Success by level", columns, tuple(rows))

@@ -6,7 +6,8 @@ from collections import Counter
 
 from harness.core.record import Run
 from harness.studies.claims import judge_about
-from harness.studies.claims.by_language import (
+from harness.studies.claims.consistency import checks
+from harness.studies.claims.judgement import (
     CPP,
     PYTHON,
     InCpp,
@@ -14,10 +15,8 @@ from harness.studies.claims.by_language import (
     languages_compared,
     pairs,
 )
-from harness.studies.claims.consistency import checks
-from harness.studies.claims.language import language_summary
+from harness.studies.claims.ledger import departures, language_summary
 from harness.studies.claims.records import VERDICTS, Beside, Judgement
-from harness.studies.claims.scenario import departures
 from harness.views.model import (
     Block,
     Cell,

@@ -11,19 +11,19 @@ from rich.console import Console
 
 from harness.core.record import Run
 from harness.reading.native import NATIVE_RUN, native_of
-from harness.studies.claims.by_language import (
+from harness.studies.claims.judge import judge_about, judge_run
+from harness.studies.claims.judgement import (
     InCpp,
     in_cpp,
     judge_condition,
     judge_in_cpp,
+    judged,
     languages_compared,
+    save_judged,
 )
-from harness.studies.claims.judge import judge_about, judge_run
-from harness.studies.claims.ledger import the_ledger
+from harness.studies.claims.ledger import check_about, departures, the_ledger
 from harness.studies.claims.records import Beside
-from harness.studies.claims.scenario import check_about, departures
 from harness.studies.claims.section import claims_section
-from harness.studies.claims.storage import judged, save_judged
 from harness.terminal.claims_table import print_judged
 from harness.views.model import Table
 from tests.support.claim_trials import POOL, THREAD, both, make_run, make_trial

@@ -16,9 +16,9 @@ from harness.reading.upgrade import upgraded
 from harness.studies.claims import judge_run
 from harness.studies.claims.explore import distance
 from harness.studies.claims.formatting import figure_words
+from harness.studies.claims.judgement import as_json, judged, load_beside, save_judged
 from harness.studies.claims.records import Beside, Figure, Judged, Judgement
 from harness.studies.claims.section import claims_section
-from harness.studies.claims.storage import as_json, judged, load_beside, save_judged
 from harness.terminal.claims_table import print_judged
 from harness.views.markdown import block_text
 from tests.support.claim_trials import POOL, THREAD, both, make_run, make_trial

@@ -13,11 +13,10 @@ from rich.console import Console
 from harness.core.record import Interpreter, Run
 from harness.studies.claims import judge_about
 from harness.studies.claims.explore import AS_WRITTEN, nearest
-from harness.studies.claims.language import language_summary, measured_in
-from harness.studies.claims.ledger import the_ledger
+from harness.studies.claims.judgement import as_json, judged
+from harness.studies.claims.ledger import language_summary, measured_in, the_ledger
 from harness.studies.claims.records import Beside, Explored, ExploredCondition, Figure
 from harness.studies.claims.section import claims_section
-from harness.studies.claims.storage import as_json, judged
 from harness.terminal.claims_table import print_explored, print_judged
 from harness.views.markdown import block_text
 from harness.views.model import Table

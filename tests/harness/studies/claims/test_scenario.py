@@ -13,11 +13,10 @@ from harness.core.options import SERVED
 from harness.core.record import Crossover, Run, Settings, Source
 from harness.studies.claims import judge_about, judge_run
 from harness.studies.claims.explore import conditions
-from harness.studies.claims.ledger import the_ledger
+from harness.studies.claims.judgement import judged
+from harness.studies.claims.ledger import check_about, departures, remarks, the_ledger
 from harness.studies.claims.records import Beside
-from harness.studies.claims.scenario import check_about, departures, remarks
 from harness.studies.claims.section import claims_section
-from harness.studies.claims.storage import judged
 from tests.support.claim_trials import POOL, SETTINGS, THREAD, both, make_run, make_trial
 
 PLUGIN = "my.module:Pool"

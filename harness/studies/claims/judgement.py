@@ -1,21 +1,34 @@
-"""The same claims by servers in the document's own language. Pure."""
+"""The judgement of a run, by its servers in Python and by those in C++, the document's language:
+made, written as `claims.json` into its folder, and read back."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
 
 import msgspec
 
 from harness.core.record import Run
-from harness.studies.claims.judge import judge_run
-from harness.studies.claims.records import VERDICTS, Beside, Judgement
-from harness.studies.claims.scenario import about, departures
+from harness.store import load_beside_run, write_json
+from harness.studies.claims.consistency import checks
+from harness.studies.claims.judge import judge_about, judge_run
+from harness.studies.claims.ledger import about, departures, remarks
+from harness.studies.claims.records import (
+    CLAIMS_SCHEMA,
+    VERDICTS,
+    Beside,
+    Explored,
+    Judged,
+    Judgement,
+)
 from servers.native.build import NATIVE
 
 PREFIX = "native-"
 PYTHON, CPP = "Python", "C++"
+CLAIMS_FILE, EXPLORED_FILE = "claims.json", "explore.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,3 +114,45 @@ def languages_compared(python: Sequence[Judgement], cpp: Sequence[Judgement]) ->
         f"{tally[True, False]} in {PYTHON} alone, {tally[False, True]} in {CPP} alone, "
         f"{tally[False, False]} in neither."
     )
+
+
+def judged(
+    run: Run, beside: Beside, native: InCpp | None = None, native_missing: str | None = None
+) -> Judged:
+    """The record of judging a run, and the servers in C++ that belong to it."""
+    return Judged(
+        schema=CLAIMS_SCHEMA,
+        run=run.id,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        departures=departures(run),
+        beside=beside,
+        judgements=judge_about(run, beside),
+        checks=checks(),
+        remarks=remarks(run),
+        in_cpp=judge_in_cpp(native),
+        native_missing=native_missing,
+    )
+
+
+def load_beside(folder: Path) -> Beside | None:
+    """Figures measured beside the trials when the run in `folder` was last judged; None where it
+    never was. Raises `LabError` when `claims.json` is there and cannot be read."""
+    found = load_beside_run(
+        folder / CLAIMS_FILE, Judged, CLAIMS_SCHEMA, "delete it and judge the run again"
+    )
+    return None if found is None else found.beside
+
+
+def as_json(record: Judged | Explored) -> bytes:
+    """As it is written: indented, one line end."""
+    return msgspec.json.format(msgspec.json.encode(record), indent=1) + b"\n"
+
+
+def save_judged(folder: Path, record: Judged) -> None:
+    """`claims.json`, into the run's folder. Raises `LabError` when it cannot be written."""
+    write_json(folder / CLAIMS_FILE, as_json(record))
+
+
+def save_explored(folder: Path, record: Explored) -> None:
+    """`explore.json`. Raises `LabError` when it cannot be written."""
+    write_json(folder / EXPLORED_FILE, as_json(record))
