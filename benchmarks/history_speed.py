@@ -18,7 +18,7 @@ from benchmarks.common import met, print_table
 from harness.core.record import CellMetric, Comparison, Run
 from harness.reading.runs import load_run
 from harness.store import RunFolder
-from harness.studies.compare.restrict import only
+from harness.studies.compare.summary import only
 from harness.views.style import nearest_level
 
 RUNS = 500

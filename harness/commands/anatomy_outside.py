@@ -15,7 +15,7 @@ from harness.core.units import microseconds, number, rate
 from harness.session.anatomy_options import AnatomyOptions
 from harness.store import write_json
 from harness.studies.anatomy.outside import OutsideAnatomy, Part, dissect_outside, outside_finding
-from harness.studies.compare.seen_outside import outside_sentences
+from harness.studies.compare.remarks import outside_sentences
 from harness.terminal.output import Console, complain
 from harness.terminal.output import write_json as print_json
 

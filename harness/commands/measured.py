@@ -10,7 +10,7 @@ from harness.designs.trials import Planner
 from harness.machine.neighbours import neighbours
 from harness.measure.run import RunResult, Watcher
 from harness.session.run import record_run
-from harness.studies.compare.incomparable import nothing_said
+from harness.studies.compare.remarks import nothing_said
 from harness.terminal.output import command_line, complain
 
 

@@ -44,7 +44,7 @@ def terminal(source: Source, folder: str) -> str:
     """The text that `labrun compare` printed of a run's main level, in a pipe of 80 columns."""
     from io import StringIO
 
-    from harness.studies.compare.restrict import only
+    from harness.studies.compare.summary import only
     from harness.terminal.table import print_run
     from harness.views.style import nearest_level
 

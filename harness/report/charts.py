@@ -23,20 +23,19 @@ def names_of(run: Run) -> tuple[str, ...]:
 def figure(name: str, run: Run, requests: pd.DataFrame, timeline: pd.DataFrame) -> Figure:
     """One chart by name (of `NAMES` or `SEARCHES`); the frames are those of the run's files."""
     from harness.studies.capacity import chart as capacity
-    from harness.studies.compare.charts import cost, distribution, success
-    from harness.studies.compare.charts import thread_timeline as storm
+    from harness.studies.compare import level_charts, time_charts
     from harness.studies.crossover import chart as crossover
     from harness.views import style
 
     with style.styled():
         if name == "distribution":
-            return distribution.draw(run, requests)
+            return time_charts.draw_distribution(run, requests)
         if name == "success":
-            return success.draw(run)
+            return level_charts.draw_success(run)
         if name == "storm":
-            return storm.draw(run, timeline)
+            return level_charts.draw_storm(run, timeline)
         if name == "cost":
-            return cost.draw(run)
+            return level_charts.draw_cost(run)
         if name == "capacity":
             return capacity.draw(run)
         if name == "crossover":

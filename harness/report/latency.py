@@ -8,10 +8,10 @@ from shlex import quote
 from harness.core.units import microseconds, rate
 from harness.drivers.driver import driver_of
 from harness.report.source import Source
-from harness.studies.compare.charts import distribution, omission, waterfall
-from harness.studies.compare.charts.omission import Measured
-from harness.studies.compare.restrict import only
+from harness.studies.compare import time_charts, waterfall
 from harness.studies.compare.section import by_level, labels
+from harness.studies.compare.summary import only
+from harness.studies.compare.time_charts import Measured
 from harness.studies.compare.waterfall import PARTS, quantiles
 from harness.views import style
 from harness.views.model import Block, Cell, Column, Gallery, Missing, Paragraph, Section, Table
@@ -32,7 +32,7 @@ def latency_section(source: Source) -> Section:
         rows = source.requests[source.requests["level"] == rps]
         if len(rows):
             name = f"latency-{rps:g}".replace(".", "-")
-            charts.append(chart(name, partial(distribution.draw, only(run, rps), rows)))
+            charts.append(chart(name, partial(time_charts.draw_distribution, only(run, rps), rows)))
     words = (
         "Counted from the intended time of each request, so waiting is never left out. What did "
         "not end ok counts as infinitely slow: a line stops where the successes do."
@@ -70,7 +70,7 @@ def _omission(source: Source) -> tuple[Block, ...]:
     if not shared:
         return (Missing(f"The closed-loop run {closed.run.id} has no level of this run."),)
     rps = max(shared)  # where there is most waiting to leave out
-    drawn = chart("omission", partial(omission.draw, run, source.requests, closed, rps))
+    drawn = chart("omission", partial(time_charts.draw_omission, run, source.requests, closed, rps))
     words = (
         f"Coordinated omission, at {rate(rps)}: a client of a closed loop sends its next request "
         "only once the last one has come back, so its service times leave out whoever would have "

@@ -29,7 +29,7 @@ from harness.studies.compare.comparison import build_cells, build_comparisons
 from harness.studies.compare.summary import run_finding
 
 if TYPE_CHECKING:
-    from harness.studies.compare.charts.omission import Measured
+    from harness.studies.compare.time_charts import Measured
 
 # Runs in a run's folder that belong to it: the same driven by a closed loop, and what each backend
 # can take at most.
@@ -100,7 +100,7 @@ def _inside(path: Path, name: str) -> Path | None:
 
 
 def _closed_loop(path: Path) -> Measured:
-    from harness.studies.compare.charts.omission import Measured
+    from harness.studies.compare.time_charts import Measured
 
     closed = Measured(*_load(path))
     if not driver_of(closed.run.settings.driver).falls_behind:

@@ -9,8 +9,7 @@ from harness.core.units import rate, share, size
 from harness.core.wording import slot_names
 from harness.drivers.driver import driver_of
 from harness.studies.compare.aa_control import control_sentences
-from harness.studies.compare.block_account import block_sentences
-from harness.studies.compare.seen_outside import outside_sentences
+from harness.studies.compare.remarks import block_sentences, outside_sentences
 from harness.views.model import (
     Block,
     Cell,

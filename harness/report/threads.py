@@ -7,9 +7,9 @@ from functools import partial
 import pandas as pd
 
 from harness.report.source import Source
-from harness.studies.compare.charts import thread_timeline as storm
-from harness.studies.compare.restrict import only
+from harness.studies.compare import level_charts
 from harness.studies.compare.section import by_level
+from harness.studies.compare.summary import only
 from harness.views import style
 from harness.views.model import Gallery, Missing, Paragraph, Section
 from harness.views.svg import chart
@@ -32,7 +32,7 @@ def storm_section(source: Source) -> Section:
     levels = [main, *(rps for rps in style.chosen_levels(run) if rps != main)]
     charts = tuple(
         chart(f"storm-{rps:g}".replace(".", "-"),
-              partial(storm.draw, only(run, rps), at_level(source, rps)))
+              partial(level_charts.draw_storm, only(run, rps), at_level(source, rps)))
         for rps in levels
         if not at_level(source, rps).empty
     )  # fmt: skip

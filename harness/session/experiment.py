@@ -19,9 +19,8 @@ from harness.core.trials import design_at
 from harness.core.wording import slot_names
 from harness.report.source import Source
 from harness.studies.anatomy.account import Anatomy, dissect
-from harness.studies.compare.restrict import only
 from harness.studies.compare.section import from_trials
-from harness.studies.compare.summary import run_finding
+from harness.studies.compare.summary import only, run_finding
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +125,7 @@ class Experiment:
         level where `rps` is given. Raises `LabError` for another name."""
         from harness.report import charts
         from harness.studies.anatomy import chart as anatomy_chart
-        from harness.studies.compare.charts import waterfall
+        from harness.studies.compare import waterfall
         from harness.views import style
 
         source = self._source if rps is None else self._at(self._level(rps))

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.core.units import microseconds, rate
-from harness.studies.compare.charts.distribution import curve, position
+from harness.studies.compare.time_charts import curve, position
 from harness.views import style
 
 if TYPE_CHECKING:

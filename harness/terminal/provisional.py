@@ -16,7 +16,7 @@ from harness.core.units import percent, rate, ratio
 from harness.core.wording import counted
 from harness.designs.precision import CONFIDENCE, FIGURES
 from harness.stats.intervals import LEAST_ROUNDS, Estimate
-from harness.studies.compare.pairs import paired_estimate
+from harness.studies.compare.blocks import paired_estimate
 
 _USUAL = ("p50", "p99", "cpu")  # where --precision names no others
 Slots = tuple[int, int]

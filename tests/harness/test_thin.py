@@ -22,10 +22,8 @@ from harness.core.record import Outcomes, Run
 from harness.report.source import load_source
 from harness.stats.weighted import weights
 from harness.store import REQUESTS_FILE, TIMELINE_FILE, RunFolder
-from harness.studies.compare.charts.distribution import curve
-from harness.studies.compare.charts.omission import Measured, gaps, service_us
-from harness.studies.compare.charts.waterfall import parts_of
-from harness.studies.compare.waterfall import BANDS, PARTS, band, quantiles, sent_after_us
+from harness.studies.compare.time_charts import Measured, curve, gaps, service_us
+from harness.studies.compare.waterfall import BANDS, PARTS, band, parts_of, quantiles, sent_after_us
 from harness.thin import SLOWEST, keep_rows, rounded, thinned, write_rows
 from tests.support.made import make_run, make_trial
 

@@ -11,8 +11,7 @@ from harness.core.record import Client, Run
 from harness.reading.runs import load_run
 from harness.store import REQUESTS_FILE, RUN_FILE, TIMELINE_FILE
 from harness.studies.compare.comparison import build_cells, build_comparisons
-from harness.studies.compare.restrict import only
-from harness.studies.compare.summary import run_finding
+from harness.studies.compare.summary import only, run_finding
 
 REFERENCE = Path(__file__).parents[2] / "results" / "reference"
 LEVEL, ROUNDS = 2000.0, 5

@@ -29,7 +29,7 @@ from harness.stats.intervals import (
     verdict,
 )
 from harness.stats.shares import Tally, share_estimate, share_ratio_estimate
-from harness.studies.compare.pairs import (
+from harness.studies.compare.blocks import (
     PAIRED,
     counted_apart,
     in_blocks,

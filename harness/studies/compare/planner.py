@@ -24,7 +24,7 @@ from harness.designs.trials import (
 )
 from harness.machine.room import Room, read_room
 from harness.studies.compare.aa_control import find_control, read_controls
-from harness.studies.compare.burn_in import without_burn_in
+from harness.studies.compare.blocks import without_burn_in
 from harness.studies.compare.comparison import build_cells, build_comparisons
 from harness.studies.compare.summary import run_finding
 

@@ -1,8 +1,10 @@
-"""The sentence that a reader would quote, made from the comparisons. Pure."""
+"""The sentence that a reader would quote, made from the comparisons; part of a run. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Container, Mapping, Sequence
+
+import msgspec
 
 from harness.core.metrics import HEADLINES, SUCCESS, shown
 from harness.core.options import beside
@@ -161,3 +163,15 @@ def _control(level: Sequence[Comparison], head: str) -> str:
     if len(bounded) < len(limits):
         return f"{told}; the widest interval has no end"
     return f"{told}; the widest interval still allows {percent(max(bounded))}"
+
+
+def only(run: Run, rps: float) -> Run:
+    """The run as if it had one level."""
+    return msgspec.structs.replace(
+        run,
+        settings=msgspec.structs.replace(run.settings, rps=[rps]),
+        trials=[t for t in run.trials if t.rps == rps],
+        cells=[c for c in run.cells if c.rps == rps],
+        comparisons=[c for c in run.comparisons if c.rps == rps],
+        finding=level_finding(run, rps),
+    )

@@ -16,7 +16,7 @@ from harness.core.errors import ServerRefused
 from harness.core.record import Run, Settings, Trial
 from harness.core.text import visible
 from harness.designs.trials import PlannedRestart, PlannedTrial, Step
-from harness.studies.compare.burn_in import without_burn_in
+from harness.studies.compare.blocks import without_burn_in
 from harness.studies.compare.comparison import build_cells
 from harness.studies.compare.planner import ComparePlanner
 from harness.targets.arm import Arm

@@ -17,8 +17,8 @@ from harness.stats.hierarchical import Pair, hierarchical_ratio
 from harness.stats.intervals import LEAST_ROUNDS, Estimate, location_estimate
 from harness.stats.paired import paired_ratio, unpaired_ratio
 from harness.stats.shares import Tally, quotient, share_estimate, share_ratio_estimate
+from harness.studies.compare.blocks import PAIRED, in_blocks, pairs_within
 from harness.studies.compare.comparison import tally
-from harness.studies.compare.pairs import PAIRED, in_blocks, pairs_within
 
 Basis = Literal["interleaved", "absolute", "ratio", "value"]
 

@@ -22,7 +22,7 @@ from harness.machine.neighbours import Neighbourhood, announced, neighbours
 from harness.report import write_report
 from harness.report.charts import NAMES
 from harness.report.source import Source, load_source
-from harness.studies.compare.incomparable import nothing_said
+from harness.studies.compare.remarks import nothing_said
 from harness.views.attempt import Failure, attempt
 from tests.support.labrun import Labrun, assert_measured
 from tests.support.reference import reference_level, write_reference_level

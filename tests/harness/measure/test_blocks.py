@@ -16,7 +16,7 @@ from harness.measure.blocks import run_restart, typical
 from harness.measure.request_rows import blocks_frame
 from harness.measure.run import raise_descriptor_limit
 from harness.measure.trial import Progress, TrialResult, Watch
-from harness.studies.compare.pairs import block_pairs
+from harness.studies.compare.blocks import block_pairs
 from tests.support.made import make_settings
 
 RPS = 1000.0

@@ -14,7 +14,7 @@ from harness.report.build import build
 from harness.report.charts import NAMES, figure
 from harness.report.source import Source
 from harness.session.experiment import Experiment
-from harness.studies.compare.charts import waterfall
+from harness.studies.compare import waterfall
 from harness.terminal.live import outcome_words
 from harness.terminal.plot import print_plot
 from harness.terminal.table import print_run

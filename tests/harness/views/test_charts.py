@@ -15,8 +15,8 @@ import pytest
 
 from harness.core.record import Run, Settings, Trial
 from harness.report.charts import NAMES, draw_all, figure
-from harness.studies.compare.charts.distribution import curve
 from harness.studies.compare.comparison import build_cells, build_comparisons
+from harness.studies.compare.time_charts import curve
 from harness.views import style
 from harness.views.style import DARK, LIGHT
 

@@ -12,9 +12,9 @@ from harness.designs.blocks import plan_restart
 from harness.machine.cpus import plan_cpus
 from harness.measure.blocks import run_restart
 from harness.measure.run import raise_descriptor_limit
-from harness.studies.compare.block_account import block_sentences
-from harness.studies.compare.burn_in import without_burn_in
+from harness.studies.compare.blocks import without_burn_in
 from harness.studies.compare.planner import ComparePlanner
+from harness.studies.compare.remarks import block_sentences
 from tests.support.blocks import IN_BLOCKS, trials_of
 from tests.support.made import make_run, make_settings
 from tests.support.serving import PLUGINS

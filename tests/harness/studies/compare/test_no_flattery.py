@@ -22,7 +22,7 @@ from harness.report.source import Source
 from harness.studies.capacity import chart as capacity
 from harness.studies.capacity.estimate import build_capacity
 from harness.studies.capacity.slo import parse_slo
-from harness.studies.compare.charts import success, waterfall
+from harness.studies.compare import level_charts, waterfall
 from harness.studies.crossover.estimate import build_crossover
 from harness.terminal.table import level_table, ratio_text
 from harness.views import style
@@ -213,7 +213,7 @@ def test_a_pair_of_a_crossover_says_not_answered() -> None:
 def test_the_title_of_the_success_chart_tells_twins_apart() -> None:
     run = make_run(twins(fine(5), dead(5)), backends=["thread-pool"] * 2)
     with style.styled():
-        title = style.words(success.draw(run)).title
+        title = style.words(level_charts.draw_success(run)).title
     assert "thread-pool #1 answers 100.0 %" in title
     assert "thread-pool #2 answers 0.0 %" in title
 

@@ -1,0 +1,202 @@
+"""Remarks on how a run was measured, a sentence each: why it says nothing, what may have spoilt its
+blocks or why it has none, and what could not be seen from outside. Pure."""
+
+from __future__ import annotations
+
+import math
+import shlex
+import statistics
+from collections.abc import Callable, Iterator, Sequence
+
+from harness.core.record import ONLY_INSIDE, Block, Run, ServerSettings, Settings, Trial
+from harness.core.trials import comparable
+from harness.core.units import percent, rate, ratio, share
+from harness.core.wording import listed, slot_names
+from harness.drivers.driver import driver_of
+from harness.studies.compare.blocks import SHOWS, Start, starts_of
+
+_REMEDY = "stop what else runs on this machine, lower the rate, or take more rounds"
+_TOLD_MS = 100.0  # of CPU taken by the hypervisor
+
+
+def nothing_said(run: Run, compared: bool = True) -> str | None:
+    """Why nothing that a run was made for can be told, in a sentence; None where something can.
+    `compared`: whether it was made to compare its backends, where it has more than one."""
+    alone = run.capacity is not None or not compared or len(run.settings.backends) < 2
+    if alone:
+        what, said = "nothing was measured that holds", any(map(comparable, run.trials))
+    elif run.crossover is not None:
+        what = "nothing was compared"
+        said = any(cell.better != "cannot-tell" for cell in run.crossover.cells)
+    else:
+        what, said = "nothing was compared", any(c.rounds for c in run.comparisons)
+    return None if said else f"{what}: {_why_nothing(run)}; {_REMEDY}"
+
+
+def _why_nothing(run: Run) -> str:
+    invalid = [trial for trial in run.trials if not comparable(trial)]
+    if not invalid:
+        return "no round has a figure of both sides"
+    first = invalid[0]
+    return (
+        f"{len(invalid)} of {len(run.trials)} trials are not valid, the first: "
+        f"{first.invalid_reason or first.class_}"
+    )
+
+
+def block_sentences(run: Run) -> list[str]:
+    """A line for each level that was measured in blocks, and one that says why none could be,
+    without a full stop."""
+    told = [told for rps in run.settings.rps if (told := _blocks_of(run, rps)) is not None]
+    why = _why_whole(run.settings)
+    return told if why is None else [*told, why]
+
+
+def _why_whole(settings: Settings) -> str | None:
+    """Why such a run cannot be in blocks; None where it can, or there is nothing to compare."""
+    if settings.design == "blocks" or len(settings.backends) < 2:
+        return None
+    if not driver_of(settings.driver).in_turns:
+        return "In whole trials, since blocks are for the open loop"
+    if settings.target is not None and "," not in settings.target:
+        return "In whole trials, since blocks need a server for each backend (--target)"
+    return None
+
+
+def _blocks_of(run: Run, rps: float) -> str | None:
+    trials = [trial for trial in run.trials if trial.rps == rps and trial.blocks]
+    blocks = [block for trial in trials for block in trial.blocks]
+    if not blocks:
+        return None
+    late = sum(block.late for block in blocks)
+    parts = [f"{late} late" if late else "none late"]
+    others = [b.others_cpu_share for b in blocks if b.others_cpu_share is not None]
+    if others:
+        parts.append(f"idle servers used {share(statistics.median(others))} of a CPU")
+    parts += _effects(trials)
+    stolen = sum(block.steal_ms or 0.0 for block in blocks)
+    if stolen >= _TOLD_MS:
+        parts.append(f"{stolen / 1e3:.1f} s of CPU were taken by the hypervisor")
+    return f"{rate(rps)}, {len(blocks)} blocks: {', '.join(parts)}"
+
+
+def _effects(trials: Sequence[Trial]) -> Iterator[str]:
+    place = position_effect(trials, lambda block: block.cpu_us_per_request.total)
+    if place is not None:
+        yield f"the later place in a pair took {_change(place)} CPU"
+    starts = starts_of(trials)
+    if starts:
+        farthest = max(starts, key=lambda start: abs(math.log(start.first.value)))
+        yield _start(farthest, any(trial.client.block_start_left_out for trial in trials))
+
+
+def _start(start: Start, left_out: bool) -> str:
+    """The start of a block, of the arm of which it differs most; the interval is a factor."""
+    found = start.first
+    told = f"the first tenth of a block took {_change(found.value)} time"
+    if found.low is not None and found.high is not None:
+        told += f" ({start.name}: {ratio(found.low)} to {ratio(found.high)} times)"
+    if left_out:
+        told += " and is left out of a block's times"
+        if start.goes_on:
+            told += ", but the second differs too: take longer blocks (--block)"
+    return told
+
+
+def _change(factor: float) -> str:
+    if abs(factor - 1) < SHOWS:
+        return "no other"
+    return f"{percent(abs(factor - 1))} {'more' if factor > 1 else 'less'}"
+
+
+def position_effect(
+    trials: Sequence[Trial], figure: Callable[[Block], float | None]
+) -> float | None:
+    """How a figure changes from the first to the last place in a pair: the median over arms and
+    restarts of the ratio of its medians there; None where a place was never taken."""
+    logs = []
+    for trial in trials:
+        last = max(block.place for block in trial.blocks)
+        ends = [
+            [value for block in trial.blocks if block.place == place
+             and (value := figure(block)) is not None and value > 0]
+            for place in (0, last)
+        ]  # fmt: skip
+        if last and all(ends):
+            first, later = (statistics.median(values) for values in ends)
+            logs.append(math.log(later / first))
+    return math.exp(statistics.median(logs)) if logs else None
+
+
+def outside_sentences(run: Run) -> list[str]:
+    """The servers, the request, who closed, and what could not be seen; none of a run whose servers
+    said of themselves what they used."""
+    if not run.settings.outside:
+        return []
+    return [
+        "All servers were seen from outside, by the same instruments; what only a server could say "
+        "of itself (its handlers' CPU, queue, active threads) is missing. CPU and switches are of "
+        "the whole tree of processes, for each answer that the generator got.",
+        *_counted_apart(run),
+        *(_server(server) for server in run.settings.servers),
+        _request(run),
+        *_closed(run),
+        *_missing(run),
+    ]
+
+
+def _counted_apart(run: Run) -> Iterator[str]:
+    seen = [trial.server for trial in run.trials if trial.server is not None]
+    if any(server.context_switches.per_s is not None for server in seen):
+        yield (
+            "Context switches and births of threads were counted under a load of their own after "
+            "the measured ones, since counting costs whoever starts threads."
+        )
+
+
+def _server(server: ServerSettings) -> str:
+    if server.url is not None:
+        return f"{server.name} ran already, at {server.url}."
+    told = shlex.join(server.command)
+    where = f" in {server.folder}" if server.folder else ""
+    return f"{server.name} is {told}{where}."
+
+
+def _request(run: Run) -> str:
+    asked = run.settings.request
+    if asked is None:
+        return "Sent was the document's POST /metrics; 202 is ok."
+    statuses = listed([str(status) for status in asked.expect])
+    size = len(asked.body.encode())
+    body = f" with {size:,} bytes of body" if size else ""
+    are = "is" if len(asked.expect) == 1 else "are"
+    return f"Sent was {asked.method} {asked.path}{body}; {statuses} {are} ok."
+
+
+def _closed(run: Run) -> Iterator[str]:
+    """Which side closed: it keeps the TIME_WAIT."""
+    told = []
+    for slot, name in enumerate(slot_names(run.settings)):
+        mine = [trial for trial in run.trials if trial.slot == slot]
+        known = [t for t in mine if t.client.closed_by_server is not None]
+        answers = sum(t.client.outcomes.total() - t.client.outcomes.unsent for t in known)
+        if answers:
+            closed = sum(t.client.closed_by_server or 0 for t in known)
+            told.append(f"{name} {share(closed / answers)}")
+    if told:
+        yield (
+            f"Connections that the server closed first, before the generator did: {listed(told)}."
+        )
+
+
+def _missing(run: Run) -> Iterator[str]:
+    """Figures that a machine, or a server that is not ours, did not let us see."""
+    names = slot_names(run.settings)
+    reasons: dict[str, dict[str, None]] = {}
+    for trial in run.trials:
+        missing = {} if trial.server is None else trial.server.missing
+        for reason in missing.values():
+            if reason != ONLY_INSIDE:
+                reasons.setdefault(reason, {})[names[trial.slot]] = None
+    for reason, who in reasons.items():
+        yield f"Not seen of {listed(list(who))}: {reason}."
