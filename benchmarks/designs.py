@@ -32,7 +32,7 @@ from benchmarks.common import lab_settings, print_table
 from benchmarks.kept import Kept, whole_run
 from harness.core.errors import LabError
 from harness.core.record import Comparison, Settings
-from harness.designs.precision import half_width
+from harness.designs.stopping import half_width
 from harness.session.settings import design_options
 
 BOTH, SAME = "thread-per-request,thread-pool", "thread-pool,thread-pool"

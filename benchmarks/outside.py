@@ -27,10 +27,9 @@ from harness.core.errors import LabError
 from harness.core.record import Settings
 from harness.drivers.driver import Load, LoadPhase, driver_of
 from harness.machine.child_process import START_S
-from harness.machine.cpus import CpuPlan, plan_cpus
+from harness.machine.cpus import CpuPlan, plan_cpus, process_cpu_s
 from harness.machine.outside.look import Look
 from harness.machine.outside.observed import ObservedProcess, start_command
-from harness.machine.process_clock import process_cpu_s
 from harness.measure.run import out_of_the_way, raise_descriptor_limit
 from harness.stats.paired import paired_ratio
 from harness.targets.arm import Arm

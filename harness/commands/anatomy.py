@@ -12,12 +12,12 @@ from rich.text import Text
 
 from harness.commands.claims import existing_run, json_target, make_run
 from harness.commands.measured import status_of
+from harness.core.checks import parse_rates
 from harness.core.errors import LabError
 from harness.core.options import unusual
 from harness.core.record import Run, Settings
 from harness.core.units import microseconds, rate
 from harness.session.anatomy_options import AnatomyOptions
-from harness.session.checks import parse_rates
 from harness.store import cannot_write
 from harness.studies.anatomy.account import (
     Anatomy,

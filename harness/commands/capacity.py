@@ -15,7 +15,7 @@ from harness.core.options import unusual
 from harness.core.record import Capacity, CapacityEstimate, CapacityRatio, Condition, Run, Settings
 from harness.core.units import duration
 from harness.core.wording import slot_names
-from harness.designs.budget import Budget
+from harness.designs.stopping import Budget
 from harness.designs.trials import OVERHEAD_S
 from harness.session.settings import CompareOptions
 from harness.studies.capacity.estimate import CapacitySearch

@@ -12,7 +12,7 @@ from harness.commands.capacity import FINISHING_S, budget_words, search_notes
 from harness.commands.compare import run_command
 from harness.core.options import unusual
 from harness.core.record import Condition, Crossover, CrossoverPoint, Run, Settings, Vary
-from harness.designs.budget import Budget
+from harness.designs.stopping import Budget
 from harness.designs.trials import OVERHEAD_S
 from harness.session.settings import CompareOptions
 from harness.studies.crossover.estimate import RANGES

@@ -9,6 +9,7 @@ import msgspec
 from rich.table import Table
 from rich.text import Text
 
+from harness.core.checks import between
 from harness.core.errors import LabError
 from harness.core.metrics import BY_PATH
 from harness.core.record import Environment, Finding, Settings, Trial
@@ -23,7 +24,6 @@ from harness.machine.outside.permissions import permissions
 from harness.measure.run import examined, out_of_the_way, raise_descriptor_limit
 from harness.measure.trial import run_trial
 from harness.session.aa import keep_controls
-from harness.session.checks import between
 from harness.session.settings import CompareOptions, design_options, make_settings
 from harness.studies.compare.aa_control import CONTROL_FILE
 from harness.targets.arm import Arm

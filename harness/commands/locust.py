@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from harness.core.errors import LabError
 from harness.drivers.locust.config import WebConfig
-from harness.drivers.locust.process import LocustPage
+from harness.drivers.locust.driver import LocustPage
 from harness.machine.child_process import ProcessDied
 from harness.machine.cpus import CpuPlan, plan_cpus
 from harness.measure.run import raise_descriptor_limit

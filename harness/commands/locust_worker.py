@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+from harness.core import checks
 from harness.core.errors import LabError
 from harness.drivers.locust.config import MASTER_LOST, NO_MASTER, TRIAL_OVER, WorkerConfig
-from harness.drivers.locust.driver import need_locust
-from harness.drivers.locust.process import DistantWorker
-from harness.session import checks as check
+from harness.drivers.locust.driver import DistantWorker, need_locust
 
 _PORT = 5557
 
@@ -15,9 +14,9 @@ def worker_command(master: str, wait_s: float) -> int:
     """Work for whatever lab is at `master` until none has come for `wait_s` seconds; the exit
     status. Raises `LabError` when none ever came, or Locust broke."""
     need_locust()
-    check.between("--wait", wait_s, 1, 86_400)
+    checks.between("--wait", wait_s, 1, 86_400)
     text = master if ":" in master else f"{master}:{_PORT}"
-    host, port = check.host_and_port("--master", text)
+    host, port = checks.host_and_port("--master", text)
     config, trials = WorkerConfig(host, port, wait_s), 0
     print(f"waiting for a lab at {text} (Ctrl-C ends this)", flush=True)
     while True:

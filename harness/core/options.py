@@ -8,9 +8,8 @@ from collections.abc import Collection, Mapping
 from typing import Any, get_type_hints
 
 from harness.core.checks import between
-from harness.core.choice import Choice
 from harness.core.errors import LabError
-from harness.core.record import Settings
+from harness.core.record import Choice, Settings
 from servers.options import CHOSEN, DEFAULTS, Seconds, WholeNumber, plain, size_text
 
 CHOICES: dict[str, Choice] = {

@@ -8,12 +8,11 @@ seconds, `per_s` for each second of the measured window.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from inspect import cleandoc
 from typing import Annotated, Any, Literal
 
 import msgspec
-
-from harness.core.choice import Choice
 
 SCHEMA_VERSION = 2
 
@@ -43,6 +42,21 @@ UserClass = Literal["fast", "socket"]
 
 # The quantiles of a trial's times, by their names in the record, and the share that each is of.
 QUANTILE_SHARES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p999": 0.999}
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """`words`: how a heading names it where it is other than usual, `{}` being the value. `usual`:
+    its default, unless it is an option of the servers, which have it themselves.
+
+    Of an option of the servers: `help`, why one would change it, makes it an option of `labrun`
+    too. `lowest`: where the lab takes less than the servers would.
+    """
+
+    words: str
+    help: str | None = None
+    usual: object = None
+    lowest: float | None = None
 
 
 class Quantiles(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,13 +1,16 @@
-"""Figures that may lie beyond every answer, in words: the same ones in table, report and chart."""
+"""Figures that may lie beyond every answer: their ends, infinite ones included, and in words, the
+same ones in table, report and chart."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from harness.core.record import CellMetric, Client, Comparison, Design, Settings
 from harness.core.units import Format, microseconds, ratio
 
+Ends: TypeAlias = tuple[float | None, float | None, float | None]
 NOT_ANSWERED = "not answered"
 _TIMES = (
     "client.response_us.",
@@ -15,6 +18,23 @@ _TIMES = (
     "client.service_us.",
     "client.connect_us.",
 )
+
+
+def figure_ends(found: CellMetric) -> Ends:
+    """Median, low and high end; infinite what lies among the failures."""
+    named = {"median": found.median, "ci_low": found.ci_low, "ci_high": found.ci_high}
+    return _ends(named, found.beyond)
+
+
+def ratio_ends(found: Comparison) -> Ends:
+    """Ratio, low and high end; infinite where the contender alone is not answered."""
+    named = {"ratio": found.ratio, "ci_low": found.ci_low, "ci_high": found.ci_high}
+    return _ends(named, found.beyond)
+
+
+def _ends(named: dict[str, float | None], beyond: Sequence[str]) -> Ends:
+    value, low, high = (math.inf if name in beyond else end for name, end in named.items())
+    return value, low, high
 
 
 def response_words(client: Client, name: str) -> str:

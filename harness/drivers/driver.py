@@ -19,7 +19,7 @@ from harness.drivers.request_log import RequestLog
 from harness.machine.cpus import CpuPlan
 
 if TYPE_CHECKING:
-    from harness.drivers.open_loop.process import GeneratorProcess
+    from harness.drivers.open_loop.driver import GeneratorProcess
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from harness.core.limits import MAX_REQUESTS
+from harness.core.checks import MAX_REQUESTS
 from harness.drivers import request_log as L
 
 

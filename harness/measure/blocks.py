@@ -29,12 +29,11 @@ from harness.core.record import (
 from harness.designs.trials import PlannedBlock, PlannedRestart, PlannedTrial
 from harness.drivers import request_log as L
 from harness.drivers.driver import Load, LoadPhase, driver_of
-from harness.drivers.open_loop.process import GeneratorProcess
+from harness.drivers.open_loop.driver import GeneratorProcess
 from harness.drivers.open_loop.worker import Summary
 from harness.machine.child_process import ProcessDied
-from harness.machine.cpus import CpuPlan
+from harness.machine.cpus import CpuPlan, process_cpu_s, steal_s
 from harness.machine.kernel import deltas, read_kernel
-from harness.machine.process_clock import process_cpu_s, steal_s
 from harness.measure.build_trial import beyond, build_trial, quantiles
 from harness.measure.request_rows import Rows, copy_rows, requests_frame, timeline_frame
 from harness.measure.splice import BlockLook, spliced_rows, spliced_window

@@ -23,8 +23,7 @@ from harness.designs.trials import PlannedTrial
 from harness.drivers import request_log as L
 from harness.drivers.driver import driver_of
 from harness.drivers.open_loop.worker import Summary
-from harness.measure.accounts import account_warnings, in_flight_mean, little_gap_us
-from harness.measure.causes import failure_causes
+from harness.measure.accounts import account_warnings, failure_causes, in_flight_mean, little_gap_us
 from harness.measure.request_rows import Floats, Rows
 from harness.measure.server_metrics import ServerWindow, server_figures
 

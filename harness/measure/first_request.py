@@ -10,7 +10,7 @@ from harness.core.errors import ServerRefused
 from harness.core.record import RequestSettings
 from harness.core.text import visible
 from harness.drivers import request_log as L
-from harness.drivers.framed_response import ResponseReader
+from harness.drivers.response import ResponseReader
 from harness.targets.outside import OutsideServer
 
 PATIENCE_S = 10.0

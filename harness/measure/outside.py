@@ -26,15 +26,13 @@ from harness.core.record import Block, Kernel, Settings
 from harness.designs.trials import PlannedBlock, PlannedRestart, PlannedTrial
 from harness.drivers import request_log as L
 from harness.drivers.driver import Load, LoadPhase, driver_of
-from harness.drivers.open_loop.driver import target_config
-from harness.drivers.open_loop.process import GeneratorProcess
+from harness.drivers.open_loop.driver import GeneratorProcess, target_config
 from harness.drivers.open_loop.worker import Summary
 from harness.drivers.payloads import THE_METRIC
 from harness.machine.child_process import ProcessDied
-from harness.machine.cpus import CpuPlan
+from harness.machine.cpus import CpuPlan, steal_s
 from harness.machine.kernel import deltas, read_kernel
 from harness.machine.outside.look import Look
-from harness.machine.process_clock import steal_s
 from harness.measure.blocks import (
     IDLE_WITHIN_MS,
     block_record,
@@ -44,8 +42,8 @@ from harness.measure.blocks import (
 )
 from harness.measure.build_trial import build_trial
 from harness.measure.first_request import look_at_one
-from harness.measure.outside_figures import OutsideLook, answered, counted, grown, outside_figures
 from harness.measure.request_rows import Rows, copy_rows, requests_frame, timeline_frame
+from harness.measure.server_metrics import OutsideLook, answered, counted, grown, outside_figures
 from harness.measure.splice import spliced_rows
 from harness.measure.trial import READY_S, Progress, TrialResult, Watch
 from harness.targets.arm import Arm

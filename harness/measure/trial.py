@@ -13,7 +13,7 @@ from harness.core.record import Died, Kernel, Settings, Trial
 from harness.designs.trials import PlannedTrial
 from harness.drivers import request_log as L
 from harness.drivers.driver import Load, LoadPhase, driver_of
-from harness.drivers.open_loop.process import GeneratorProcess
+from harness.drivers.open_loop.driver import GeneratorProcess
 from harness.drivers.open_loop.worker import Summary
 from harness.machine.child_process import ProcessDied
 from harness.machine.cpus import CpuPlan

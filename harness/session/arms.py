@@ -7,9 +7,9 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from harness.core import checks
 from harness.core.errors import LabError
 from harness.core.record import ArmSettings
-from harness.session import checks as check
 from servers.options import CHOSEN, DEFAULTS, OPTIONS, build_parser, given_options, plain
 
 LONGEST_NAME = 40
@@ -30,13 +30,13 @@ def parse_arms(
             raise LabError(f"--arm {arm.name}: two would have this name; give each one of its own")
         taken.add(arm.name)
     arms = [ArmSettings(name=name, backend=name) for name in backends] + named
-    check.not_too_many("--backends and --arm name", len(arms))
+    checks.not_too_many("--backends and --arm name", len(arms))
     return arms
 
 
 def _parse(text: str, chosen: Mapping[str, Any]) -> ArmSettings:
     """`wide=thread-pool --workers 64`."""
-    check.text("--arm", text)
+    checks.text("--arm", text)
     name, equals, rest = text.partition("=")
     name = name.strip()
     if not equals or not name or not rest.strip():
@@ -44,7 +44,7 @@ def _parse(text: str, chosen: Mapping[str, Any]) -> ArmSettings:
     if len(name) > LONGEST_NAME or not name.isprintable():
         raise LabError(f"--arm {name!r}: a name is up to {LONGEST_NAME} letters; {_LIKE}")
     given = _given(name, rest)
-    (backend,) = check.known_backends([given.pop("backend")])
+    (backend,) = checks.known_backends([given.pop("backend")])
     own = [OPTIONS[option].flag for option in given if option not in CHOSEN]
     if own:
         raise LabError(f"--arm {name}: {own[0]} is for the lab to set; leave it out")

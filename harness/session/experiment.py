@@ -11,12 +11,11 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from harness.core.ends import figure_ends, ratio_ends
 from harness.core.errors import LabError
 from harness.core.metrics import shown
 from harness.core.record import CellMetric, Comparison, Design, Run, Settings, Trial, ordered_value
 from harness.core.trials import design_at
-from harness.core.wording import slot_names
+from harness.core.wording import figure_ends, ratio_ends, slot_names
 from harness.report.source import Source
 from harness.studies.anatomy.account import Anatomy, dissect
 from harness.studies.compare.section import from_trials

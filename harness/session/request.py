@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.core import checks
 from harness.core.errors import LabError
 from harness.core.record import RequestSettings
 from harness.core.text import visible
 from harness.drivers.payloads import BODY
-from harness.session import checks as check
 
 _LARGEST_BODY = 128 * 1024  # what one call sends whole
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -83,7 +83,7 @@ def _header(text: str) -> tuple[str, str]:
 
 def _body(text: str) -> str:
     if not text.startswith("@"):
-        check.text("--body", text)
+        checks.text("--body", text)
         _not_too_long(text, "--body")
         return text
     file = Path(text[1:])

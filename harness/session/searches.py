@@ -6,9 +6,9 @@ from typing import cast
 
 import msgspec
 
+from harness.core import checks
 from harness.core.errors import LabError
 from harness.core.record import Condition, Settings, Vary
-from harness.session import checks as check
 from harness.session.settings import CompareOptions, make_settings
 from harness.studies.capacity.slo import check_against_timeout, parse_slo
 
@@ -29,14 +29,14 @@ def capacity_options(
     settings = make_settings(options)
     conditions = parse_slo(slo)
     check_against_timeout(conditions, settings.timeout_s)
-    check.between("--budget", budget_s, _SHORTEST_S, _LONGEST_S)
+    checks.between("--budget", budget_s, _SHORTEST_S, _LONGEST_S)
     check_budget(settings, budget_s, len(settings.backends))
     return settings, conditions
 
 
 def crossover_loads(vary: str) -> str:
     """The loads at which a search is made unless others are named. Raises `LabError`."""
-    check.one_of("--vary", vary, Vary)
+    checks.one_of("--vary", vary, Vary)
     return _LOADS[vary]
 
 
@@ -45,7 +45,7 @@ def crossover_options(
 ) -> tuple[Settings, Vary, list[Condition]]:
     """The settings of a crossover search, what is varied, and what the contender must meet (none:
     it is held against the baseline). Raises `LabError`."""
-    check.one_of("--vary", vary, Vary)
+    checks.one_of("--vary", vary, Vary)
     settings = make_settings(options)
     if len(settings.backends) != 2 or len(set(settings.backends)) != 2:
         raise LabError(
@@ -58,7 +58,7 @@ def crossover_options(
             f"--vary workers with --workload {settings.workload}: the number of workers decides "
             "where a handler waits; take io:40ms or the like"
         )
-    check.between("--budget", budget_s, _SHORTEST_S, _LONGEST_S)
+    checks.between("--budget", budget_s, _SHORTEST_S, _LONGEST_S)
     check_budget(settings, budget_s, 2)
     if vary != "workers":  # it is each trial's own
         settings = msgspec.structs.replace(settings, workload="ingest")

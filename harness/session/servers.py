@@ -12,12 +12,12 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from harness.core import checks
 from harness.core.errors import LabError
 from harness.core.foreign import short
 from harness.core.record import ServerSettings
 from harness.core.text import visible
 from harness.peers import PEERS, command_of, is_installed
-from harness.session import checks as check
 from harness.session.arms import LONGEST_NAME
 from harness.session.request import RequestTyped
 
@@ -173,7 +173,7 @@ def _of_command(
     text: str, typed: ServersTyped, in_file: Mapping[str, ServerSettings]
 ) -> ServerSettings:
     """`gunicorn=gunicorn -b 127.0.0.1:{port} app:app`, or the name of a table."""
-    check.text("--server", text)
+    checks.text("--server", text)
     name, equals, command = (part.strip() for part in text.partition("="))
     if not equals:
         return in_file[name] if name in in_file else _peer(name, typed, in_file)
@@ -205,7 +205,7 @@ def _peer(name: str, typed: ServersTyped, in_file: Mapping[str, ServerSettings])
 
 
 def _of_url(text: str) -> ServerSettings:
-    check.text("--url", text)
+    checks.text("--url", text)
     name, equals, url = (part.strip() for part in text.partition("="))
     if not equals or not name or "://" in name:
         raise LabError(f"--url {text!r} is no name and address; {_LIKE_URL}")
@@ -273,7 +273,7 @@ def _folder(where: str, folder: str | None) -> str | None:
 def _environment(texts: Sequence[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for text in texts:
-        check.text("--env", text)
+        checks.text("--env", text)
         name, equals, value = text.partition("=")
         if not equals or not name or "\0" in text:
             raise LabError(f"--env {text!r} is no name and value; write it like --env WORKERS=4")
@@ -297,5 +297,5 @@ def parse_ready(text: str | None) -> str | None:
 
 def _ready_timeout_s(value: float | None) -> float:
     seconds = _READY_S if value is None else value
-    check.between("--ready-timeout", seconds, 0.1, 600)
+    checks.between("--ready-timeout", seconds, 0.1, 600)
     return seconds

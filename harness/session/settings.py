@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
+from harness.core import checks
 from harness.core.errors import LabError
 from harness.core.options import checked_all
 from harness.core.record import ArmSettings, Design, RequestSettings, ServerSettings, Settings
-from harness.designs.precision import FIGURES, LOOKS
+from harness.designs.stopping import FIGURES, LOOKS
 from harness.drivers.driver import LoadOptions, choose, driver_of
-from harness.session import checks as check
 from harness.session.arms import parse_arms
 from harness.session.request import RequestTyped, parse_request
 from harness.session.servers import ServersTyped, parse_servers, request_table
@@ -71,15 +71,15 @@ BLOCK_S = 0.5  # of the design of blocks, unless asked for otherwise
 
 def make_settings(options: CompareOptions) -> Settings:
     """The settings that the options ask for. Raises `LabError` for what cannot be."""
-    rates = check.parse_rates(options.rps)
+    rates = checks.parse_rates(options.rps)
     _check_values(options)
     servers = checked_all(options.servers)
     sent = choose(options)
-    check.one_of("--design", options.design, Design)
+    checks.one_of("--design", options.design, Design)
     in_blocks = options.design == "blocks"
     limit = rate_limit(rates, sent["clients"])
     named_alone = bool(options.arms or options.names_servers) and not options.backends
-    backends = [] if named_alone else check.parse_backends(options.backends)
+    backends = [] if named_alone else checks.parse_backends(options.backends)
     arms = parse_arms(options.arms, backends, {**servers, "rate_limit_per_s": limit})
     foreign, request = _foreign(options, [arm.name for arm in arms] or backends)
     arms += [ArmSettings(name=each.name, backend=each.name) for each in foreign if arms]
@@ -91,7 +91,7 @@ def make_settings(options: CompareOptions) -> Settings:
         duration_s = max(1, round(duration_s / block_s)) * block_s
     elif options.block_s is not None:
         raise LabError("--block is for --design blocks; add it or leave it out")
-    check.check_length(rates, duration_s)
+    checks.check_length(rates, duration_s)
     return Settings(
         rps=rates,
         backends=[arm.backend for arm in arms] or backends + [each.name for each in foreign],
@@ -119,13 +119,13 @@ def make_settings(options: CompareOptions) -> Settings:
 def _check_values(options: CompareOptions) -> None:
     """Raise `LabError` for a single value that cannot be."""
     for name, value in (("--python", options.python), ("--master", options.master)):
-        check.text(name, value)
-    check.between("--rounds", options.rounds, 1, 1000)
-    check.between("--duration", options.duration_s, 0.5, 3600)
-    check.between("--warmup", options.warmup_s, 0, 600)
-    check.between("--clients", options.clients, 1, 10_000)
-    check.between("--timeout", options.timeout_s, 0.01, 60)
-    check.between("--seed", options.seed, 0, 2**31)
+        checks.text(name, value)
+    checks.between("--rounds", options.rounds, 1, 1000)
+    checks.between("--duration", options.duration_s, 0.5, 3600)
+    checks.between("--warmup", options.warmup_s, 0, 600)
+    checks.between("--clients", options.clients, 1, 10_000)
+    checks.between("--timeout", options.timeout_s, 0.01, 60)
+    checks.between("--seed", options.seed, 0, 2**31)
 
 
 def _foreign(
@@ -143,7 +143,7 @@ def _foreign(
         ready_timeout_s=options.ready_timeout_s,
     )
     found = parse_servers(typed, others)
-    check.not_too_many("the servers and backends are", len(found) + len(others))
+    checks.not_too_many("the servers and backends are", len(found) + len(others))
     asked = RequestTyped(options.request, options.header or (), options.body, options.expect)
     request = parse_request(asked, None if not found else request_table(typed))
     if not found and request is None:
@@ -181,7 +181,7 @@ def _precision(options: CompareOptions, arms: int) -> dict[str, float]:
             )
         if name in found:
             raise LabError(f"--precision {options.precision!r} names {name} twice; name it once")
-        found[name] = check.parsed(f"--precision {name}", text, check.parse_share)
+        found[name] = checks.parsed(f"--precision {name}", text, checks.parse_share)
         if not _NARROWEST <= found[name] <= 1:
             raise LabError(f"--precision {name}={text}: take from 0.1% to 100%")
     return found
@@ -192,8 +192,8 @@ def _most_s(options: CompareOptions) -> float | None:
         if options.most is not None:
             raise LabError("--most is for --precision; add it or leave it out")
         return None
-    most_s = check.parsed("--most", options.most or "10m", check.parse_time)
-    check.between("--most", most_s, 30, 86_400)
+    most_s = checks.parsed("--most", options.most or "10m", checks.parse_time)
+    checks.between("--most", most_s, 30, 86_400)
     return most_s
 
 
@@ -236,8 +236,8 @@ def _block_s(options: CompareOptions, workloads: Sequence[str]) -> float:
     if why is not None:
         raise LabError(f"{why}; leave out --design blocks")
     block_s = BLOCK_S if options.block_s is None else options.block_s
-    check.between("--block", block_s, 0.1, 60)
-    check.between("--block", block_s, 0.1, options.duration_s)
+    checks.between("--block", block_s, 0.1, 60)
+    checks.between("--block", block_s, 0.1, options.duration_s)
     handler_s = max(parse_workload(workload).seconds for workload in workloads)
     if block_s < 3 * handler_s:
         raise LabError(
@@ -261,7 +261,7 @@ def _check_target(options: CompareOptions, arms: int) -> None:
     for name, text in (("--target", options.target), ("--control", options.control)):
         addresses = text.split(",")
         for address in addresses:
-            check.host_and_port(name, address)
+            checks.host_and_port(name, address)
             if addresses.count(address) > 1:
                 raise LabError(f"{name} names {address} twice; each server has one of its own")
         counts.append(len(addresses))

@@ -14,7 +14,7 @@ from harness.core.record import Settings, Trial
 from harness.core.trials import comparable
 from harness.core.units import percent, rate, ratio
 from harness.core.wording import counted
-from harness.designs.precision import CONFIDENCE, FIGURES
+from harness.designs.stopping import CONFIDENCE, FIGURES
 from harness.stats.intervals import LEAST_ROUNDS, Estimate
 from harness.studies.compare.blocks import paired_estimate
 

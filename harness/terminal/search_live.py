@@ -12,7 +12,7 @@ from rich.text import Text
 
 from harness.core.record import Trial
 from harness.core.units import duration, rate
-from harness.designs.budget import Budget
+from harness.designs.stopping import Budget
 from harness.designs.trials import Planned
 from harness.measure.run import Watcher
 from harness.measure.trial import Progress as TrialProgress

@@ -18,8 +18,8 @@ from harness.drivers.driver import driver_of
 from harness.drivers.open_loop.engine import Engine, Rules, Target
 from harness.drivers.schedule import make_schedule, request_log_of
 from harness.machine.kernel import deltas, read_kernel
+from harness.measure.accounts import failure_causes
 from harness.measure.build_trial import client_figures
-from harness.measure.causes import failure_causes
 from harness.measure.request_rows import copy_rows
 
 PORTS = 20

@@ -3,17 +3,28 @@ lab can import it."""
 
 from __future__ import annotations
 
+import sys
 from importlib.util import find_spec
 from typing import Any
+
+import msgspec
 
 from harness.core.checks import between, host_and_port, one_of
 from harness.core.errors import LabError
 from harness.core.record import Client, Settings, TrialClass, UserClass
 from harness.core.trials import SATURATED_BELOW
 from harness.drivers.driver import Driver, Load, LoadOptions, Sending
-from harness.drivers.locust.config import LocustConfig, most_requests
+from harness.drivers.locust.config import (
+    LocustConfig,
+    WebConfig,
+    WebReady,
+    WorkerConfig,
+    most_requests,
+)
+from harness.drivers.open_loop.driver import GeneratorProcess
 from harness.drivers.payloads import BODY
 from harness.drivers.request_log import RequestLog
+from harness.machine.child_process import START_S, ChildProcess, ProcessDied
 
 MASTER = "0.0.0.0:5557"  # Locust's own port
 WORKER_WAIT_S = 60.0
@@ -22,6 +33,43 @@ CPU_LIMIT = 0.9
 # Its timers count whole milliseconds; later than this, something else had its CPU.
 LAG_LIMIT_US = 10_000.0
 _LAG_TOLD_US = 1000.0
+
+
+class LocustProcess(GeneratorProcess):
+    """Locust in the generator's place: the same request log, the same words."""
+
+    def __init__(self, config: LocustConfig) -> None:
+        command = [sys.executable, "-P", "-m", "harness.drivers.locust.run"]
+        ChildProcess.__init__(self, "locust", command, pass_fds=(config.measured_fd,))
+        self.tell(msgspec.json.encode(config))
+
+
+class DistantWorker(ChildProcess):
+    """A Locust worker for one trial of a lab on another machine."""
+
+    def __init__(self, config: WorkerConfig) -> None:
+        command = [sys.executable, "-P", "-m", "harness.drivers.locust.run", "--distant"]
+        super().__init__("locust worker", command)
+        self.tell(msgspec.json.encode(config))
+
+    def until_its_end(self) -> tuple[int, str]:
+        """Its exit status and what it said last."""
+        status = self.process.wait()
+        return status, self.last_words()
+
+
+class LocustPage(ChildProcess):
+    """Locust's web page. Raises `LabError` when there can be none."""
+
+    def __init__(self, config: WebConfig) -> None:
+        super().__init__("locust page", [sys.executable, "-P", "-m", "harness.drivers.locust.web"])
+        try:
+            self.tell(msgspec.json.encode(config))
+            self.url = msgspec.json.decode(self.must_say(START_S), type=WebReady).url
+        except ProcessDied as error:
+            last = self.last_words()
+            self.stop()
+            raise LabError(last or str(error)) from error
 
 
 class Locust:
@@ -68,7 +116,6 @@ class Locust:
 
     def start(self, load: Load) -> Sending:
         """Start one process, which starts the others."""
-        from harness.drivers.locust.process import LocustProcess
 
         settings = load.settings
         ((host, port),), (measured,) = load.targets, load.measured

@@ -9,11 +9,17 @@ one in twenty requests a bad one; a bad request that is turned down with a 4xx i
 Each is a closed loop: a user waits for its answer before it sends again, so what a stalled server
 keeps waiting is missing from the figures. The lab itself runs these classes with
 `labrun compare --driver locust`, where `environment.lab` holds the window that is measured.
+
+gevent's own sockets make two watchers and call connect() twice for each connection; with a
+connection for each request that is a fourth of a client's CPU. A socket of `Exchanges` gets one
+watcher, when it first has to wait: on loopback that is once, for the answer.
 """
 
 from __future__ import annotations
 
+import _socket
 import argparse
+import errno
 import itertools
 import random
 from functools import lru_cache
@@ -21,25 +27,102 @@ from time import monotonic_ns, perf_counter, time
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from gevent import Timeout, socket
+from gevent import Timeout, get_hub, getcurrent, socket
 from geventhttpclient.response import HTTPParseError
 from locust import FastHttpUser, User, constant_throughput, events, task
 from locust.exception import StopTest
 
 from harness.drivers import request_log as L
-from harness.drivers.locust.raw_user import Exchanges
 from harness.drivers.payloads import make_bodies
 from harness.drivers.response import classify
 
 if TYPE_CHECKING:
     from harness.drivers.locust.window import Window
 
+_READ, _WRITE = 1, 2
+_READ_BYTES = 65_536
+_IP_BIND_ADDRESS_NO_PORT = 24
+_KIND = _socket.SOCK_STREAM | _socket.SOCK_NONBLOCK | _socket.SOCK_CLOEXEC
+_NOT_YET = (errno.EAGAIN, errno.ENOTCONN, errno.EINPROGRESS)
 RATE_PER_USER = 20.0  # requests a second: the document's 2,000 RPS by 100 users
 TIMEOUT_S = 30.0
 _BODIES = 1000
 _TURNED_DOWN = (400, 422)
 _classified = lru_cache(maxsize=64)(classify)  # answers are much the same
 _NUMBERS = itertools.count()
+
+
+class Exchanges:
+    """The exchanges of one user (a greenlet), one after the other, each within `timeout_s`.
+
+    `source`: the address to send from (None: the system's choice).
+    """
+
+    def __init__(self, address: tuple[str, int], source: str | None, timeout_s: float) -> None:
+        self._address = address
+        self._source = source
+        self._hub = get_hub()
+        self._loop = self._hub.loop
+        self._timer = self._loop.timer(timeout_s, timeout_s)  # started anew for each exchange
+        self._user = getcurrent()
+        self.connected_ns: int | None = None
+
+    def run(self, request: bytes) -> bytes:
+        """Connect, send, read to the end. `connected_ns` is then when the connection was there, by
+        the monotonic clock. Raises OSError, and gevent's Timeout."""
+        self.connected_ns = None
+        self._timer.again(self._give_up)
+        sock = _socket.socket(_socket.AF_INET, _KIND)
+        try:
+            if self._source is not None:
+                sock.setsockopt(_socket.SOL_IP, _IP_BIND_ADDRESS_NO_PORT, 1)
+                sock.bind((self._source, 0))
+            self._connect_and_send(sock, request)
+            return self._read(sock)
+        finally:
+            sock.close()
+            self._timer.stop()
+
+    def _give_up(self) -> None:
+        """In the hub: the exchange has had its time."""
+        self._user.throw(Timeout(None))
+
+    def _connect_and_send(self, sock: _socket.socket, request: bytes) -> None:
+        failed = sock.connect_ex(self._address)
+        if failed and failed != errno.EINPROGRESS:
+            raise OSError(failed, "connect")
+        sent = 0
+        while sent < len(request):
+            tried_ns = monotonic_ns()
+            try:
+                sent += sock.send(request[sent:] if sent else request)
+            except OSError as error:
+                if error.errno not in _NOT_YET:
+                    raise
+                self._wait(sock, _WRITE)
+                continue
+            if self.connected_ns is None:
+                self.connected_ns = tried_ns  # what send() itself takes is no connecting
+
+    def _read(self, sock: _socket.socket) -> bytes:
+        data = b""
+        self._wait(sock, _READ)  # an answer is never there at once
+        while True:
+            try:
+                piece = sock.recv(_READ_BYTES)
+            except BlockingIOError:
+                self._wait(sock, _READ)
+                continue
+            if not piece:
+                return data
+            data += piece
+
+    def _wait(self, sock: _socket.socket, event: int) -> None:
+        watcher = self._loop.io(sock.fileno(), event)
+        try:
+            self._hub.wait(watcher)
+        finally:
+            watcher.close()
 
 
 def _share(text: str) -> float:

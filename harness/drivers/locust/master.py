@@ -22,7 +22,8 @@ from locust.exception import RPCError
 from locust.runners import STATE_MISSING, MasterRunner
 
 from harness.drivers.locust.config import ROW_BYTES, LocustConfig, Stopped, interval_ns
-from harness.drivers.locust.local_users import (
+from harness.drivers.locust.parent import LogWriter, ParentChannel
+from harness.drivers.locust.worker import (
     ARRIVE_S,
     CLASSES,
     STRAGGLE_S,
@@ -32,8 +33,6 @@ from harness.drivers.locust.local_users import (
     wait_for,
     warm_up,
 )
-from harness.drivers.locust.log_writer import LogWriter
-from harness.drivers.locust.parent_channel import ParentChannel
 from harness.drivers.open_loop.worker import Summary
 
 # A worker that is missing stays so: Locust would hand its users to the others after a minute.

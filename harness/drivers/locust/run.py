@@ -27,18 +27,18 @@ from harness.drivers.locust.config import (  # noqa: E402
     WorkerConfig,
     interval_ns,
 )
-from harness.drivers.locust.local_users import (  # noqa: E402
+from harness.drivers.locust.master import run_workers  # noqa: E402
+from harness.drivers.locust.parent import LogWriter, ParentChannel  # noqa: E402
+from harness.drivers.locust.worker import (  # noqa: E402
     ARRIVE_S,
     LocalUsers,
+    be_remote_worker,
+    be_worker,
     limit,
     make_environment,
     wait_for,
     warm_up,
 )
-from harness.drivers.locust.log_writer import LogWriter  # noqa: E402
-from harness.drivers.locust.master import run_workers  # noqa: E402
-from harness.drivers.locust.parent_channel import ParentChannel  # noqa: E402
-from harness.drivers.locust.worker import be_remote_worker, be_worker  # noqa: E402
 from harness.drivers.open_loop.worker import Summary, take_priority  # noqa: E402
 
 

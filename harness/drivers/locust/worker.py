@@ -1,6 +1,7 @@
-"""A worker among several Locust processes: users of its own, orders from the master.
+"""The users of one Locust process, from their start to their account; and a worker among several
+such processes, with orders from the master.
 
-It keeps the account of its users, in times from its own start of the window, and ships it in
+A worker keeps the account of its users, in times from its own start of the window, and ships it in
 batches. It is a process of the master's, or of another machine's.
 """
 
@@ -8,35 +9,114 @@ from __future__ import annotations
 
 import logging
 import os
+import resource
 from collections.abc import Callable
-from time import time
+from time import monotonic, monotonic_ns, time
 from typing import Any, NoReturn
 
 import gevent
 import msgspec
 from gevent.event import AsyncResult
-from locust import runners
+from locust import User, constant, runners
 from locust.env import Environment
-from locust.runners import WorkerRunner
+from locust.runners import Runner, WorkerRunner
 
 from harness.drivers.locust.config import (
     MASTER_LOST,
     NO_MASTER,
     TRIAL_OVER,
     LocustConfig,
+    Stopped,
     WorkerConfig,
+    interval_ns,
 )
-from harness.drivers.locust.local_users import (
-    CLASSES,
-    TICK_S,
-    LocalUsers,
-    equip,
-    limit,
-    make_environment,
-)
+from harness.drivers.locust.locustfile import MetricStreamSocketUser, MetricStreamUser
+from harness.drivers.locust.window import Window
 
+TICK_S = 0.02
+ARRIVE_S = 30.0  # for what must happen before the window
+STRAGGLE_S = 10.0  # how long after its end a window may be at an end
+_SHIP_S = 0.25
+CLASSES: dict[str, type[User]] = {"fast": MetricStreamUser, "socket": MetricStreamSocketUser}
 _LOST_S = 15.0  # without a word from the master, a worker of another machine gives it up
 _CALL_S = 5  # between two calls for a master
+
+
+def cpu_ns() -> int:
+    """CPU time of this process so far."""
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return int((usage.ru_utime + usage.ru_stime) * 1e9)
+
+
+def make_environment(config: LocustConfig) -> Environment:
+    """One process's users, with their window in `environment.lab`."""
+    environment = Environment(user_classes=[CLASSES[config.user_class]], stop_timeout=None)
+    equip(environment, config)
+    return environment
+
+
+def equip(environment: Environment, config: LocustConfig) -> None:
+    """Give a process's users what a trial needs."""
+    chosen = CLASSES[config.user_class]
+    chosen.wait_time = constant(0)  # the window says when
+    chosen.host = f"http://{config.host}:{config.port}"
+    for name in ("connection_timeout", "network_timeout", "timeout_s"):
+        if hasattr(chosen, name):
+            setattr(chosen, name, config.timeout_s)
+    environment.host = chosen.host
+    loopback = config.host.startswith("127.")
+    environment.lab = Window(  # type: ignore[attr-defined]
+        config.number, config.body.encode(), interval_ns(config), config.timeout_s, loopback
+    )
+
+
+def limit(config: LocustConfig) -> float:
+    """Seconds within which a window must be over: its own, and that of the last request."""
+    return config.duration_s + config.timeout_s + STRAGGLE_S
+
+
+def wait_for(done: Callable[[], object], limit_s: float, what: str) -> None:
+    """Until `done()`. Raises `Stopped` when it takes longer."""
+    until_s = monotonic() + limit_s
+    while not done():
+        if monotonic() > until_s:
+            raise Stopped(f"{what} did not happen within {limit_s:g} s")
+        gevent.sleep(TICK_S)
+
+
+class LocalUsers:
+    """The users of one process, from their start to their account."""
+
+    def __init__(self, environment: Environment, runner: Runner) -> None:
+        self.window: Window = environment.lab  # type: ignore[attr-defined]
+        self._runner = runner
+
+    def held(self) -> bool:
+        """Whether every user waits at the gate."""
+        return self.window.waiting >= self._runner.user_count > 0
+
+    def run_window(self, ship: Callable[[bytes], None], limit_s: float) -> tuple[int, int]:
+        """Until the window is over; the CPU time and the time it took, in nanoseconds. `ship` is
+        given the rows of each quarter of a second."""
+        began_ns, used_ns = monotonic_ns(), cpu_ns()
+        shipped_s = monotonic()
+        until_s = monotonic() + limit_s
+        while not self.window.over():
+            if monotonic() > until_s:
+                raise Stopped(f"users did not come to an end within {limit_s:g} s")
+            gevent.sleep(TICK_S)
+            if monotonic() - shipped_s > _SHIP_S:
+                shipped_s = monotonic()
+                ship(self.window.take_rows())
+        ship(self.window.take_rows())
+        return cpu_ns() - used_ns, monotonic_ns() - began_ns
+
+
+def warm_up(runner: Runner, config: LocustConfig) -> None:
+    """Start all users, and let them send for the time of the warm-up."""
+    runner.start(config.users, spawn_rate=max(1000, config.users), wait=False)
+    wait_for(lambda: runner.user_count >= config.users, ARRIVE_S, "the start of all users")
+    gevent.sleep(config.warmup_s)
 
 
 def be_worker(config: LocustConfig) -> None:

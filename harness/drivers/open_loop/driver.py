@@ -1,20 +1,39 @@
-"""The open loop as a driver: requests leave when they are planned, whatever the server does."""
+"""The open loop as a driver: requests leave when they are planned, whatever the server does; and
+the process that sends them."""
 
 from __future__ import annotations
 
+import sys
 from typing import Any
+
+import msgspec
 
 from harness.core.record import Client, Settings, TrialClass
 from harness.core.trials import SATURATED_BELOW
 from harness.drivers.driver import Driver, Load, LoadOptions, LoadPhase, Sending
-from harness.drivers.open_loop.worker import GeneratorConfig, Phase, TargetConfig
+from harness.drivers.open_loop.worker import GeneratorConfig, Phase, Summary, TargetConfig
 from harness.drivers.payloads import THE_METRIC, request_text
 from harness.drivers.request_log import NEVER_ALLOWED, RequestLog
+from harness.machine.child_process import ChildProcess
 
 # A generator that is this late at p99, or did not get this share off at all, was the limit.
 LAG_LIMIT_US = 1000.0
 UNSENT_LIMIT = 0.001
 RESERVED_DESCRIPTORS = 200
+
+
+class GeneratorProcess(ChildProcess):
+    """The load generator, given its config."""
+
+    def __init__(self, config: GeneratorConfig) -> None:
+        fds = tuple(phase.fd for phase in (*config.warmup, *config.measured))
+        command = [sys.executable, "-P", "-m", "harness.drivers.open_loop.worker"]
+        super().__init__("generator", command, pass_fds=fds)
+        self.tell(msgspec.json.encode(config))
+
+    def summary(self, line: bytes) -> Summary:
+        """The `Summary` of a measured phase, read from a line of its output."""
+        return msgspec.json.decode(line, type=Summary)
 
 
 class OpenLoop:
@@ -33,7 +52,6 @@ class OpenLoop:
 
     def start(self, load: Load) -> Sending:
         """Draw the schedule of each phase, and start the generator."""
-        from harness.drivers.open_loop.process import GeneratorProcess
         from harness.drivers.schedule import make_schedule, request_log_of
 
         settings = load.settings

@@ -1,6 +1,6 @@
 """The engine for servers of any kind, which may leave it to the client to close.
 
-A response is read as it comes in and ends by its own framing (`harness.drivers.framed_response`):
+A response is read as it comes in and ends by its own framing (`harness.drivers.response`):
 timed when epoll reports the event by which its last byte is there. Reading cannot wait for a gap
 between two sends here, since whether a response is over is known only when it is read; closing
 waits as it does in the engine for our own servers.
@@ -13,8 +13,8 @@ import socket
 from typing import Final
 
 from harness.drivers import request_log as L
-from harness.drivers.framed_response import ResponseReader
 from harness.drivers.open_loop.engine import STOOD_STILL_NS, Engine, Rules, Target
+from harness.drivers.response import ResponseReader
 
 _READABLE: Final = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLET
 _AT_ONCE: Final = 256 * 1024

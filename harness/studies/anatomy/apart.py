@@ -6,10 +6,13 @@ from collections.abc import Callable
 
 from harness.core.errors import LabError
 from harness.core.record import Settings
+from harness.machine.costs import (
+    measure_enqueue_us,
+    measure_native_costs,
+    measure_return_us,
+    measure_thread_costs,
+)
 from harness.machine.cpus import plan_cpus
-from harness.machine.native_cost import measure_native_costs
-from harness.machine.queue_cost import measure_enqueue_us, measure_return_us
-from harness.machine.thread_cost import measure_thread_costs
 from harness.studies.anatomy.account import Apart, spread
 from servers.native.build import NATIVE
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from harness.core.record import Condition, Run, Settings, Trial
-from harness.designs.budget import Budget
+from harness.designs.stopping import Budget
 from harness.designs.trials import PlannedTrial, trial_seed
 from harness.studies.capacity.estimate import CapacitySearch, build_capacity, result_of
 from harness.studies.compare.comparison import build_cells

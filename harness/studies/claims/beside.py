@@ -16,11 +16,8 @@ from harness.core.record import Settings
 from harness.designs.trials import trial_seed
 from harness.drivers.driver import Load, LoadPhase, driver_of
 from harness.machine.child_process import ProcessDied
-from harness.machine.cpu_moves import CannotCount, MoveCounter
-from harness.machine.cpus import CpuPlan, plan_cpus
-from harness.machine.native_cost import measure_native_costs
-from harness.machine.queue_cost import measure_enqueue_us
-from harness.machine.thread_cost import measure_thread_costs
+from harness.machine.costs import measure_enqueue_us, measure_native_costs, measure_thread_costs
+from harness.machine.cpus import CannotCount, CpuPlan, MoveCounter, plan_cpus
 from harness.measure.run import raise_descriptor_limit
 from harness.studies.claims.estimators import figure_of
 from harness.studies.claims.records import Beside, Migrations

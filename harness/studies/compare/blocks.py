@@ -20,9 +20,8 @@ import msgspec
 from harness.core.record import Block, Trial
 from harness.core.trials import comparable
 from harness.measure.blocks import block_time, typical
-from harness.stats.hierarchical import Hierarchical, Pair, hierarchical_ratio
 from harness.stats.intervals import Estimate
-from harness.stats.paired import paired_ratio
+from harness.stats.paired import Hierarchical, Pair, hierarchical_ratio, paired_ratio
 
 _TIMES = "client.block_response_us."
 Figure = Callable[[Block], float | None]

@@ -10,10 +10,8 @@ import msgspec
 
 from harness.core.record import Comparison, Run, Settings, Trial
 from harness.core.units import percent, rate
-from harness.designs.at_once import too_much_at_once
-from harness.designs.blocks import plan_restart
-from harness.designs.precision import LOOKS, Looks, wider
-from harness.designs.spoilt import not_for_blocks
+from harness.designs.blocks import not_for_blocks, plan_restart, too_much_at_once
+from harness.designs.stopping import LOOKS, Looks, wider
 from harness.designs.trials import (
     PlannedTrial,
     StartOver,
@@ -22,7 +20,7 @@ from harness.designs.trials import (
     plan_round,
     plan_trials,
 )
-from harness.machine.room import Room, read_room
+from harness.machine.probe import Room, read_room
 from harness.studies.compare.aa_control import find_control, read_controls
 from harness.studies.compare.blocks import without_burn_in
 from harness.studies.compare.comparison import build_cells, build_comparisons

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from harness.core.record import Condition, Run, Settings, Trial, Vary
-from harness.designs.budget import Budget
+from harness.designs.stopping import Budget
 from harness.designs.trials import PlannedTrial, trial_seed
 from harness.studies.crossover.advice import advice
 from harness.studies.crossover.estimate import (

@@ -11,12 +11,11 @@ from pathlib import Path
 
 import msgspec
 
-from harness.core.ends import Ends, figure_ends, ratio_ends
 from harness.core.errors import LabError
 from harness.core.metrics import HEADLINES, Metric
 from harness.core.options import unusual
 from harness.core.record import Environment, Run, Settings
-from harness.core.wording import NOT_ANSWERED, arm_names, is_time
+from harness.core.wording import NOT_ANSWERED, Ends, arm_names, figure_ends, is_time, ratio_ends
 from harness.stats.steps import Step, find_changes, least_runs
 from harness.studies.regress.comparability import machine_difference, settings_difference
 

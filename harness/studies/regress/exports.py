@@ -14,12 +14,11 @@ from xml.etree import ElementTree as ET
 
 import msgspec
 
-from harness.core.ends import figure_ends
 from harness.core.errors import LabError
 from harness.core.metrics import BY_PATH, HEADLINES, metrics_of
 from harness.core.record import Run
 from harness.core.trials import design_at
-from harness.core.wording import arm_names
+from harness.core.wording import arm_names, figure_ends
 from harness.stats.intervals import Direction
 from harness.studies.regress import sentences as words
 from harness.studies.regress.verdict import Verdict

@@ -13,9 +13,8 @@ from harness.core.metrics import SUCCESS
 from harness.core.record import Run, Trial, ordered_value
 from harness.core.trials import comparable
 from harness.core.wording import arm_names, slot_names
-from harness.stats.hierarchical import Pair, hierarchical_ratio
 from harness.stats.intervals import LEAST_ROUNDS, Estimate, location_estimate
-from harness.stats.paired import paired_ratio, unpaired_ratio
+from harness.stats.paired import Pair, hierarchical_ratio, paired_ratio, unpaired_ratio
 from harness.stats.shares import Tally, quotient, share_estimate, share_ratio_estimate
 from harness.studies.compare.blocks import PAIRED, in_blocks, pairs_within
 from harness.studies.compare.comparison import tally

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from harness.core.record import Settings
-from harness.designs.at_once import too_much_at_once
+from harness.designs.blocks import too_much_at_once
 from harness.designs.trials import PlannedRestart, PlannedTrial, StartOver
-from harness.machine.room import Room, available_bytes, read_room
+from harness.machine.probe import Room, available_bytes, read_room
 from harness.studies.compare.planner import ComparePlanner
 from tests.support.made import make_settings
 

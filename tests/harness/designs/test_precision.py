@@ -8,7 +8,7 @@ import random
 import pytest
 
 from harness.core.record import Comparison
-from harness.designs.precision import CONFIDENCE, FIGURES, LOOKS, Looks, half_width, wider
+from harness.designs.stopping import CONFIDENCE, FIGURES, LOOKS, Looks, half_width, wider
 from harness.stats.paired import paired_ratio
 from tests.support.made import make_settings
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from harness.drivers import request_log as L
-from harness.drivers.framed_response import ResponseReader
+from harness.drivers.response import ResponseReader
 
 OK = b'HTTP/1.1 202 Accepted\r\nContent-Length: 15\r\n\r\n{"accepted": 1}'
 CHUNKED = b'HTTP/1.1 202 A\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{"acc\r\n1\r\n}\r\n0\r\n\r\n'

@@ -7,7 +7,7 @@ import os
 import pytest
 
 from harness.core.errors import LabError
-from harness.machine.native_cost import measure_native_costs
+from harness.machine.costs import measure_native_costs
 from tests.support.serving import needs_compiler
 
 

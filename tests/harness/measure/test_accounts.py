@@ -30,14 +30,13 @@ from harness.drivers.open_loop.engine import Engine
 from harness.machine.cpus import plan_cpus
 from harness.machine.kernel import deltas, read_kernel
 from harness.measure import trial as experiment
-from harness.measure.accounts import account_warnings, in_flight_mean, little_gap_us
+from harness.measure.accounts import account_warnings, failure_causes, in_flight_mean, little_gap_us
 from harness.measure.build_trial import (
     build_trial,
     client_figures,
     window_length_s,
     window_warnings,
 )
-from harness.measure.causes import failure_causes
 from harness.measure.request_rows import Rows
 from harness.measure.run import raise_descriptor_limit
 from harness.measure.server_metrics import ServerWindow, server_figures

@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from harness.stats.hierarchical import hierarchical_ratio
+from harness.stats.paired import hierarchical_ratio
 
 
 def restarts(

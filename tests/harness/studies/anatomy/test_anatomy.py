@@ -9,8 +9,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from harness.machine.costs import measure_native_costs
 from harness.machine.cpus import plan_cpus
-from harness.machine.native_cost import measure_native_costs
 from harness.reading.runs import load_run
 from harness.studies.anatomy.account import (
     WORK,

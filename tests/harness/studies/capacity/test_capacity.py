@@ -17,7 +17,7 @@ import pandas as pd
 import pytest
 
 from harness.commands.capacity import budget_words
-from harness.designs.budget import Budget
+from harness.designs.stopping import Budget
 from tests.support.labrun import Labrun, assert_measured
 
 COMMAND = [sys.executable, "-P", "-m", "harness.cli", "capacity"]

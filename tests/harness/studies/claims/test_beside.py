@@ -11,9 +11,8 @@ import pytest
 
 from harness.core.errors import LabError
 from harness.core.record import ThreadCost
-from harness.machine.cpu_moves import CannotCount, MoveCounter
-from harness.machine.queue_cost import measure_enqueue_us
-from harness.machine.thread_cost import measure_thread_costs
+from harness.machine.costs import measure_enqueue_us, measure_thread_costs
+from harness.machine.cpus import CannotCount, MoveCounter
 
 CPUS = sorted(os.sched_getaffinity(0))
 

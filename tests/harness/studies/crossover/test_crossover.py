@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from harness.core.record import Settings, Trial, Vary
-from harness.designs.budget import Budget
+from harness.designs.stopping import Budget
 from harness.designs.trials import PlannedTrial
 from harness.studies.compare.comparison import build_cells, build_comparisons
 from harness.studies.crossover.estimate import (

@@ -1,11 +1,51 @@
-"""The lab's request log of a Locust run, written as the rows of its processes come in."""
+"""What the lab that started a Locust process has of it: lines to and fro, its end with the lab's,
+and the request log, written as the rows of its processes come in."""
 
 from __future__ import annotations
 
+import os
+import sys
 from array import array
+
+import gevent
+import msgspec
+from gevent.os import tp_read
+from gevent.queue import Queue
 
 from harness.drivers import request_log as L
 from harness.drivers.locust.config import ROW, Stopped, next_due_ns
+from harness.drivers.open_loop.worker import Summary
+
+
+class ParentChannel:
+    """Reads standard input from now on; when that ends, so does this process, whatever it does."""
+
+    def __init__(self) -> None:
+        self._lines: Queue[bytes] = Queue()
+        gevent.spawn(self._listen)
+
+    def _listen(self) -> None:
+        unread = b""
+        while data := tp_read(0, 65_536):
+            *lines, unread = (unread + data).split(b"\n")
+            for line in lines:
+                self._lines.put(line)
+        os._exit(1)
+
+    def line(self) -> bytes:
+        """The next line; waits for it."""
+        line: bytes = self._lines.get()
+        return line
+
+    def say_warm(self) -> None:
+        """The warm-up is over; returns when the window may begin."""
+        print("warm", flush=True)
+        self.line()
+
+    def say(self, summary: Summary) -> None:
+        """The last line."""
+        sys.stdout.write(msgspec.json.encode(summary).decode() + "\n")
+        sys.stdout.flush()
 
 
 class LogWriter:
