@@ -35,6 +35,7 @@ from __future__ import annotations
 import numpy as np
 
 from harness.core.record import Client, Kernel, Requests, Server
+from harness.core.wording import counted
 from harness.drivers import request_log as L
 from harness.drivers.request_log import NEVER_ALLOWED
 from harness.measure.request_rows import Rows
@@ -106,7 +107,7 @@ def _contradictions(rows: Rows) -> str | None:
     if not count:
         return None
     return (
-        f"{_number(count, 'row')} of the generator's account cannot be right (a time is missing or "
+        f"{counted(count, 'row')} of the generator's account cannot be right (a time is missing or "
         f"out of order); {_WHY}"
     )
 
@@ -147,7 +148,7 @@ def _connections(client: Client, kernel: Kernel, requests: Requests, whole: bool
     if accepted < least or (whole and accepted > most):
         made = f"{most:,}" if least == most else f"{least:,} to {most:,}"
         return (
-            f"{_APART}: the server accepted {_number(accepted, 'connection')}, and by the "
+            f"{_APART}: the server accepted {counted(accepted, 'connection')}, and by the "
             f"generator's account {made} were made; nothing explains it"
         )
     never = most - accepted
@@ -157,7 +158,7 @@ def _connections(client: Client, kernel: Kernel, requests: Requests, whole: bool
     if kernel.listen_overflows is None:
         return f"{said}; what became of the other {never:,} only the kernel of its machine knows"
     dropped = max(kernel.listen_overflows, kernel.listen_drops or 0)
-    seen = f"the kernel counted {_number(dropped, 'drop')} at a full backlog"
+    seen = f"the kernel counted {counted(dropped, 'drop')} at a full backlog"
     if dropped >= never:
         return f"{said}; of the other {never:,} {seen}, which explains them"
     return f"{said}; {seen}, which leaves {never - dropped:,} of the other {never:,} unexplained"
@@ -171,7 +172,7 @@ def _answers(rows: Rows, client: Client, requests: Requests, whole: bool) -> lis
     got = {str(status): int(n) for status, n in zip(statuses, counts, strict=True)}
     sent = requests.answered_by_status
     told = [
-        f"{_APART}: the generator has {_number(n, 'answer')} of status {status} and the server "
+        f"{_APART}: the generator has {counted(n, 'answer')} of status {status} and the server "
         f"sent {sent.get(status, 0):,}; nothing explains it"
         for status, n in got.items()
         if n > sent.get(status, 0)
@@ -181,14 +182,10 @@ def _answers(rows: Rows, client: Client, requests: Requests, whole: bool) -> lis
     more = sum(sent.values()) - sum(got.values())
     if whole and not told and more > lost + requests.in_progress_at_start:
         told.append(
-            f"{_APART}: the server sent {_number(more, 'answer')} more than the generator got, "
+            f"{_APART}: the server sent {counted(more, 'answer')} more than the generator got, "
             f"and {lost:,} of its requests ended without one; nothing explains it"
         )
     return told
-
-
-def _number(count: int, thing: str) -> str:
-    return f"{count:,} {thing}" if count == 1 else f"{count:,} {thing}s"
 
 
 def failure_causes(rows: Rows, client: Client, kernel: Kernel) -> list[str]:
@@ -219,7 +216,7 @@ def _backlog(rows: Rows, kernel: Kernel) -> str | None:
     overflows, drops = kernel.listen_overflows, kernel.listen_drops
     if not never and not late and not overflows:
         return None
-    seen = f"{_requests(never)} never got a connection and {late:,} waited 1 s or more for one"
+    seen = f"{counted(never, 'request')} never got a connection and {late:,} waited 1 s or more for one"
     if overflows:
         return (
             f"backlog overflow: the kernel counted {overflows:,} ListenOverflows and "
@@ -239,7 +236,7 @@ def _by_status(rows: Rows, outcome: int, words: str) -> str | None:
     if not len(statuses):
         return None
     told = ", ".join(f"{s}: {n:,}" for s, n in zip(statuses, counts, strict=True))
-    return f"{words}: {_requests(int(counts.sum()))} (by status {told})"
+    return f"{words}: {counted(int(counts.sum()), 'request')} (by status {told})"
 
 
 def _unsent(client: Client) -> str | None:
@@ -251,8 +248,4 @@ def _unsent(client: Client) -> str | None:
 
 
 def _plain(count: int, words: str) -> str | None:
-    return f"{words}: {_requests(count)}" if count else None
-
-
-def _requests(count: int) -> str:
-    return f"{count:,} request" if count == 1 else f"{count:,} requests"
+    return f"{words}: {counted(count, 'request')}" if count else None

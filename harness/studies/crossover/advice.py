@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 
 from harness.core.record import Crossover, CrossoverPoint
+from harness.core.wording import counted
 
 
 def advice(crossover: Crossover) -> list[str]:
@@ -38,7 +39,7 @@ def _workers(crossover: Crossover, point: CrossoverPoint) -> str:
             f"more than {math.floor(point.low):,} workers are needed, and none that were tried are "
             f"enough; take {crossover.baseline}"
         )
-    return f"take {_number(enough)}{_perhaps(perhaps)}"
+    return f"take {counted(enough, 'worker')}{_perhaps(perhaps)}"
 
 
 def _perhaps(numbers: Sequence[int]) -> str:
@@ -47,10 +48,6 @@ def _perhaps(numbers: Sequence[int]) -> str:
     if len(numbers) == 1:
         return f"; {numbers[0]:,} may do"
     return f"; {numbers[0]:,} to {numbers[-1]:,} may do"
-
-
-def _number(count: int) -> str:
-    return f"{count:,} worker" if count == 1 else f"{count:,} workers"
 
 
 def _handler(crossover: Crossover, point: CrossoverPoint) -> str:
