@@ -15,6 +15,7 @@ MAX_RPS: Final = 100_000
 # What a trial's request log and rows may take: some 300 MB and 600 MB.
 MAX_REQUESTS: Final = 5_000_000
 MOST_ARMS = 6
+LONGEST_NAME = 40
 
 T = TypeVar("T")
 

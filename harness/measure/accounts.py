@@ -216,7 +216,8 @@ def _backlog(rows: Rows, kernel: Kernel) -> str | None:
     overflows, drops = kernel.listen_overflows, kernel.listen_drops
     if not never and not late and not overflows:
         return None
-    seen = f"{counted(never, 'request')} never got a connection and {late:,} waited 1 s or more for one"
+    lost = counted(never, "request")
+    seen = f"{lost} never got a connection and {late:,} waited 1 s or more for one"
     if overflows:
         return (
             f"backlog overflow: the kernel counted {overflows:,} ListenOverflows and "

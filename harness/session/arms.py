@@ -12,7 +12,6 @@ from harness.core.errors import LabError
 from harness.core.record import ArmSettings
 from servers.options import CHOSEN, DEFAULTS, OPTIONS, build_parser, given_options, plain
 
-LONGEST_NAME = 40
 _LIKE = "write it like --arm 'wide=thread-pool --workers 64'"
 
 
@@ -41,8 +40,8 @@ def _parse(text: str, chosen: Mapping[str, Any]) -> ArmSettings:
     name = name.strip()
     if not equals or not name or not rest.strip():
         raise LabError(f"--arm {text!r} is no name and backend; {_LIKE}")
-    if len(name) > LONGEST_NAME or not name.isprintable():
-        raise LabError(f"--arm {name!r}: a name is up to {LONGEST_NAME} letters; {_LIKE}")
+    if len(name) > checks.LONGEST_NAME or not name.isprintable():
+        raise LabError(f"--arm {name!r}: a name is up to {checks.LONGEST_NAME} letters; {_LIKE}")
     given = _given(name, rest)
     (backend,) = checks.known_backends([given.pop("backend")])
     own = [OPTIONS[option].flag for option in given if option not in CHOSEN]

@@ -18,7 +18,6 @@ from harness.core.foreign import short
 from harness.core.record import ServerSettings
 from harness.core.text import visible
 from harness.peers import PEERS, command_of, is_installed
-from harness.session.arms import LONGEST_NAME
 from harness.session.request import RequestTyped
 
 SERVERS_FILE = "labrun.toml"
@@ -230,9 +229,11 @@ def _only_of_commands(typed: ServersTyped, found: Sequence[ServerSettings]) -> N
 
 def check_name(where: str, name: str) -> None:
     """Raise `LabError` for what is no name of an arm."""
-    if not name or len(name) > LONGEST_NAME or not name.isprintable() or "," in name:
+    if not name or len(name) > checks.LONGEST_NAME or not name.isprintable() or "," in name:
         shown = visible(short(name), keep="")
-        raise LabError(f"{where} {shown!r}: a name is up to {LONGEST_NAME} letters without comma")
+        raise LabError(
+            f"{where} {shown!r}: a name is up to {checks.LONGEST_NAME} letters without comma"
+        )
 
 
 def checked_url(where: str, url: str) -> str:
