@@ -5,10 +5,24 @@ The same steps as `servers.request_path`, without clocks, recorder and CPU time.
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 from servers import metric
-from servers.connection import Connection
+from servers.connection import Connection, Steps
 from servers.message import AcceptedResponses, Message
 from servers.thread_pool import ThreadPoolBackend
+
+_Result = TypeVar("_Result")
+
+
+def waited(connection: Connection, steps: Steps[_Result]) -> _Result:
+    """The result of `steps`, each of whose waits this thread waits."""
+    while True:
+        try:
+            connection.wait(next(steps))
+        except StopIteration as end:
+            result: _Result = end.value
+            return result
 
 
 class BarePool(ThreadPoolBackend):
@@ -21,9 +35,9 @@ class BarePool(ThreadPoolBackend):
         message = Message()
         parser = message.parser()
         while not message.complete:
-            message.feed(parser, connection.receive())
+            message.feed(parser, waited(connection, connection.receive()))
         if message.target == b"/metrics" and message.method == b"POST":
             self._path._limiter.wait_s(message.client_id or connection.address)
             count = metric.validate(metric.decode(message.body))
-            connection.send(self._respond(count))
+            waited(connection, connection.send(self._respond(count)))
         connection.sock.close()

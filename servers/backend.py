@@ -8,25 +8,17 @@ and name it as `module:Class`; docs/plugins.md has a whole example.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from time import thread_time_ns
 from typing import ClassVar
 
+from servers.acceptor import Acceptor, Overloaded
 from servers.connection import Connection
 from servers.options import ServerOptions
 from servers.report import Gauges
 from servers.request_path import RequestPath
 from servers.telemetry import Telemetry
 
-
-class Overloaded(Exception):
-    """A backend cannot take a connection now; the acceptor answers 503 at once.
-
-    `counter` says which limit it was: `queue_full`, `no_thread`, or a name of the backend's own,
-    under which the report counts it.
-    """
-
-    def __init__(self, reason: str, counter: str) -> None:
-        super().__init__(reason)
-        self.counter = counter
+__all__ = ["Backend", "Overloaded", "Peak"]
 
 
 class Backend(ABC):
@@ -45,6 +37,11 @@ class Backend(ABC):
         """Create what must exist before the first connection."""
 
     # ---- acceptor (main) thread -------------------------------------------------------------
+
+    def serve(self, acceptor: Acceptor) -> None:
+        """Accept until the acceptor stops, and then what the backlog holds. One that waits for more
+        than new connections on this thread has a loop of its own."""
+        acceptor.run(self.dispatch)
 
     @abstractmethod
     def dispatch(self, connection: Connection) -> None:
@@ -70,9 +67,15 @@ class Backend(ABC):
             return
         recorder = self.telemetry.lend()
         recorder.connection = connection
+        cpu_started_ns = thread_time_ns()
+        steps = self._path.serve(connection, recorder)
         try:
-            self._path.serve(connection, recorder)
+            for wait in steps:
+                connection.wait(wait)
+        except BaseException as error:  # this thread is being killed, perhaps while it waited
+            steps.throw(error)
         finally:
+            recorder.handler_cpu_ns += thread_time_ns() - cpu_started_ns
             self.telemetry.give_back(recorder)
 
     # ---- any thread -------------------------------------------------------------------------

@@ -1,15 +1,36 @@
-"""An accepted connection, its deadline, and the ways of reading, writing and closing it."""
+"""An accepted connection, its deadline, and the ways of reading, writing and closing it.
+
+Nothing here waits but `Connection.wait`. Reading and writing are generators that yield what they
+have to wait for, so that the backend decides how: a thread of the connection's own waits, an event
+loop serves others meanwhile.
+"""
 
 from __future__ import annotations
 
 import select
+import selectors
 import socket
 import time
-from typing import Final
+from collections.abc import Generator
+from typing import Final, NamedTuple, TypeAlias, TypeVar
 
 from servers.problem import Problem
 
 RECEIVE_BYTES: Final = 4 * 1024
+READABLE: Final = selectors.EVENT_READ
+WRITABLE: Final = selectors.EVENT_WRITE
+_Result = TypeVar("_Result")
+
+
+class Pause(NamedTuple):
+    """A wait for nothing but the time: until `until_ns` on the monotonic clock."""
+
+    until_ns: int
+
+
+Wait: TypeAlias = int | Pause  # READABLE or WRITABLE until the connection's deadline; or a pause
+# Steps that end in a result and yield each wait on the way. To be resumed when it is over.
+Steps: TypeAlias = Generator[Wait, None, _Result]
 
 
 class ClientLeft(Exception):
@@ -50,7 +71,7 @@ class Connection:
         except IndexError:
             return False
 
-    def receive(self) -> bytes:
+    def receive(self) -> Steps[bytes]:
         """The next bytes; b"" at the end. Raises `ClientLeft`, or `Problem` 408 at the deadline.
 
         What has already come in is taken even after the deadline, so that a connection that
@@ -60,13 +81,14 @@ class Connection:
             try:
                 return self.sock.recv(RECEIVE_BYTES, socket.MSG_DONTWAIT)
             except BlockingIOError:
-                pass  # rare: the thread was faster than the client
+                pass  # rare: the server was faster than the client
             except OSError as error:
                 raise ClientLeft from error
-            if not self._wait(select.POLLIN):
+            if time.monotonic_ns() >= self.deadline_ns:
                 raise self._too_late()
+            yield READABLE
 
-    def send(self, answer: bytes) -> None:
+    def send(self, answer: bytes) -> Steps[None]:
         """Send all of `answer`. Raises `ClientLeft` or `AnswerTimedOut`."""
         sent = 0
         while True:
@@ -79,8 +101,23 @@ class Connection:
                 raise ClientLeft from error
             if sent == len(answer):
                 return
-            if not self._wait(select.POLLOUT):
+            if time.monotonic_ns() >= self.deadline_ns:
                 raise AnswerTimedOut
+            yield WRITABLE
+
+    def wait(self, wait: Wait) -> None:
+        """A thread of this connection's own: wait until `wait` or the deadline is over.
+
+        Not settimeout(): a socket with a Python timeout polls before every call, so that even
+        MSG_DONTWAIT would wait, and for as long as was left some calls ago. Not SO_RCVTIMEO: its
+        time begins anew whenever a signal, a debugger or a profiler interrupts the call.
+        """
+        if isinstance(wait, Pause):
+            time.sleep(max(0, wait.until_ns - time.monotonic_ns()) / 1e9)
+            return
+        poll = select.poll()
+        poll.register(self.sock, select.POLLIN if wait == READABLE else select.POLLOUT)
+        poll.poll(max(0, self.deadline_ns - time.monotonic_ns()) / 1e6)
 
     def abort(self) -> None:
         """Any thread: wake whoever reads or writes this connection, and end it."""
@@ -88,20 +125,6 @@ class Connection:
             self.sock.shutdown(socket.SHUT_RDWR)
         except OSError:
             pass  # it has ended by itself
-
-    def _wait(self, event: int) -> bool:
-        """Until the socket is ready for `event`; False when the deadline has passed.
-
-        Not settimeout(): a socket with a Python timeout polls before every call, so that even
-        MSG_DONTWAIT would wait, and for as long as was left some calls ago. Not SO_RCVTIMEO: its
-        time begins anew whenever a signal, a debugger or a profiler interrupts the call.
-        """
-        remaining_ns = self.deadline_ns - time.monotonic_ns()
-        if remaining_ns <= 0:
-            return False
-        poll = select.poll()
-        poll.register(self.sock, event)
-        return bool(poll.poll(remaining_ns / 1e6))
 
     def _too_late(self) -> Problem:
         allowed_s = (self.deadline_ns - self.accepted_ns) / 1e9

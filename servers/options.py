@@ -45,13 +45,8 @@ class Workload:
     def __str__(self) -> str:
         return self.kind if self.kind == "ingest" else f"{self.kind}:{self.seconds * 1e3:g}ms"
 
-    def runner(self) -> Callable[[], None] | None:
-        """The function that the handler calls between validating and writing; None for nothing."""
-        if self.kind == "io":
-            return lambda: time.sleep(self.seconds)
-        return self._compute if self.kind == "cpu" else None
-
-    def _compute(self) -> None:
+    def compute(self) -> None:
+        """Use the CPU for `seconds`."""
         # CPU time of this thread, so that the work is the same however often it is preempted.
         end_ns = time.thread_time_ns() + int(self.seconds * 1e9)
         while time.thread_time_ns() < end_ns:
@@ -288,8 +283,8 @@ def build_parser(prog: str, exit_on_error: bool = True) -> argparse.ArgumentPars
     )
     parser.add_argument(
         "backend",
-        help="thread-per-request, thread-pool, each also in C++ with native- before it, or a "
-        "plugin as module:Class",
+        help="thread-per-request or thread-pool, each also in C++ with native- before it, "
+        "event-loop, or a plugin as module:Class",
     )
     for name, option in OPTIONS.items():
         if option.read is None:

@@ -1,4 +1,4 @@
-"""Backends by name: the two of this project, the same two in C++, installed plugins, and
+"""Backends by name: those of this project, two of them also in C++, installed plugins, and
 `module:Class`."""
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ ENTRY_POINT_GROUP = "metricstream_lab.backends"
 BUILT_IN = {
     "thread-per-request": "servers.thread_per_request:ThreadPerRequest",
     "thread-pool": "servers.thread_pool:ThreadPoolBackend",
+    "event-loop": "servers.event_loop:EventLoop",
 }
 
 

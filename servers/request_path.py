@@ -1,7 +1,9 @@
 """The request path: the eight steps that every backend shares.
 
 read, parse, rate limit, decode JSON, validate, write, close, and back to whoever called. Each
-step's edge is stamped with a monotonic clock, for every request, in the recorder of the thread.
+step's edge is stamped with a monotonic clock, for every request, in the request's recorder. Where
+a step has to wait, for the client or as its work says, it yields, and the backend waits in its own
+way.
 """
 
 from __future__ import annotations
@@ -10,10 +12,17 @@ import logging
 import math
 import socket
 from collections.abc import Callable
-from time import monotonic_ns, thread_time_ns
+from time import monotonic_ns
 
 from servers import metric
-from servers.connection import RECEIVE_BYTES, AnswerTimedOut, ClientLeft, Connection
+from servers.connection import (
+    RECEIVE_BYTES,
+    AnswerTimedOut,
+    ClientLeft,
+    Connection,
+    Pause,
+    Steps,
+)
 from servers.message import (
     CONTINUE,
     MAX_BODY_BYTES,
@@ -24,6 +33,7 @@ from servers.message import (
     response,
     without_body,
 )
+from servers.options import Workload
 from servers.problem import Problem
 from servers.rate_limit import TokenBuckets
 from servers.telemetry import ROW, Recorder
@@ -37,34 +47,29 @@ _ALLOW = {b"/metrics": "POST", b"/healthz": "GET, HEAD"}
 
 
 class RequestPath:
-    """Answers connections. Any number of threads may be in `serve` at the same time.
+    """Answers connections. Any number of them may be in `serve` at the same time.
 
-    `work` is what a handler does besides (None: nothing); `linger` takes over a socket whose
-    error response the client may still be kept from reading.
+    `workload` is what a handler does besides; `linger` takes over a socket whose error response the
+    client may still be kept from reading.
     """
 
-    def __init__(
-        self,
-        limiter: TokenBuckets,
-        linger: Linger,
-        work: Callable[[], None] | None = None,
-    ) -> None:
+    def __init__(self, limiter: TokenBuckets, linger: Linger, workload: Workload) -> None:
         self._limiter = limiter
         self._linger = linger
-        self._work = work
+        self._workload = workload
         self.cut_off = False  # set when a drain runs out of time: it is the server that leaves
         self._accepted = AcceptedResponses()
 
-    def serve(self, connection: Connection, recorder: Recorder) -> None:
-        """Handler thread: take one connection through all steps and close it."""
+    def serve(self, connection: Connection, recorder: Recorder) -> Steps[None]:
+        """Take one connection through all steps and close it. Closing this generator in the middle
+        abandons the connection."""
         started_ns = monotonic_ns()
-        cpu_started_ns = thread_time_ns()
         message = Message()
         try:
             try:
-                self._steps(connection, recorder, message, started_ns)
+                yield from self._steps(connection, recorder, message, started_ns)
             except Exception as error:
-                self._refuse(connection, recorder, message, error)
+                yield from self._refuse(connection, recorder, message, error)
         except ClientLeft:
             recorder.ended(connection)
             if self.cut_off:
@@ -76,26 +81,26 @@ class RequestPath:
             recorder.ended(connection)
             recorder.timed_out += 1
             connection.sock.close()
-        except BaseException:  # this thread is being killed: its connection goes with it
-            log.exception("a thread was killed in its handler; its request is abandoned")
+        except BaseException as error:  # this thread is being killed, or the server is at its end
+            if not isinstance(error, GeneratorExit):
+                log.exception("a thread was killed in its handler; its request is abandoned")
             recorder.ended(connection)
             recorder.abandoned += 1
             connection.sock.close()
             raise
         finally:
-            recorder.handler_cpu_ns += thread_time_ns() - cpu_started_ns
             recorder.waited_ns += started_ns - connection.accepted_ns
             recorder.handled_ns += monotonic_ns() - started_ns
 
     def _steps(
         self, connection: Connection, recorder: Recorder, message: Message, started_ns: int
-    ) -> None:
+    ) -> Steps[None]:
         """The eight steps of a request that goes well, each edge stamped."""
-        parse_ns = receive(connection, message)
+        parse_ns = yield from receive(connection, message)
         if message.target != b"/metrics" or message.method != b"POST":
             answer = route(message)
             if answer is not None:
-                connection.send(answer)
+                yield from connection.send(answer)
                 recorder.answered(200, connection)
                 self._close(connection, message)
                 return
@@ -106,10 +111,10 @@ class RequestPath:
         decoded_ns = monotonic_ns()
         count = metric.validate(value)
         validated_ns = monotonic_ns()
-        if self._work is not None:
-            self._work()
+        if self._workload.seconds:
+            yield from self._work()
         worked_ns = monotonic_ns()
-        connection.send(self._accepted(count))
+        yield from connection.send(self._accepted(count))
         written_ns = monotonic_ns()
         recorder.answered(202, connection)
         recorder.metrics += count
@@ -135,7 +140,7 @@ class RequestPath:
 
     def _refuse(
         self, connection: Connection, recorder: Recorder, message: Message, error: Exception
-    ) -> None:
+    ) -> Steps[None]:
         """Answer what went wrong. Raises `ClientLeft` or `AnswerTimedOut` when nobody listens."""
         if isinstance(error, ClientLeft | AnswerTimedOut):
             raise error
@@ -148,9 +153,16 @@ class RequestPath:
             problem = Problem(500, "The server made a mistake; its log says more.")
         answer = problem_response(problem)
         is_head = message.headers_complete and message.method == b"HEAD"
-        connection.send(without_body(answer) if is_head else answer)
+        yield from connection.send(without_body(answer) if is_head else answer)
         recorder.answered(problem.status, connection)
         self._close(connection, message)
+
+    def _work(self) -> Steps[None]:
+        """The handler's work besides: computing holds the thread, waiting is the backend's."""
+        if self._workload.kind == "io":
+            yield Pause(monotonic_ns() + int(self._workload.seconds * 1e9))
+        else:
+            self._workload.compute()
 
     def _close(self, connection: Connection, message: Message) -> None:
         # Closing a socket with unread input sends a reset, which can destroy the response on its
@@ -161,7 +173,7 @@ class RequestPath:
             self._linger(connection.sock)
 
 
-def receive(connection: Connection, message: Message) -> int:
+def receive(connection: Connection, message: Message) -> Steps[int]:
     """Read and parse until `message` is complete; the nanoseconds that parsing took.
 
     Raises `Problem` for a request that cannot be served and `ClientLeft` when there is none.
@@ -170,7 +182,7 @@ def receive(connection: Connection, message: Message) -> int:
     parse_ns = 0
     received_bytes = 0
     while True:
-        data = connection.receive()
+        data = yield from connection.receive()
         if not data:
             if not received_bytes:
                 raise ClientLeft
@@ -189,7 +201,7 @@ def receive(connection: Connection, message: Message) -> int:
             raise Problem(413, f"The request is over {MAX_REQUEST_BYTES} bytes as it was sent.")
         if message.headers_complete and message.expects_continue:
             message.expects_continue = False
-            connection.send(CONTINUE)
+            yield from connection.send(CONTINUE)
 
 
 def route(message: Message) -> bytes | None:

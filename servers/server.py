@@ -1,27 +1,22 @@
-"""A server: listening socket, acceptor loop, backend, housekeeper, and how they start and stop."""
+"""A server: listening socket, acceptor, backend, housekeeper, and how they start and stop."""
 
 from __future__ import annotations
 
-import errno
 import ipaddress
 import logging
 import os
 import signal
 import socket
-import struct
 import sys
-import threading
 import time
 from types import FrameType
 
+from servers.acceptor import Acceptor
 from servers.access import TOKEN_VARIABLE, Access
-from servers.backend import Backend, Overloaded
-from servers.connection import AnswerTimedOut, ClientLeft, Connection
+from servers.backend import Backend
 from servers.control import encode
 from servers.housekeeper import Housekeeper
-from servers.message import problem_response
 from servers.options import ServerOptions, plain, reported
-from servers.problem import Problem
 from servers.rate_limit import TokenBuckets
 from servers.report import (
     Counters,
@@ -34,7 +29,7 @@ from servers.report import (
 )
 from servers.request_path import RequestPath
 from servers.restart import CannotRestart, Restart, read_restart
-from servers.telemetry import Recorder, Telemetry, count_rows, stage_figures
+from servers.telemetry import Telemetry, count_rows, stage_figures
 
 log = logging.getLogger("servers")
 
@@ -42,11 +37,7 @@ log = logging.getLogger("servers")
 # its deadline still gets its 408.
 DRAIN_GRACE_S = 0.5
 _CUT_OFF_S = 0.5  # for threads to notice that their connections were cut off
-_ACCEPT_BACKOFF_S = 0.05
-_ACCEPT_WAIT_US = 250_000
-_EPISODE_GAP_NS = 1_000_000_000  # out of descriptors again after this long is a new episode
 _OFFERED = b"GET /report, /sample and /metrics; POST /window and /restart\n"
-_OUT_OF_RESOURCES = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 
 class CannotListen(Exception):
@@ -79,24 +70,10 @@ class Server:
         self.options = options
         self.telemetry = Telemetry()
         self._limiter = TokenBuckets(options.rate_limit_per_s)
-        self._acceptor = Recorder()  # of the connections that never reach a handler
-        self._accepted = 0
-        self._rejected = {"queue_full": 0, "no_thread": 0}  # and what a backend adds
-        self._dispatch_errors = 0
-        self._accept_errors = 0
-        self._descriptor_episodes = 0
-        self._out_of_descriptors_ns = -_EPISODE_GAP_NS  # when accept was last tried again
-        self._stopping = False
-        self._stopping_ns = 0
         self.restart: Restart | None = None  # what is to be started after this one
-        self._deadline_ns = int(options.request_deadline_s * 1e9)
         # Kept open, so that there is a report even when descriptors have run out.
         self._status = os.open("/proc/self/status", os.O_RDONLY | os.O_CLOEXEC)
-        self._handler_may_return = threading.Event()
         self.listener = listen(options.host, options.port, options.backlog)
-        # A signal that comes just before accept() begins to wait would not interrupt it; this does.
-        wait = struct.pack("@ll", 0, _ACCEPT_WAIT_US)
-        self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, wait)
         self.control = listen(options.control_host, options.control_port, 64)
         self._housekeeper = Housekeeper(
             self.control,
@@ -104,11 +81,13 @@ class Server:
             Access(self.control.getsockname()[1], options.control_host, self._needed_token()),
             self._parent_gone if options.exit_with_parent else None,
         )
-        self._path = RequestPath(
-            self._limiter,
+        self.acceptor = Acceptor(
+            self.listener,
+            options.backlog,
+            int(options.request_deadline_s * 1e9),
             self._housekeeper.linger,
-            options.workload.runner(),
         )
+        self._path = RequestPath(self._limiter, self._housekeeper.linger, options.workload)
         self.backend = backend_class(options, self._path, self.telemetry)
 
     def _needed_token(self) -> bytes | None:
@@ -144,85 +123,9 @@ class Server:
 
     def run(self) -> int:
         """Accept until told to stop, then drain; the exit status of the process."""
-        self._accept_loop()
+        self.backend.serve(self.acceptor)
         self.listener.close()
         return self._drain()
-
-    def _accept_loop(self) -> None:
-        """Until a signal. Then, once, whatever the kernel's backlog already holds: the signal
-        handler makes the listener non-blocking, so that an empty backlog ends the loop.
-        """
-        left = self.options.backlog
-        while left > 0:
-            try:
-                sock, address = self.listener.accept()
-            except BlockingIOError:
-                if self._stopping:
-                    return
-                continue
-            except OSError as error:
-                if self._accept_failed(error):
-                    continue
-                return
-            now_ns = time.monotonic_ns()
-            connection = Connection(sock, address[0], now_ns, now_ns + self._deadline_ns)
-            self._accepted += 1
-            try:
-                self.backend.dispatch(connection)
-            except BaseException as error:  # whatever a backend does, the acceptor outlives it
-                self._not_dispatched(connection, error)
-            if self._stopping:
-                left -= 1
-
-    def _accept_failed(self, error: OSError) -> bool:
-        """Count it; where the system is out of something, wait for it to come back.
-
-        False when the server is stopping and nothing has come back for a request's time.
-        """
-        self._accept_errors += 1
-        if error.errno not in _OUT_OF_RESOURCES:
-            return True  # this one connection failed (say, reset while it waited); the next may not
-        now_ns = time.monotonic_ns()
-        # At the limit each connection that ends lets one in: that is still the same episode.
-        new_episode = now_ns - self._out_of_descriptors_ns > _EPISODE_GAP_NS
-        if new_episode:
-            self._descriptor_episodes += 1
-            log.error(
-                "cannot accept: %s; waiting for it to pass (raise the limit with ulimit -n)",
-                error.strerror,
-            )
-        # Nothing tells when a descriptor comes back, so this looks again from time to time.
-        time.sleep(_ACCEPT_BACKOFF_S)
-        # After the pause: one that took long, on a machine that stood still, ends no episode.
-        self._out_of_descriptors_ns = time.monotonic_ns()
-        return not (self._stopping and now_ns - self._stopping_ns > self._deadline_ns)
-
-    def _not_dispatched(self, connection: Connection, error: BaseException) -> None:
-        """Say no at once, without waiting for the client: 503 or 500, half-close, hand over."""
-        handed_over = not connection.claim()  # before it raised: its answer comes from there
-        if isinstance(error, Overloaded) and not handed_over:
-            counter = str(error.counter)
-            self._rejected[counter] = self._rejected.get(counter, 0) + 1
-            problem = Problem(503, f"The server is at its limit: {error}.", (("Retry-After", "1"),))
-        else:
-            log.error("the backend could not dispatch; the client gets 500", exc_info=error)
-            self._dispatch_errors += 1
-            problem = Problem(500, "The server made a mistake; its log says more.")
-        if handed_over:
-            return
-        try:
-            connection.send(problem_response(problem))
-        except ClientLeft:
-            self._acceptor.ended(connection)
-            self._acceptor.reset += 1
-            connection.sock.close()
-        except AnswerTimedOut:
-            self._acceptor.ended(connection)
-            self._acceptor.timed_out += 1
-            connection.sock.close()
-        else:
-            self._acceptor.answered(problem.status, connection)
-            self._housekeeper.linger(connection.sock)
 
     def _drain(self) -> int:
         """Finish what was accepted, within the deadline; close the rest. The exit status.
@@ -245,8 +148,8 @@ class Server:
         self._path.cut_off = True
         for connection in self.backend.abandon():
             if connection.claim():
-                self._acceptor.ended(connection)
-                self._acceptor.abandoned += 1
+                self.acceptor.recorder.ended(connection)
+                self.acceptor.recorder.abandoned += 1
                 connection.sock.close()
         end_s = time.monotonic() + _CUT_OFF_S
         while self._counters().in_progress > 0 and time.monotonic() < end_s:
@@ -256,14 +159,10 @@ class Server:
 
     def _stop(self, signum: int, frame: FrameType | None) -> None:
         """Signal handler. The first signal drains, the second ends at once."""
-        if self._stopping:
+        if self.acceptor.stopping:
             os.write(2, b"a second signal: stopped at once, with whatever was in progress\n")
             os._exit(1)
-        self._stopping = True
-        self._stopping_ns = time.monotonic_ns()
-        # A blocked accept() is interrupted by the signal and tried again by Python; on a
-        # non-blocking listener the second try fails when there is nobody left to accept.
-        os.set_blocking(self.listener.fileno(), False)
+        self.acceptor.stop()
 
     # ---- housekeeping thread ----------------------------------------------------------------
 
@@ -292,7 +191,9 @@ class Server:
         """Begin to drain; what comes after is for the supervisor."""
         if not self.options.supervised:
             return 403, "text/plain", b"not allowed: start the server with --allow-restart\n"
-        if self._stopping or self.restart is not None:  # a second signal would cut the drain short
+        if (
+            self.acceptor.stopping or self.restart is not None
+        ):  # a second signal would cut the drain short
             return 409, "text/plain", b"this server is at its end already\n"
         try:
             self.restart = read_restart(sent, self.options.backend)
@@ -307,7 +208,7 @@ class Server:
         threads_step_peak, queue_step_max = self.backend.step_peaks()
         return Sample(
             monotonic_ns=time.monotonic_ns(),
-            accepted=self._accepted,
+            accepted=self.acceptor.accepted,
             cpu_us=int((usage.ru_utime + usage.ru_stime) * 1e6),
             voluntary_switches=usage.ru_nvcsw,
             involuntary_switches=usage.ru_nivcsw,
@@ -336,7 +237,7 @@ class Server:
             stages_us=stage_figures(rows),
             stage_rows=count_rows(rows),
             stage_rows_dropped=self.telemetry.rows_dropped(),
-            draining=self._stopping,
+            draining=self.acceptor.stopping,
             settings={
                 **reported(options),
                 "switch_interval_s": sys.getswitchinterval(),
@@ -347,8 +248,9 @@ class Server:
     def _counters(self) -> Counters:
         # Accepted is read last: a request that ends meanwhile is then never counted as ended
         # without having been accepted.
-        recorders = [self._acceptor, *self.telemetry.recorders()]
-        rejected = self._rejected.copy()
+        acceptor = self.acceptor
+        recorders = [acceptor.recorder, *self.telemetry.recorders()]
+        rejected = acceptor.rejected.copy()
         by_status: dict[str, int] = {}
         for recorder in recorders:
             for status, count in recorder.statuses.copy().items():
@@ -365,13 +267,13 @@ class Server:
             abandoned=sum(r.abandoned for r in recorders),
             deadlines_missed=sum(r.deadlines_missed for r in recorders),
             handler_errors=sum(r.handler_errors for r in recorders),
-            accept_errors=self._accept_errors,
-            descriptor_episodes=self._descriptor_episodes,
+            accept_errors=acceptor.accept_errors,
+            descriptor_episodes=acceptor.descriptor_episodes,
             metrics_taken=sum(r.metrics for r in recorders),
-            dispatch_errors=self._dispatch_errors,
+            dispatch_errors=acceptor.dispatch_errors,
             held_ns=sum(r.held_ns for r in recorders),
             clients_tracked=len(self._limiter),
-            accepted=self._accepted,
+            accepted=self.acceptor.accepted,
         )
 
     def _process(self) -> Process:

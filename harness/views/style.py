@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 # From the palette of Okabe and Ito (2008), which survives colour blindness; of it, a dark and a
 # light colour, so that they survive greyscale too (relative luminance 0.10 and 0.42).
 DARK, LIGHT = "#005A9C", "#E69F00"
-_KNOWN = {"thread-per-request": LIGHT, "thread-pool": DARK}
-_OTHERS = ("#009E73", "#CC79A7", "#56B4E9", "#6B4C9A")
+KNOWN = {"thread-per-request": LIGHT, "thread-pool": DARK, "event-loop": "#009E73"}
+OTHERS = ("#CC79A7", "#56B4E9", "#6B4C9A", "#7A5C00")
 INVALID = "#9A9A9A"
 INK, FAINT = "#222222", "#D9D9D9"
 # Any: the stubs want every key as a literal type.
@@ -101,12 +101,12 @@ def _drawn(name: str) -> str:
 def looks(run: Run) -> list[Look]:
     """A look for each slot of the run, in order."""
     backends = run.settings.backends
-    others = iter(_OTHERS)
+    others = iter(OTHERS)
     found: list[Look] = []
     names = slot_names(run.settings)
     for slot, backend in enumerate(backends):
         twins = backends.count(backend) > 1
-        colour = _KNOWN.get(backend) or next(others, INVALID)
+        colour = KNOWN.get(backend) or next(others, INVALID)
         if twins and backends.index(backend) != slot:
             colour = next(others, INVALID)
         line = "solid" if slot % 2 else (0, (5, 1.5))

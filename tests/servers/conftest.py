@@ -9,7 +9,11 @@ import pytest
 
 from tests.support.serving import BACKENDS, IN_PYTHON, Gate, StartServer, servers
 
-FAULTY = {"thread-per-request": "faulty:Threads", "thread-pool": "faulty:Pool"}
+FAULTY = {
+    "thread-per-request": "faulty:Threads",
+    "thread-pool": "faulty:Pool",
+    "event-loop": "faulty:Loop",
+}
 
 
 @pytest.fixture

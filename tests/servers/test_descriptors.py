@@ -90,6 +90,11 @@ def test_a_drain_comes_to_its_end_without_descriptors(
     with connect(server.port):
         server.until(lambda report: report.counters.accepted == 1)
         server.limit(resource.RLIMIT_NOFILE, 3)  # less than it has: nothing can bring one back
-        server.until(lambda report: report.counters.accept_errors > 0)
-        assert server.stop(signal.SIGTERM) == 0
-    assert server.last_account() == (1, 1, 0, 0, 0)
+        # An accept that waits has its descriptor already; of the two that come now it takes one at
+        # most, and the kernel holds the other.
+        with connect(server.port), connect(server.port):
+            server.until(lambda report: report.counters.accept_errors > 0)
+            assert server.stop(signal.SIGTERM) == 0
+    accepted, *ends = server.last_account()
+    assert accepted in (1, 2)
+    assert ends == [accepted, 0, 0, 0]

@@ -84,13 +84,16 @@ def test_a_flood_gets_answers_alone(pool: str, start_server: StartServer) -> Non
     assert server.report().gauges.queue_depth_max == 2
 
 
+@pytest.mark.parametrize(
+    ("limited", "limits", "taken"),
+    [("faulty:Pool", FULL_POOL, 3), ("faulty:Threads", ONE_THREAD, 1)],
+)
 def test_a_503_reaches_a_client_that_is_still_sending(
-    backend: str, faulty_backend: str, start_server: StartServer, gate: Gate
+    limited: str, limits: tuple[str, ...], taken: int, start_server: StartServer, gate: Gate
 ) -> None:
-    limits = FULL_POOL if backend == "thread-pool" else ONE_THREAD
-    server = start_server(faulty_backend, *limits, PATIENT, env=gate.env)
+    server = start_server(limited, *limits, PATIENT, env=gate.env)
     with ExitStack() as stack:
-        fill(server, 3 if backend == "thread-pool" else 1, stack)
+        fill(server, taken, stack)
         for _ in range(5):
             # The server has answered and half-closed long before this has been sent.
             answer = exchange(server.port, metric_request(body=b" " * MIB))

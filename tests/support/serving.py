@@ -26,7 +26,7 @@ from servers.access import CONTROL_HEADER
 from servers.native.build import COMPILERS
 from servers.report import Counters, Report, Sample
 
-IN_PYTHON = ("thread-per-request", "thread-pool")
+IN_PYTHON = ("thread-per-request", "thread-pool", "event-loop")
 NATIVE = ("native-thread-per-request", "native-thread-pool")
 needs_compiler = pytest.mark.skipif(
     not any(map(shutil.which, [os.environ["CXX"]] if os.environ.get("CXX") else COMPILERS)),

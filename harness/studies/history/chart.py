@@ -60,10 +60,11 @@ def draw(history: History, rps: float) -> Figure:
 
 def _colours(history: History) -> dict[str, tuple[str, Any]]:
     names = list(dict.fromkeys(series.backend for series in history.series))
-    others = iter(cycle(("#009E73", "#CC79A7", "#56B4E9", "#6B4C9A")))
-    known = {"thread-per-request": style.LIGHT, "thread-pool": style.DARK}
+    others = iter(cycle(style.OTHERS))
     lines: list[Any] = [(0, (5, 1.5)), "solid"]
-    return {name: (known.get(name) or next(others), lines[i % 2]) for i, name in enumerate(names)}
+    return {
+        name: (style.KNOWN.get(name) or next(others), lines[i % 2]) for i, name in enumerate(names)
+    }
 
 
 def _series(axes: Axes, series: Series, look: tuple[str, Any]) -> None:

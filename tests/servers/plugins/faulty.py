@@ -1,4 +1,5 @@
-"""Backends that go wrong on purpose, named as `faulty:Pool` and `faulty:Threads`.
+"""Backends that go wrong on purpose, named as `faulty:Pool`, `faulty:Threads` and
+`faulty:Loop`.
 
 `FAULT` in the environment says how the handlers of the first `FAULTS` requests go wrong, and
 `DISPATCH` likewise for the acceptor. At a `GATE`, a FIFO, handlers wait until it is opened.
@@ -10,11 +11,13 @@ import ctypes
 import itertools
 import os
 import threading
+import time
 from collections.abc import Callable
 
 from servers.backend import Backend, Overloaded
-from servers.connection import Connection
-from servers.options import ServerOptions
+from servers.connection import Connection, Pause, Steps
+from servers.event_loop import EventLoop
+from servers.options import ServerOptions, Workload
 from servers.request_path import RequestPath
 from servers.telemetry import Telemetry
 from servers.thread_per_request import ThreadPerRequest
@@ -34,39 +37,70 @@ def fail(fault: str) -> None:
     ctypes.pythonapi.PyThreadState_SetAsyncExc(thread, ctypes.py_object(KeyboardInterrupt))
 
 
-def faulty_work() -> Callable[[], None]:
-    """Work that fails for the first requests, whichever thread they meet."""
-    fault, faults = os.environ.get("FAULT", ""), int(os.environ.get("FAULTS", "1"))
-    gate = os.environ.get("GATE", "")
-    numbers = itertools.count()
+class FaultyWork:
+    """The work of handlers: it fails for the first requests, whichever thread they meet."""
 
-    def work() -> None:
-        if gate:
-            os.close(os.open(gate, os.O_RDONLY))  # waits for whoever opens the other end
-        if fault and next(numbers) < faults:
-            fail(fault)
+    def __init__(self) -> None:
+        self._fault, self._faults = os.environ.get("FAULT", ""), int(os.environ.get("FAULTS", "1"))
+        self._gate = os.environ.get("GATE", "")
+        self._numbers = itertools.count()
 
-    return work
+    def on_a_thread(self) -> Steps[None]:
+        """Waits at the gate as a handler with a thread of its own may."""
+        if self._gate:
+            os.close(os.open(self._gate, os.O_RDONLY))  # waits for whoever opens the other end
+        self._fail()
+        yield from ()
+
+    def in_a_loop(self) -> Steps[None]:
+        """Waits at the gate without holding the thread: as many looks as it takes."""
+        if self._gate:
+            # A FIFO that nobody writes to is at its end; once it is open there is just nothing yet.
+            gate = os.open(self._gate, os.O_RDONLY | os.O_NONBLOCK)
+            try:
+                while is_at_its_end(gate):
+                    yield Pause(time.monotonic_ns() + 5_000_000)
+            finally:
+                os.close(gate)
+        self._fail()
+
+    def _fail(self) -> None:
+        if self._fault and next(self._numbers) < self._faults:
+            fail(self._fault)
+
+
+def is_at_its_end(fd: int) -> bool:
+    """Whether there is nobody left who could write to it."""
+    try:
+        return not os.read(fd, 1)
+    except BlockingIOError:
+        return False
 
 
 class FatConnection(Connection):
     """Makes every answer too large for the buffers of the kernel."""
 
-    def send(self, answer: bytes) -> None:
-        super().send(answer + bytes(64 * 1024 * 1024))
+    def send(self, answer: bytes) -> Steps[None]:
+        yield from super().send(answer + bytes(64 * 1024 * 1024))
+
+
+def fattened(connection: Connection) -> Connection:
+    """The connection; where FAT is in the environment, one with fat answers."""
+    if not os.environ.get("FAT"):
+        return connection
+    return FatConnection(
+        connection.sock, connection.address, connection.accepted_ns, connection.deadline_ns
+    )
 
 
 class _Faulty(Backend):
     def __init__(self, options: ServerOptions, path: RequestPath, telemetry: Telemetry) -> None:
-        path._work = faulty_work()
+        path._workload = Workload("faulty", 1)
+        path._work = FaultyWork().on_a_thread  # type: ignore[method-assign]
         super().__init__(options, path, telemetry)
 
     def handle(self, connection: Connection) -> None:
-        if os.environ.get("FAT"):
-            connection = FatConnection(
-                connection.sock, connection.address, connection.accepted_ns, connection.deadline_ns
-            )
-        super().handle(connection)
+        super().handle(fattened(connection))
 
 
 class Pool(_Faulty, ThreadPoolBackend):
@@ -81,6 +115,18 @@ class Threads(_Faulty, ThreadPerRequest):
 
     def dispatch(self, connection: Connection) -> None:
         stumble(connection, super().dispatch)
+
+
+class Loop(EventLoop):
+    """An event loop whose handlers go wrong."""
+
+    def __init__(self, options: ServerOptions, path: RequestPath, telemetry: Telemetry) -> None:
+        path._workload = Workload("faulty", 1)
+        path._work = FaultyWork().in_a_loop  # type: ignore[method-assign]
+        super().__init__(options, path, telemetry)
+
+    def dispatch(self, connection: Connection) -> None:
+        stumble(connection, lambda connection: EventLoop.dispatch(self, fattened(connection)))
 
 
 DISPATCHED = itertools.count()
