@@ -28,6 +28,7 @@ _EPISODE_GAP_NS = 1_000_000_000  # out of descriptors again after this long is a
 _OUT_OF_RESOURCES = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 Dispatch = Callable[[Connection], None]
+Linger = Callable[[socket.socket], None]
 
 
 class Overloaded(Exception):
@@ -62,7 +63,7 @@ class Acceptor:
         listener: socket.socket,
         backlog: int,
         deadline_ns: int,
-        linger: Callable[[socket.socket], None],
+        linger: Linger,
     ) -> None:
         self.listener = listener
         self._backlog = backlog
@@ -72,7 +73,6 @@ class Acceptor:
         self.stopped = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)  # readable once it stops
         self.recorder = Recorder()  # of the connections that never reach a handler
         self.accepted = 0
-        self.rejected = {"queue_full": 0, "no_thread": 0}  # and what a backend adds
         self.dispatch_errors = 0
         self.accept_errors = 0
         self.descriptor_episodes = 0
@@ -159,26 +159,40 @@ class Acceptor:
         """Say no at once, without waiting for the client: 503 or 500, half-close, hand over."""
         handed_over = not connection.claim()  # before it raised: its answer comes from there
         if isinstance(error, Overloaded) and not handed_over:
-            counter = str(error.counter)
-            self.rejected[counter] = self.rejected.get(counter, 0) + 1
-            problem = Problem(503, f"The server is at its limit: {error}.", (("Retry-After", "1"),))
-        else:
-            log.error("the backend could not dispatch; the client gets 500", exc_info=error)
-            self.dispatch_errors += 1
-            problem = Problem(500, "The server made a mistake; its log says more.")
-        if handed_over:
+            turn_away(connection, self.recorder, error, self._linger)
             return
-        try:
-            for wait in connection.send(problem_response(problem)):
-                connection.wait(wait)
-        except ClientLeft:
-            self.recorder.ended(connection)
-            self.recorder.reset += 1
-            connection.sock.close()
-        except AnswerTimedOut:
-            self.recorder.ended(connection)
-            self.recorder.timed_out += 1
-            connection.sock.close()
-        else:
-            self.recorder.answered(problem.status, connection)
-            self._linger(connection.sock)
+        log.error("the backend could not dispatch; the client gets 500", exc_info=error)
+        self.dispatch_errors += 1
+        if not handed_over:
+            problem = Problem(500, "The server made a mistake; its log says more.")
+            answer_at_once(connection, self.recorder, problem, self._linger)
+
+
+def turn_away(
+    connection: Connection, recorder: Recorder, limit: Overloaded, linger: Linger
+) -> None:
+    """Answer 503 and count which limit it was."""
+    counter = str(limit.counter)
+    recorder.rejected[counter] = recorder.rejected.get(counter, 0) + 1
+    problem = Problem(503, f"The server is at its limit: {limit}.", (("Retry-After", "1"),))
+    answer_at_once(connection, recorder, problem, linger)
+
+
+def answer_at_once(
+    connection: Connection, recorder: Recorder, problem: Problem, linger: Linger
+) -> None:
+    """Send `problem` without looking at the request, half-close, and let `linger` do the rest."""
+    try:
+        for wait in connection.send(problem_response(problem)):
+            connection.wait(wait)
+    except ClientLeft:
+        recorder.ended(connection)
+        recorder.reset += 1
+        connection.sock.close()
+    except AnswerTimedOut:
+        recorder.ended(connection)
+        recorder.timed_out += 1
+        connection.sock.close()
+    else:
+        recorder.answered(problem.status, connection)
+        linger(connection.sock)

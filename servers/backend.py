@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from time import thread_time_ns
 from typing import ClassVar
 
-from servers.acceptor import Acceptor, Overloaded
+from servers.acceptor import Acceptor, Overloaded, turn_away
 from servers.connection import Connection
 from servers.options import ServerOptions
 from servers.report import Gauges
@@ -76,6 +76,17 @@ class Backend(ABC):
             steps.throw(error)
         finally:
             recorder.handler_cpu_ns += thread_time_ns() - cpu_started_ns
+            self.telemetry.give_back(recorder)
+
+    def refuse(self, connection: Connection, limit: Overloaded) -> None:
+        """Answer 503 instead of handling it, and count which limit it was."""
+        if not connection.claim():
+            return
+        recorder = self.telemetry.lend()
+        recorder.connection = connection
+        try:
+            turn_away(connection, recorder, limit, self._path.linger)
+        finally:
             self.telemetry.give_back(recorder)
 
     # ---- any thread -------------------------------------------------------------------------

@@ -99,6 +99,18 @@ def parse_workload(text: str) -> Workload:
     return Workload(kind, seconds)
 
 
+def parse_patience(text: str) -> float:
+    """Seconds of `1s`, `250ms` or `0.25`. Raises ValueError with the reason."""
+    match = _DURATION.fullmatch(text)
+    seconds = text if match is None else str(float(match[1]) * _DURATION_UNITS_S[match[2]])
+    try:
+        return _PATIENCE_S(seconds)
+    except ValueError as error:
+        raise ValueError(
+            f"--patience is a time from 10ms to 1h, like 1s or 250ms: {text!r}"
+        ) from error
+
+
 def parse_cpus(text: str) -> frozenset[int]:
     """A set of CPU numbers of `0` or `0,2-3`. Raises ValueError with the reason."""
     cpus: set[int] = set()
@@ -127,6 +139,19 @@ class WholeNumber:
 
 
 @dataclass(frozen=True, slots=True)
+class OneOf:
+    """Reads one of some names; raises ValueError with all of them."""
+
+    name: str
+    names: tuple[str, ...]
+
+    def __call__(self, text: str) -> str:
+        if text not in self.names:
+            raise ValueError(f"{self.name} is one of {', '.join(self.names)}: {text!r}")
+        return text
+
+
+@dataclass(frozen=True, slots=True)
 class Seconds:
     """Reads seconds from `lowest` to `highest`; raises ValueError with the reason."""
 
@@ -144,6 +169,9 @@ class Seconds:
                 f"{self.name} is seconds from {self.lowest:g} to {self.highest:g}: {text!r}"
             )
         return value
+
+
+_PATIENCE_S = Seconds("--patience", 0.01, 3600)
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +221,12 @@ class ServerOptions:
         "threads of the pool (default 16)")
     queue_size: int = _chosen("--queue-size", 10_000, WholeNumber("--queue-size", 1, 10_000_000),
         "connections that may wait for a worker; one more gets 503 (default 10000)")
+    queue_policy: str = _chosen("--queue-policy", "fifo",
+        OneOf("--queue-policy", ("fifo", "lifo", "drop-expired")),
+        "thread-pool: which is taken next: fifo, lifo (the newest), or drop-expired: the oldest, "
+        "but who cannot be answered within --patience any more gets 503 (default fifo)", "POLICY")
+    patience_s: float = _chosen("--patience", 1.0, parse_patience,
+        "how long clients wait, for drop-expired: 1s, 250ms, or seconds (default 1s)", "TIME")
     stack_size_bytes: int = _chosen("--stack-size", 2 * MIB, parse_stack_size,
         "address space for the stack of each thread (default 2MiB)", "SIZE")
     backlog: int = _chosen("--backlog", 4096, WholeNumber("--backlog", 1, 65_535),

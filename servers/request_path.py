@@ -55,7 +55,7 @@ class RequestPath:
 
     def __init__(self, limiter: TokenBuckets, linger: Linger, workload: Workload) -> None:
         self._limiter = limiter
-        self._linger = linger
+        self.linger = linger
         self._workload = workload
         self.cut_off = False  # set when a drain runs out of time: it is the server that leaves
         self._accepted = AcceptedResponses()
@@ -170,7 +170,7 @@ class RequestPath:
         if message.complete and not message.trailing:
             connection.sock.close()
         else:
-            self._linger(connection.sock)
+            self.linger(connection.sock)
 
 
 def receive(connection: Connection, message: Message) -> Steps[int]:

@@ -9,6 +9,7 @@ import signal
 import socket
 import sys
 import time
+from collections import Counter
 from types import FrameType
 
 from servers.acceptor import Acceptor
@@ -250,17 +251,17 @@ class Server:
         # without having been accepted.
         acceptor = self.acceptor
         recorders = [acceptor.recorder, *self.telemetry.recorders()]
-        rejected = acceptor.rejected.copy()
-        by_status: dict[str, int] = {}
+        by_status: Counter[str] = Counter()
+        rejected: Counter[str] = Counter()
         for recorder in recorders:
-            for status, count in recorder.statuses.copy().items():
-                by_status[str(status)] = by_status.get(str(status), 0) + count
+            by_status.update({str(code): n for code, n in recorder.statuses.copy().items()})
+            rejected.update(recorder.rejected.copy())
         return Counters(
             answered=sum(by_status.values()),
-            answered_by_status=by_status,
-            rejected_queue_full=rejected.pop("queue_full"),
-            rejected_no_thread=rejected.pop("no_thread"),
-            rejected_by_backend=rejected,
+            answered_by_status=dict(by_status),
+            rejected_queue_full=rejected.pop("queue_full", 0),
+            rejected_no_thread=rejected.pop("no_thread", 0),
+            rejected_by_backend=dict(rejected),
             rejected_rate=by_status.get("429", 0),
             timed_out=sum(r.timed_out for r in recorders),
             reset=sum(r.reset for r in recorders),

@@ -40,6 +40,7 @@ class Recorder:
         "handler_errors",
         "held_ns",
         "metrics",
+        "rejected",
         "reset",
         "rows",
         "statuses",
@@ -51,6 +52,7 @@ class Recorder:
     def __init__(self, window: int = 0) -> None:
         self.connection: Connection | None = None
         self.statuses: dict[int, int] = {}
+        self.rejected: dict[str, int] = {}  # by the limit that it was
         self.metrics = 0
         self.timed_out = 0
         self.reset = 0

@@ -12,6 +12,8 @@ The queue absorbs a burst, and what is more than it holds is refused at once ins
 everybody wait (load shedding). The price: a worker that waits (on a slow client, on a
 database) serves nobody else, and 16 of them are soon all waiting. Only the request's deadline
 frees a worker from a slow client: `deadlines_missed` in the report counts how often it had to.
+And a queue that is longer than its clients' patience makes the workers serve those that have left;
+`--queue-policy` chooses what to do about it.
 Compare `thread_per_request.py`, which differs from this file in dispatch alone.
 """
 
@@ -20,59 +22,62 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from typing import ClassVar
 
 from servers.backend import Backend, Overloaded, Peak
 from servers.connection import Connection
+from servers.patience import Patience
 from servers.report import Gauges
 
 log = logging.getLogger("servers")
 
 
 class WorkQueue:
-    """At most `size` connections wait here, in order of arrival.
+    """At most `size` connections wait here. The oldest is taken next, or the newest.
 
-    `SimpleQueue` has no bound of its own but is several times faster than `Queue`. One thread
-    alone puts, so nothing can get in between looking at the length and adding to it.
+    They are in a deque. A token for each is in a `SimpleQueue`, which has no bound of its own but
+    is the fastest way of waiting that Python has. One thread alone puts, so nothing can get in
+    between looking at the length and adding to it.
     """
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, newest_first: bool = False) -> None:
         self._size = size
-        self._items: SimpleQueue[Connection | None] = SimpleQueue()
-        self._closings = 0
+        self._items: deque[Connection] = deque()
+        self._tokens: SimpleQueue[bool] = SimpleQueue()  # True: an item; False: no more of them
+        self._take = self._items.pop if newest_first else self._items.popleft
 
     def put(self, connection: Connection) -> bool:
         """Acceptor only: False, at once, when the queue is full."""
-        if self._items.qsize() >= self._size:
+        if len(self._items) >= self._size:
             return False
-        self._items.put(connection)
+        self._items.append(connection)
+        self._tokens.put(True)
         return True
 
     def get(self) -> Connection | None:
         """Workers: wait for a connection; None means that there will be no more."""
-        return self._items.get()
+        return self._take() if self._tokens.get() else None
 
     def close(self, workers: int) -> None:
         """Acceptor only: behind what is queued, tell each worker that there will be no more."""
-        self._closings = workers
         for _ in range(workers):
-            self._items.put(None)
+            self._tokens.put(False)
 
     def take_all(self) -> list[Connection]:
         """Any thread: whatever no worker has taken yet."""
         left: list[Connection] = []
         while True:
             try:
-                item = self._items.get_nowait()
+                if self._tokens.get_nowait():
+                    left.append(self._take())
             except Empty:
                 return left
-            if item is not None:
-                left.append(item)
 
     def __len__(self) -> int:
-        return max(0, self._items.qsize() - self._closings)  # what is left of those comes last
+        return len(self._items)
 
 
 class ThreadPool:
@@ -122,8 +127,11 @@ class ThreadPoolBackend(Backend):
 
     def start(self) -> None:
         threading.stack_size(self.options.stack_size_bytes)
-        self._queue = WorkQueue(self.options.queue_size)
-        self._pool = ThreadPool(self.options.workers, self._queue, self.handle)
+        policy = self.options.queue_policy
+        self._queue = WorkQueue(self.options.queue_size, newest_first=policy == "lifo")
+        self._patience = Patience(self.options.patience_s)
+        serve = self._handle_in_time if policy == "drop-expired" else self.handle
+        self._pool = ThreadPool(self.options.workers, self._queue, serve)
         self._queue_peak = Peak()
 
     # ---- acceptor thread --------------------------------------------------------------------
@@ -139,6 +147,17 @@ class ThreadPoolBackend(Backend):
 
     def abandon(self) -> list[Connection]:
         return self._queue.take_all()
+
+    # ---- workers ----------------------------------------------------------------------------
+
+    def _handle_in_time(self, connection: Connection) -> None:
+        """Handle it, unless its client would have left before its answer."""
+        if self._patience.is_over(connection):
+            self.refuse(connection, Overloaded("it waited too long to be answered", "expired"))
+        else:
+            began_ns = time.monotonic_ns()
+            self.handle(connection)
+            self._patience.learn(time.monotonic_ns() - began_ns)
 
     # ---- any thread -------------------------------------------------------------------------
 

@@ -97,7 +97,10 @@ def _of_all(settings: Settings, name: str) -> Any:
 
 def as_typed(name: str) -> Any:
     """The default of an option of the servers as a person would type it."""
-    return size_text(usual(name)) if name.endswith("_bytes") else usual(name)
+    value = usual(name)
+    if name.endswith("_bytes"):
+        return size_text(value)
+    return f"{value:g}s" if name.endswith("_s") and typed_as(name) is str else value
 
 
 def typed_as(name: str) -> type:

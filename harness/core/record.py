@@ -676,6 +676,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             lowest=1,
         ),
     ] = None
+    queue_policy: Annotated[
+        str,
+        Choice(
+            "{} queue",
+            "fifo, lifo or drop-expired: a queue longer than its clients' patience serves those "
+            "who have left.",
+        ),
+    ] = "fifo"
+    patience_s: Annotated[
+        float, Choice("patience of {:g} s", "How long drop-expired takes clients to wait.")
+    ] = 1.0
     python: Annotated[str | None, Choice("servers under {}")] = None
     user_class: UserClass | None = None  # Locust's, and how many processes they are in beside
     locust_workers: int | None = None  # the master; 0: one process for all

@@ -18,6 +18,11 @@ def launch(options: ServerOptions) -> NoReturn:
             f"{options.backend} has no interpreter whose threads take turns; leave out "
             "--switch-interval"
         )
+    if options.queue_policy != "fifo":
+        raise CannotBuild(
+            f"{options.backend} serves the oldest first; leave out "
+            f"--queue-policy {options.queue_policy}, or take thread-pool"
+        )
     program = built(options.backend)
     os.execv(program, [str(program), *arguments(options)])
 

@@ -105,7 +105,7 @@ def test_a_port_in_use_is_named() -> None:
 OTHERS = {
     "workers": 3, "queue_size": 7, "stack_size_bytes": 512 << 10, "backlog": 9,
     "rate_limit_per_s": 0, "request_deadline_s": 2.5, "max_threads": 4, "workload": "io:40ms",
-    "switch_interval_s": 0.001, "lock_stacks": True,
+    "switch_interval_s": 0.001, "lock_stacks": True, "queue_policy": "lifo", "patience_s": 0.25,
 }  # fmt: skip
 
 
