@@ -60,29 +60,44 @@ def compare(
     rps: float | Sequence[float] = 2000,
     backends: Sequence[str] | None = None,
     arms: Mapping[str, str] | None = None,
+    servers: Mapping[str, str] | Sequence[str] | None = None,
     rounds: int = 3,
     duration: float = 1.0,
     warmup: float = 0.3,
     out: str | Path = "results",
     **options: Any,
 ) -> Experiment:
-    """Measure backends side by side, as `labrun compare` does; small defaults, for learning.
+    """Measure backends, or any servers, side by side, as `labrun compare` does; small defaults, for
+    learning.
 
     `backends`: their names, the baseline first (None: both that are built in, unless there are
-    arms); `arms`: what else is compared, by a name of its own and with options of `labrun serve`,
-    like `{"wide": "thread-pool --workers 64"}`; `rps`: one rate or several; `rounds`: five give an
-    interval; `duration`, `warmup`: seconds; `options`: others of `labrun compare` by their names
-    (`clients`, `workload`, `driver`, `workers`, `timeout`, `switch_interval`, ...). Raises
-    `LabError` for what cannot be measured, and offline where no run of that name was recorded.
+    arms or servers); `arms`: what else is compared, by a name of its own and with options of
+    `labrun serve`, like `{"wide": "thread-pool --workers 64"}`; `rps`: one rate or several;
+    `rounds`: five give an interval; `duration`, `warmup`: seconds; `options`: others of
+    `labrun compare` by their names (`clients`, `workload`, `driver`, `workers`, `timeout`,
+    `switch_interval`, ...).
+
+    `servers`: any others, by a name of their own and the command that starts them, in which
+    `{port}` is a free port, or the address of one that runs:
+    `{"old": "./old --port {port}", "live": "http://127.0.0.1:9000"}`; or a list of names, of
+    `labrun.toml` or of peers that are installed (`["gunicorn", "waitress"]`). All are then seen
+    from outside. What is sent: `request="GET /"`, `expect=200`, `body`, `header` (a list); how
+    the commands start: `cwd`, `env` (a list of `NAME=VALUE`), `ready`, `ready_timeout`; a file of
+    tables other than `labrun.toml`: `servers_file`.
+
+    Raises `LabError` for what cannot be measured, and offline where no run of that name was
+    recorded.
     """
     if offline():
         return _recorded(name)
     rates = [rps] if isinstance(rps, int | float) else list(rps)
+    others = bool(arms or servers or options.get("servers_file"))
     settings = make_settings(
         CompareOptions(
             rps=",".join(map(str, rates)),
-            backends=",".join((() if arms else BOTH) if backends is None else backends),
+            backends=",".join((() if others else BOTH) if backends is None else backends),
             arms=[f"{arm}={what}" for arm, what in (arms or {}).items()],
+            server=_as_typed(servers or ()),
             rounds=rounds,
             duration_s=duration,
             warmup_s=warmup,
@@ -105,7 +120,13 @@ def compare(
 
 def anatomy(name: str, rps: float = 2000, **options: Any) -> Experiment:
     """The same as `compare`, and what no trial can stamp beside it: the end of a thread, the way
-    back to the queue. See `Experiment.steps` and `Experiment.plot("anatomy")`."""
+    back to the queue. See `Experiment.steps` and `Experiment.plot("anatomy")`. Of backends of our
+    own alone: only a server itself can say what a step costs."""
+    if options.get("servers") or options.get("servers_file"):
+        raise LabError(
+            "anatomy() asks a server for its steps, which only our own backends can say; "
+            "labrun anatomy --server shows a request from outside"
+        )
     found = compare(name, rps=rps, **options)
     if offline():
         return found
@@ -171,12 +192,20 @@ def reference() -> Experiment:
     return Experiment(source, folder)
 
 
+def _as_typed(servers: Mapping[str, str] | Sequence[str]) -> list[str]:
+    """Servers as `--server` takes them: `NAME=COMMAND` or `NAME=http://...`, or a name alone."""
+    if isinstance(servers, Mapping):
+        return [f"{name}={what}" for name, what in servers.items()]
+    return list(servers)
+
+
 def _as_options(options: dict[str, Any]) -> dict[str, Any]:
     """`CompareOptions` from options by their names on the command line. Raises
     `LabError` for one that is none."""
     known = {field.name.removesuffix("_s"): field.name for field in fields(CompareOptions)}
     served = {CHOSEN[name].flag.strip("-").replace("-", "_"): name for name in ASKED}
-    del known["servers"], known["arms"]
+    for by_another_name in ("servers", "arms", "server", "url"):
+        del known[by_another_name]
     strange = sorted(set(options) - set(known) - set(served))
     if strange:
         raise LabError(
@@ -185,6 +214,8 @@ def _as_options(options: dict[str, Any]) -> dict[str, Any]:
         )
     servers = {served[name]: value for name, value in options.items() if name in served}
     others = {known[name]: value for name, value in options.items() if name in known}
+    if "expect" in others:
+        others["expect"] = str(others["expect"])
     return others | {"servers": servers}
 
 

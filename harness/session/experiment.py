@@ -87,9 +87,9 @@ class Experiment:
 
     def table(self, rps: float | None = None) -> pd.DataFrame:
         """Medians of each backend at one level (None: the first), the ratio of the second to the
-        first with its 95 % interval, and the verdict; for further backends the same four columns
-        with their names. A response time that lies among the failures is infinite. Raises
-        `LabError` for another level."""
+        first with its 95 % interval (99 % of a run with `precision`), and the verdict; for further
+        backends the same four columns with their names. A response time that lies among the
+        failures is infinite. Raises `LabError` for another level."""
         level = self._level(rps)
         cells = [cell for cell in self.run.cells if cell.rps == level]
         compared = {(c.slot, c.metric): c for c in self.run.comparisons if c.rps == level}
@@ -142,9 +142,15 @@ class Experiment:
             return Picture(draw[chart]())
 
     def anatomy(self, rps: float | None = None) -> Anatomy:
-        """The life of a request at one level (None: the one nearest to 2,000 RPS)."""
+        """The life of a request at one level (None: the one nearest to 2,000 RPS). Raises
+        `LabError` for a run that was seen from outside, where nobody can stamp a step."""
         from harness.views import style
 
+        if self.settings.outside:
+            raise LabError(
+                "the servers of this run were seen from outside, where no step can be stamped; "
+                "table() has what was seen"
+            )
         level = style.nearest_level(self.run) if rps is None else self._level(rps)
         saved = self._source.anatomy
         if saved is not None and saved.rps == level:

@@ -110,7 +110,7 @@ def parse_servers(typed: ServersTyped, taken: Collection[str]) -> list[ServerSet
         found = list(in_file.values())
         if not found:
             raise LabError(f"{typed.file} has no table [servers.NAME]; write one for each server")
-    _only_of_commands(typed, found)
+    _only_of_commands(typed)
     names = list(taken)
     for server in found:
         if server.name in names:
@@ -171,7 +171,8 @@ def _of_table(name: str, table: ServerTable, file: Path) -> ServerSettings:
 def _of_command(
     text: str, typed: ServersTyped, in_file: Mapping[str, ServerSettings]
 ) -> ServerSettings:
-    """`gunicorn=gunicorn -b 127.0.0.1:{port} app:app`, or the name of a table."""
+    """`gunicorn=gunicorn -b 127.0.0.1:{port} app:app`, the name of a table or of a peer; or, as
+    `--url` has it, the address of one that runs."""
     checks.text("--server", text)
     name, equals, command = (part.strip() for part in text.partition("="))
     if not equals:
@@ -179,6 +180,8 @@ def _of_command(
     if not name or not command:
         raise LabError(f"--server {text!r} is no name and command; {_LIKE}")
     check_name("--server", name)
+    if _is_url(command):
+        return ServerSettings(name=name, url=checked_url(f"--server {name}", command))
     return ServerSettings(
         name=name,
         command=_split(f"--server {name}", command),
@@ -212,9 +215,14 @@ def _of_url(text: str) -> ServerSettings:
     return ServerSettings(name=name, url=checked_url(f"--url {name}", url))
 
 
-def _only_of_commands(typed: ServersTyped, found: Sequence[ServerSettings]) -> None:
+def _is_url(text: str) -> bool:
+    return text.startswith(("http://", "https://"))
+
+
+def _only_of_commands(typed: ServersTyped) -> None:
     """Raise `LabError` where what is for commands was typed without one."""
-    if any("=" in text for text in typed.server):
+    named = [text.partition("=")[2].strip() for text in typed.server]
+    if any(command and not _is_url(command) for command in named):
         return
     given = {
         "--cwd": typed.folder,

@@ -15,7 +15,8 @@ import pytest
 from harness.commands.notebook import copy_course
 from harness.course.checks import EXERCISES, check
 from harness.course.files import notebooks_folder, recorded_folder
-from harness.lab import BOTH, LabError, claims, compare, load_run, reference
+from harness.lab import BOTH, LabError, anatomy, claims, compare, load_run, reference
+from tests.support import any_server
 
 ROOT = Path(__file__).parents[2]
 
@@ -34,6 +35,43 @@ def test_a_live_comparison_is_a_run_as_the_command_line_makes_it(
     again = load_run(folder)
     pd.testing.assert_frame_equal(again.table(), live.table())
     assert live.plot("distribution")._repr_png_().startswith(b"\x89PNG")
+
+
+def test_any_two_servers_are_compared_by_their_commands(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("LAB_OFFLINE", raising=False)
+    command = f"{sys.executable} {any_server.__file__} good {{port}}"
+    made = compare(
+        "mine", servers={"old": command, "new": command}, request="GET /healthz", expect=200,
+        rps=50, rounds=1, duration=0.5, warmup=0.1, out=tmp_path,
+    )  # fmt: skip
+    assert "new at 50 RPS" in capsys.readouterr().out
+    assert made.settings.outside
+    assert list(made.trials["backend"]) == ["old", "new"]
+    assert list(made.table(50).columns) == ["old", "new", "ratio", "low", "high", "verdict"]
+    assert made.figure("server.cpu_us_per_request.total").index.tolist() == ["old", "new"]
+    for trial in made.run.trials:
+        assert trial.client.outcomes.http_error == 0
+    assert made.plot()._repr_png_().startswith(b"\x89PNG")
+    with pytest.raises(LabError, match="seen from outside"):
+        made.steps()
+
+
+def test_servers_by_a_table_an_address_and_a_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their order is that of the argument; nobody has to be there for what cannot be measured."""
+    monkeypatch.delenv("LAB_OFFLINE", raising=False)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(LabError, match="the server gone does not answer at"):
+        compare("x", servers={"gone": "http://127.0.0.1:9", "app": "./app {port}"}, out=tmp_path)
+    with pytest.raises(LabError, match="is no name and command"):
+        compare("x", servers=["nothing-like-it"], out=tmp_path)
+    with pytest.raises(LabError, match="there is no file of-mine"):
+        compare("x", servers_file="of-mine.toml", out=tmp_path)
+    with pytest.raises(LabError, match="labrun anatomy --server"):
+        anatomy("x", servers={"app": "./app {port}"}, out=tmp_path)
 
 
 def test_offline_nothing_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
