@@ -7,6 +7,7 @@ import gc
 import json
 import logging
 import os
+import select
 import sys
 
 from servers.native.build import NATIVE, CannotBuild
@@ -57,6 +58,8 @@ def main(argv: list[str] | None = None, prog: str = "python -m servers") -> int:
 
         return Supervisor(arguments, prog).run()
     try:
+        if options.exit_with_parent:
+            check_watched_input()
         if options.backend in NATIVE:
             take_cpus(options)
             launch(options)
@@ -92,6 +95,20 @@ def prepare_process(options: ServerOptions) -> None:
     # What start-up left behind is not looked at again by the garbage collector.
     gc.collect()
     gc.freeze()
+
+
+def check_watched_input() -> None:
+    """Raise `CannotRun` where standard input is nothing whose end can be waited for: a file, or
+    /dev/null, is always at its end."""
+    with select.epoll() as tried:
+        try:
+            tried.register(0, select.EPOLLIN)
+        except OSError as error:
+            raise CannotRun(
+                "--exit-with-parent waits for the end of standard input, and this one cannot be "
+                f"waited for ({error.strerror}): it is closed, a file or /dev/null; give it a "
+                "pipe, or leave the option out"
+            ) from error
 
 
 def take_cpus(options: ServerOptions) -> None:

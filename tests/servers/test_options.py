@@ -141,3 +141,16 @@ def test_what_is_not_asked_for_is_no_argument() -> None:
     assert arguments_of({"max_threads": None, "lock_stacks": False, "cpus": frozenset({2, 0})}) == [
         "--cpus=0,2"
     ]
+
+
+@pytest.mark.parametrize("name", ["thread-pool", "native-thread-pool"])
+def test_a_parent_is_watched_by_a_pipe_and_not_by_a_file(name: str) -> None:
+    """With /dev/null it was a traceback."""
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "servers", name, "--port=0", "--exit-with-parent"],
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert "--exit-with-parent waits for the end of standard input" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
