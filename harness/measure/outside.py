@@ -42,7 +42,7 @@ from harness.measure.blocks import (
 )
 from harness.measure.build_trial import build_trial
 from harness.measure.first_request import look_at_one
-from harness.measure.request_rows import Rows, copy_rows, requests_frame, timeline_frame
+from harness.measure.request_rows import Rows, copy_rows, looks_frame, requests_frame
 from harness.measure.server_metrics import OutsideLook, answered, counted, grown, outside_figures
 from harness.measure.splice import spliced_rows
 from harness.measure.trial import READY_S, Progress, TrialResult, Watch
@@ -372,7 +372,11 @@ def _result(
             np.array([block.pair for block in each.blocks], np.int16),
             [len(part.code) for part in each.rows],
         )
-    return TrialResult(trial, requests, timeline_frame(plan, rows.start_ns, []), died)
+    loads = [
+        (part.start_ns - number * block_ns, (look.before, *look.between, look.after))
+        for number, (part, look) in enumerate(zip(each.rows, each.looks, strict=False))
+    ]
+    return TrialResult(trial, requests, looks_frame(plan, loads), died)
 
 
 def _summary(parts: Sequence[Summary]) -> Summary:

@@ -15,6 +15,7 @@ import pandas as pd
 from harness.core.record import Block, Trial
 from harness.designs.trials import PlannedTrial
 from harness.drivers import request_log as L
+from harness.machine.outside.look import Look
 from harness.targets.sampler import Observation
 
 Ints = npt.NDArray[np.int64]
@@ -156,6 +157,20 @@ def timeline_frame(
     return frame.astype(_STEP_TYPES)
 
 
+def looks_frame(planned: PlannedTrial, loads: Sequence[tuple[int, Sequence[Look]]]) -> pd.DataFrame:
+    """The same of a server that was seen from outside: for each time of load when it began, on the
+    clock of its looks and less the load before it, and the looks. No row where it cannot be
+    looked at."""
+    steps = [
+        _seen_step(planned, start_ns, before, after)
+        for start_ns, looks in loads
+        for before, after in pairwise(looks)
+        if before.processes and after.processes
+    ]
+    frame = pd.DataFrame(steps, columns=list(_STEP_TYPES))
+    return frame.astype(_SEEN_TYPES)
+
+
 _STEP_TYPES = {
     "backend": "category",
     "slot": "int8",
@@ -174,6 +189,8 @@ _STEP_TYPES = {
     "rss_bytes": "Int64",
     "vms_bytes": "Int64",
 }
+_NEVER_NULL = ("backend", "slot", "level", "round", "t_ms")
+_SEEN_TYPES = {name: kind if name in _NEVER_NULL else "Int64" for name, kind in _STEP_TYPES.items()}
 
 
 def _step(
@@ -200,4 +217,21 @@ def _step(
         - old.involuntary_switches,
         "rss_bytes": after.rss_bytes,
         "vms_bytes": after.vms_bytes,
+    }
+
+
+def _seen_step(
+    planned: PlannedTrial, start_ns: int, before: Look, after: Look
+) -> dict[str, str | float | int | None]:
+    """What only the server could say, and what is counted in a load of its own, is None."""
+    known = before.cpu_ns is not None and after.cpu_ns is not None
+    return dict.fromkeys(_STEP_TYPES) | {
+        "backend": planned.backend,
+        "slot": planned.slot,
+        "level": planned.rps,
+        "round": planned.round,
+        "t_ms": round((after.t_ns - start_ns) / 1e8) * 100,
+        "threads_seen_by_os": after.threads,
+        "cpu_us": round(((after.cpu_ns or 0) - (before.cpu_ns or 0)) / 1e3) if known else None,
+        "rss_bytes": after.rss_bytes,
     }

@@ -1,9 +1,10 @@
 """Charts of what a server does at each level: how much succeeds, what a request costs (CPU, split
 into handler and overhead, and context switches), and threads and queue over time, in the steps of
-100 ms that the document has."""
+100 ms that the document has; of servers seen from outside threads, CPU time and memory."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -28,6 +29,12 @@ SERIES: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("threads_created", "threads created in the step", {"linewidth": 1.0, "alpha": 0.55}),
     ("threads_step_peak", "threads alive, peak of the step", {"linewidth": 2.0}),
     ("queue_step_max", "queue depth, peak of the step", {"linewidth": 1.4, "linestyle": ":"}),
+)
+# of servers seen from outside: column, label, what one of the label's unit is
+SEEN: tuple[tuple[str, str, float], ...] = (
+    ("threads_seen_by_os", "threads alive", 1.0),
+    ("cpu_us", "CPU time in the step (ms)", 1e3),
+    ("rss_bytes", "resident memory (MiB)", 2.0**20),
 )
 
 
@@ -160,6 +167,8 @@ def draw_storm(run: Run, timeline: pd.DataFrame) -> Figure:
     """Backends above one another on the same axes; the first valid round bold, others faint."""
     if timeline.empty:
         return style.nothing_to_draw(run, "no step was observed")
+    if run.settings.outside:
+        return _draw_seen(run, timeline)
     levels = style.chosen_levels(run)
     found = style.looks(run)
     figure = style.new_figure(max(8.0, 4.0 * len(levels)), 1.3 + 1.9 * len(found))
@@ -192,10 +201,7 @@ def draw_storm(run: Run, timeline: pd.DataFrame) -> Figure:
 def _storm_panel(
     axes: Axes, run: Run, look: style.Look, rps: float, timeline: pd.DataFrame
 ) -> None:
-    here = [t for t in run.trials if t.slot == look.slot and t.rps == rps]
-    valid = [t.round for t in here if t.valid] or [t.round for t in here]
-    for number, part in timeline.groupby("round"):
-        bold = bool(valid) and number == valid[0]
+    for bold, part in _rounds(run, look, rps, timeline):
         seconds = part["t_ms"] / 1000
         for column, _, how in SERIES:
             values = part[column].astype("float64")
@@ -207,6 +213,16 @@ def _storm_panel(
             colour = style.INK if column == "queue_step_max" else look.colour
             axes.plot(seconds, values, color=colour, drawstyle="steps-pre",
                       **options)  # fmt: skip
+
+
+def _rounds(
+    run: Run, look: style.Look, rps: float, timeline: pd.DataFrame
+) -> Iterator[tuple[bool, pd.DataFrame]]:
+    """The steps of each round of a backend, and whether it is the first valid one."""
+    here = [t for t in run.trials if t.slot == look.slot and t.rps == rps]
+    valid = [t.round for t in here if t.valid] or [t.round for t in here]
+    for number, part in timeline.groupby("round"):
+        yield bool(valid) and number == valid[0], part
 
 
 def _storm_title(run: Run) -> str:
@@ -223,3 +239,37 @@ def _storm_title(run: Run) -> str:
     if not parts:
         return f"At {style.level_label(rps)} RPS no trial was valid"
     return f"At {style.level_label(rps)} RPS {'; '.join(parts)}"
+
+
+def _draw_seen(run: Run, timeline: pd.DataFrame) -> Figure:
+    """A row for each server, a column for each quantity, at the level nearest to 2,000 RPS."""
+    rps, found = style.nearest_level(run), style.looks(run)
+    figure = style.new_figure(10.0, 1.3 + 1.9 * len(found))
+    grid = figure.subplots(len(found), len(SEEN), sharex=True, sharey="col", squeeze=False)
+    for look, row in zip(found, grid, strict=True):
+        mine = timeline[(timeline["slot"] == look.slot) & (timeline["level"] == rps)]
+        for (column, label, unit), axes in zip(SEEN, row, strict=True):
+            for bold, part in _rounds(run, look, rps, mine):
+                how = {"linewidth": 1.8} if bold else {"linewidth": 0.7, "alpha": 0.22}
+                axes.plot(part["t_ms"] / 1000, part[column].astype("float64") / unit,
+                          color=look.colour, drawstyle="steps-pre", **how)  # fmt: skip
+            axes.set_ylim(bottom=0)
+            axes.set_ylabel(label)
+        row[0].set_title(look.label, loc="left", color=style.INK)
+    for axes in grid[-1]:
+        axes.set_xlabel("time (s)")
+    what = "Steps of 100 ms, seen from outside. Bold: the first valid round; faint: the others"
+    style.head(figure, _seen_title(run, rps, timeline), style.subtitle(run, what))
+    return figure
+
+
+def _seen_title(run: Run, rps: float, timeline: pd.DataFrame) -> str:
+    names, parts = slot_names(run.settings), []
+    for slot, name in enumerate(names):
+        valid = [t.round for t in run.trials if (t.slot, t.rps, t.valid) == (slot, rps, True)]
+        mine = timeline[(timeline["slot"] == slot) & (timeline["level"] == rps)]
+        most = mine.loc[mine["round"].isin(valid), "threads_seen_by_os"].max()
+        if pd.notna(most):
+            parts.append(f"{name} has {most:,.0f} threads at most")
+    told = "; ".join(parts) or "no trial was valid"
+    return f"At {style.level_label(rps)} RPS {told}"

@@ -81,6 +81,25 @@ def test_what_only_a_server_could_say_is_null_with_the_reason(
     assert "seen from outside" in " ".join(said.split())
 
 
+def test_the_timeline_has_what_was_seen_and_null_for_the_rest(
+    made: tuple[Path, dict[str, Any], str],
+) -> None:
+    folder, run, _ = made
+    steps = load_run(folder).timeline
+    for trial in run["trials"]:
+        mine = steps[steps["slot"] == trial["slot"]]
+        assert (mine["threads_seen_by_os"] >= 1).all()
+        assert (mine["rss_bytes"] > 0).all()
+        assert mine["cpu_us"].sum() > 0
+        assert mine["t_ms"].is_monotonic_increasing
+        for name in ("threads_created", "threads_active", "queue_depth", "accepted"):
+            assert mine[name].isna().all()
+    assert set(steps["slot"]) == {0, 1, 2}
+    picture = (folder / "charts" / "storm.svg").read_text("utf-8")
+    assert "threads alive" in picture
+    assert "CPU time in the step" in picture
+
+
 def test_who_closed_is_on_record(made: tuple[Path, dict[str, Any], str]) -> None:
     _, run, _ = made
     closed = {trial["backend"]: trial["client"]["closed_by_server"] for trial in run["trials"]}
