@@ -72,6 +72,16 @@ class Budget:
         return int(self.left_s / max(self._mean_s, 0.01))
 
 
+def ratio_confidence(settings: Settings) -> float:
+    """Of each interval of a ratio, as a share: higher where there are several looks."""
+    return CONFIDENCE if settings.precision else 0.95
+
+
+def ratio_confidence_words(settings: Settings) -> str:
+    """The same, as `95 %`."""
+    return f"{100 * ratio_confidence(settings):g} %"
+
+
 def half_width(found: Comparison) -> float | None:
     """Of an interval of ratios, as a share: sqrt(high / low) - 1. None without two finite ends."""
     if not found.ci_low or found.ci_high is None:

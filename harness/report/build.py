@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from harness.core.options import conditions
-from harness.core.record import Run
+from harness.core.record import Run, Settings
 from harness.core.trials import run_design
 from harness.core.units import rate
 from harness.core.wording import design_words, listed
+from harness.designs.stopping import ratio_confidence_words
 from harness.report import latency, surroundings, threads
 from harness.report.search_section import search_report
 from harness.report.source import Source
@@ -83,8 +84,15 @@ def _facts(run: Run) -> str:
         f"{run.created.replace('T', ' ')}. {levels} RPS; "
         f"{design_words(settings, run_design(run))}; {', '.join(conditions(settings))}; "
         f"{len(run.trials)} trials, {scheduled:,} requests. Medians over the valid rounds; ranges "
-        "are 95 % intervals."
+        f"are 95 % intervals{_of_ratios(settings)}."
     )
+
+
+def _of_ratios(settings: Settings) -> str:
+    """The level of ratios' intervals, where it is another than that of figures."""
+    if not settings.precision:
+        return ""
+    return f", of ratios {ratio_confidence_words(settings)} at each look, so 95 % over all"
 
 
 def _within(run: Run) -> str:

@@ -14,7 +14,7 @@ from harness.core.record import Settings, Trial
 from harness.core.trials import comparable
 from harness.core.units import percent, rate, ratio
 from harness.core.wording import counted
-from harness.designs.stopping import CONFIDENCE, FIGURES
+from harness.designs.stopping import FIGURES, ratio_confidence
 from harness.stats.intervals import LEAST_ROUNDS, Estimate
 from harness.studies.compare.blocks import paired_estimate
 
@@ -51,7 +51,7 @@ class Provisional:
         slots = range(1, len(settings.backends))
         self._pairs = [(0, slot) for slot in slots] if pairs is None else list(pairs)
         self._names = [*settings.precision] or [*_USUAL]
-        self._confidence = CONFIDENCE if settings.precision else 0.95
+        self._confidence = ratio_confidence(settings)
         self._trials: dict[tuple[float, int, int], Trial] = {}
         self._widths: dict[tuple[float, str], list[float]] = {}
         self._rps = 0.0

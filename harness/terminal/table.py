@@ -22,6 +22,7 @@ from harness.core.wording import (
     ratio_interval,
     slot_names,
 )
+from harness.designs.stopping import ratio_confidence_words
 from harness.drivers.driver import driver_of
 from harness.studies.compare.aa_control import control_sentences
 from harness.studies.compare.remarks import block_sentences, outside_sentences
@@ -42,10 +43,11 @@ def print_run(console: Console, run: Run, folder: Path) -> None:
             pair = cells[:1] if contender is cells[0] else [cells[0], contender]
             console.print(level_table(run, rps, pair))
     designs = {design_at(run, rps) for rps in run.settings.rps}
-    looks = " (99 % at each look, so 95 % over all)" if run.settings.precision else ""
+    level = ratio_confidence_words(run.settings)
+    looks = " at each look, so 95 % over all" if run.settings.precision else ""
     within = "in pairs of blocks" if designs == {"blocks"} else "within rounds"
     console.print(
-        f"Ratios are to the first backend, {within}, with a 95 % interval{looks}: "
+        f"Ratios are to the first backend, {within}, with a {level} interval{looks}: "
         "+ better, - worse, > more and < fewer (neither is better), ~ cannot tell.",
         style="dim",
         highlight=False,
@@ -91,7 +93,8 @@ def level_table(run: Run, rps: float, cells: list[Cell]) -> Table:
         lines = textwrap.wrap(names[cell.slot], _NAME_WIDTH)
         table.add_column("\n".join(lines), justify="right", no_wrap=True)
     if len(cells) == 2:
-        table.add_column("ratio (95 % CI)", justify="left", no_wrap=True)
+        level = ratio_confidence_words(settings)
+        table.add_column(f"ratio ({level} CI)", justify="left", no_wrap=True)
     for title, metric in shown("table", design):
         figures = [figure_words(cell.metrics.get(metric.path), metric.unit.write) for cell in cells]
         if settings.outside and all(figure == "-" for figure in figures):

@@ -29,6 +29,7 @@ from harness.core.wording import (
     ratio_interval,
     slot_names,
 )
+from harness.designs.stopping import ratio_confidence_words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -244,11 +245,11 @@ def comparison(run: Run, metric: str, rps: float, slot: int = 1) -> Comparison |
 
 def against(run: Run, rps: float, metrics: Sequence[str]) -> str:
     """Each contender's figures (by their paths) as ratios to the baseline's, in words."""
-    names = slot_names(run.settings)
+    names, level = slot_names(run.settings), ratio_confidence_words(run.settings)
     told = []
     for slot, name in enumerate(names[1:], start=1):
         both = names[0], name
-        claims = [claim(comparison(run, m, rps, slot), _place(m), both) for m in metrics]
+        claims = [claim(comparison(run, m, rps, slot), _place(m), both, level) for m in metrics]
         told.append((name, "; ".join(claims)))
     if len(told) == 1:
         return f"{told[0][0]} against {names[0]}: {told[0][1]}"
@@ -260,9 +261,9 @@ def _place(path: str) -> str:
     return BY_PATH[path].sentence.removesuffix(" response time")
 
 
-def claim(found: Comparison | None, what: str, names: tuple[str, str]) -> str:
+def claim(found: Comparison | None, what: str, names: tuple[str, str], level: str) -> str:
     """`0.58× the CPU per request (95 % CI 0.55 to 0.61)`, or that none can be told; `names`: of
-    baseline and contender."""
+    baseline and contender; `level`: of the interval."""
     if found is None or found.verdict == "not-comparable":
         return f"{what} is not compared"
     answers = one_side_answers(found)
@@ -272,7 +273,7 @@ def claim(found: Comparison | None, what: str, names: tuple[str, str]) -> str:
     figure, interval = ratio_figure(found), ratio_interval(found)
     if figure is not None and figure[-1].isdigit():
         figure += "×"
-    ends = f"95 % CI {interval}" if interval else "95 %"
+    ends = f"{level} CI {interval}" if interval else level
     if not has_interval(found):
         return f"{figure} {what} ({found.rounds} rounds: no interval)"
     if found.verdict == "cannot-tell":

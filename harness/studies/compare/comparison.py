@@ -19,7 +19,7 @@ from harness.core.record import (
 )
 from harness.core.trials import comparable, standard
 from harness.core.wording import arm_names
-from harness.designs import stopping
+from harness.designs.stopping import ratio_confidence
 from harness.stats.intervals import (
     Estimate,
     excluded_effect,
@@ -91,7 +91,7 @@ def _compare(
 ) -> Comparison:
     rounds = _rounds(rps, slot, trials)
     pairs = [r for r in rounds if comparable(r[0]) and comparable(r[1])]
-    names, confidence = arm_names(settings), stopping.CONFIDENCE if settings.precision else 0.95
+    names, confidence = arm_names(settings), ratio_confidence(settings)
     estimate, spread = _estimate(metric.path, pairs, confidence), None
     paired = in_blocks(pairs) and metric.path in PAIRED
     if paired and not counted_apart(metric.path, pairs):

@@ -19,7 +19,7 @@ from harness.studies.compare.summary import level_finding
 from harness.terminal.live import look, trend
 from harness.terminal.plot import print_plot
 from harness.terminal.table import print_run, ratio_text
-from harness.views.style import subtitle
+from harness.views.style import against, subtitle
 from tests.support.blocks import IN_BLOCKS, trials_of
 from tests.support.made import make_run
 from tests.support.sources import long_named_arms, with_settings
@@ -84,10 +84,18 @@ def test_what_was_chosen_otherwise_stands_in_every_heading(source: Source) -> No
         assert "workers" not in text.split("Warning")[0]
 
 
-def test_intervals_at_each_look_are_called_what_they_are() -> None:
+def test_intervals_at_each_look_are_called_what_they_are(source: Source) -> None:
     asked = make_run(trials_of(), **IN_BLOCKS, precision={"cpu": 0.02})
-    assert "interval (99 % at each look, so 95 % over all)" in " ".join(printed(asked).split())
-    assert "at each look" not in printed(make_run(trials_of(), **IN_BLOCKS))
+    usual = make_run(trials_of(), **IN_BLOCKS)
+    assert "with a 99 % interval at each look, so 95 % over all" in " ".join(printed(asked).split())
+    assert "ratio (99 % CI)" in printed(asked)
+    assert "at each look" not in printed(usual)
+    assert "ratio (95 % CI)" in printed(usual)
+    for run, level in ((asked, "99 %"), (usual, "95 %")):
+        cpu = against(run, run.settings.rps[0], ["server.cpu_us_per_request.total"])
+        assert f"{level} CI " in cpu
+        facts = build(replace(source, run=run)).facts
+        assert ("of ratios 99 % at each look" in facts) == (run is asked)
 
 
 def test_a_run_without_success_says_so_instead(awkward: Source) -> None:
