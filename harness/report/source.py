@@ -120,11 +120,13 @@ def _capacity(path: Path) -> Run:
 
 def with_control(run: Run, results: Path) -> Run:
     """The run with the newest A/A data below `results` that match it: they may have been made
-    after it. Without any that match, it keeps those that it was recorded with."""
-    if not run.comparisons:
+    after it. Without any that match, it keeps those that it was recorded with; or, where it has
+    none, says why those that are there now do not match."""
+    record = read_controls(results)
+    if not run.comparisons or (record is None and run.control is not None):
         return run
-    found = find_control(run, read_controls(results))
-    if found.mismatch is not None and run.control is not None:
+    found = find_control(run, record)
+    if found.mismatch is not None and run.control is not None and run.control.mismatch is None:
         return run
     return msgspec.structs.replace(run, control=found)
 
