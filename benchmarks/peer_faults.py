@@ -6,47 +6,32 @@ Each server runs with 4 threads in a process of its own. What is asked of it is 
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import resource
+import shlex
 import signal
 import socket
-import subprocess
 import sys
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from harness.machine.cpus import CpuPlan
+from harness.peers import command_of, is_installed
+from harness.session.settings import CompareOptions, make_settings
+from harness.targets.arm import arms_of
+from harness.targets.outside import StartedServer, start_outside
 
 THREADS = 4
 WATCHED_S = 12.0  # how long a slow client is followed; ours is cut off after 5 s
 GOOD = b"POST /metrics HTTP/1.1\r\nHost: peer\r\nConnection: close\r\nContent-Length: 24\r\n\r\n"
 GOOD += b'{"name":"a.b","value":1}'
 
-_APP = """
-import sys, time
-def app(environ, start_response):
-    environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
-    time.sleep(float(sys.argv[2]) if len(sys.argv) > 2 else 0.0)
-    start_response("202 Accepted", [("Content-Length", "2")])
-    return [b"{}"]
-"""
-_RUN = {
-    "waitress": "import waitress; waitress.serve(app, host='127.0.0.1', port=int(sys.argv[1]), "
-    f"threads={THREADS})",
-    "cheroot": "import cheroot.wsgi as w; s = w.Server(('127.0.0.1', int(sys.argv[1])), app, "
-    f"numthreads={THREADS}); s.safe_start()",
-    "gunicorn gthread": "import gunicorn.app.base as b\n"
-    "class A(b.BaseApplication):\n"
-    " def load_config(self):\n"
-    "  for k, v in dict(bind='127.0.0.1:' + sys.argv[1], worker_class='gthread', "
-    f"threads={THREADS}).items(): self.cfg.set(k, v)\n"
-    " def load(self): return app\n"
-    "A().run()",
-}
+PEERS = ("waitress", "cheroot", "gunicorn")
 OURS = ("thread-per-request", "thread-pool")
 
 
@@ -54,58 +39,67 @@ OURS = ("thread-per-request", "thread-pool")
 class Running:
     """A server under test; `worker` is the process that accepts."""
 
-    process: subprocess.Popen[bytes]
-    port: int
+    server: StartedServer
     worker: int
-    log: Path
+
+    @property
+    def port(self) -> int:
+        return self.server.port
 
     def cpu_s(self) -> float:
         fields = Path(f"/proc/{self.worker}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
+    def lines_of_log(self) -> int:
+        return self.server.log.read_bytes().count(b"\n")
+
     def ask(self, timeout_s: float = 20.0) -> float | None:
         """Seconds until a good request was answered 202, or None."""
-        began_s = time.monotonic()
-        try:
-            with socket.create_connection(("127.0.0.1", self.port), timeout_s) as sock:
-                sock.sendall(GOOD)
-                answered = b" 202 " in sock.recv(100)
-        except OSError:
-            return None
-        return time.monotonic() - began_s if answered else None
+        return asked(self.port, timeout_s)
+
+
+def asked(port: int, timeout_s: float) -> float | None:
+    """Seconds until a good request was answered 202, or None."""
+    began_s = time.monotonic()
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout_s) as sock:
+            sock.sendall(GOOD)
+            answered = b" 202 " in sock.recv(100)
+    except OSError:
+        return None
+    return time.monotonic() - began_s if answered else None
 
 
 @contextmanager
 def serving(name: str, work_s: float) -> Iterator[Running]:
-    """Start `name`, whose handlers take `work_s`."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    """Start `name`, whose handlers take `work_s`, as `labrun compare --server` would."""
+    everywhere = frozenset(os.sched_getaffinity(0))
+    settings = make_settings(options(name, work_s))
+    with (
+        tempfile.TemporaryDirectory() as logs,
+        start_outside(
+            arms_of(settings)[0], settings, CpuPlan(everywhere, everywhere, everywhere), Path(logs)
+        ) as server,
+    ):
+        assert isinstance(server, StartedServer)
+        asked(server.port, 20.0)  # gunicorn's worker starts after its listener
+        children = Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text().split()
+        yield Running(server, int(children[0]) if children else server.pid)
+
+
+def options(name: str, work_s: float) -> CompareOptions:
+    """A server of ours by its name, or a peer by its command, with an application that waits."""
+    workers = {"workers": THREADS}
     if name in OURS:
-        command = ["-m", "servers", name, f"--port={port}", f"--workers={THREADS}"]
-        command += [f"--workload=io:{work_s * 1e3:g}ms"] if work_s else []
-    else:
-        command = ["-c", f"import sys\n{_APP}\n{_RUN[name]}", str(port), str(work_s)]
-    log = Path(tempfile.mkstemp()[1])
-    with log.open("wb") as out:
-        process = subprocess.Popen(
-            [sys.executable, *command], stdout=out, stderr=out, start_new_session=True
-        )
-    try:
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", port), 1).close()
-                break
-            except ConnectionRefusedError:
-                time.sleep(0.05)
-        time.sleep(1.0)  # gunicorn's worker starts after its listener
-        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-        yield Running(process, port, int(children[0]) if children else process.pid, log)
-    finally:
-        # Its children too: gunicorn's worker may outlive a master that has been told to stop.
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        log.unlink()
+        workload = f"io:{work_s * 1e3:g}ms" if work_s else "ingest"
+        return CompareOptions(backends=name, servers=workers | {"workload": workload})
+    command = [*command_of(name)[:-1], "benchmarks.slow_app:wsgi"]
+    return CompareOptions(
+        backends="",
+        server=[f"{name}={shlex.join(command)}"],
+        env=[f"WORK_S={work_s:g}", f"PYTHONPATH={Path(__file__).parents[1]}"],
+        servers=workers,
+    )
 
 
 def slow_client(name: str) -> str:
@@ -145,7 +139,7 @@ def no_descriptors(name: str) -> str:
         used = len(os.listdir(f"/proc/{server.worker}/fd"))
         hard = resource.prlimit(server.worker, resource.RLIMIT_NOFILE)[1]
         resource.prlimit(server.worker, resource.RLIMIT_NOFILE, (used + 5, hard))
-        lines = server.log.read_bytes().count(b"\n")
+        lines = server.lines_of_log()
         with ExitStack() as stack:
             for _ in range(20):
                 stack.enter_context(socket.create_connection(("127.0.0.1", server.port)))
@@ -156,7 +150,7 @@ def no_descriptors(name: str) -> str:
                 share = (server.cpu_s() - cpu_s) / (time.monotonic() - began_s)
             except FileNotFoundError:
                 return "the process that accepts died"
-            lines = server.log.read_bytes().count(b"\n") - lines
+            lines = server.lines_of_log() - lines
         back = server.ask(8.0) is not None
     return f"CPU {share:.0%}, {lines:,} lines of log; {'serves' if back else 'dead'} afterwards"
 
@@ -172,13 +166,11 @@ def stopping(name: str) -> str:
         for client in clients:
             client.start()
         time.sleep(0.5)
-        server.process.send_signal(signal.SIGTERM)
+        os.kill(server.server.pid, signal.SIGTERM)
         for client in clients:
             client.join()
-        try:
-            status = str(server.process.wait(15))
-        except subprocess.TimeoutExpired:
-            status = "none within 15 s"
+        ended = not server.server.alive(15.0)
+        status = str(server.server.exit_status()) if ended else "none within 15 s"
     answered = sum(answer is not None for answer in answers)
     return f"{answered} of {2 * THREADS} answered, exit status {status}"
 
@@ -194,9 +186,8 @@ def main() -> int:
     """Print what each server does."""
     for question, ask in QUESTIONS.items():
         print(f"{question}: {(ask.__doc__ or '').partition(': ')[2]}")
-        for name in (*_RUN, *OURS):
-            module = name.split(" ", maxsplit=1)[0]
-            if name not in OURS and importlib.util.find_spec(module) is None:
+        for name in (*PEERS, *OURS):
+            if name not in OURS and not is_installed(name):
                 print(f"  {name:20} not installed")
                 continue
             print(f"  {name:20} {ask(name)}", flush=True)

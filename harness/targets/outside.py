@@ -111,6 +111,20 @@ class StartedServer(Closing):
     def close(self) -> None:
         self._process.close()
 
+    @property
+    def pid(self) -> int:
+        """The process of the command."""
+        return self._process.pid
+
+    @property
+    def log(self) -> Path:
+        """What it printed."""
+        return self._process.log_path
+
+    def exit_status(self) -> int | None:
+        """How the command ended, negative for a signal; None while it runs."""
+        return self._process.exit_status()
+
     def look(self, memory: bool = False) -> Look:
         """The whole tree's use of the machine so far. Raises `ProcessDied`."""
         return self._process.look(memory)
