@@ -262,3 +262,6 @@ def test_a_report_quotes_the_newest_control_that_matches_not_the_one_of_its_run(
     other = msgspec.structs.replace(HERE, kernel="9.9")
     file.write_bytes(msgspec.json.encode(record_of(other)))
     assert with_control(found, tmp_path).control == found.control
+    # Of one that was recorded with none the reason is that of the data which are there now.
+    told = control_sentences(with_control(run, tmp_path))[-1]
+    assert "not known (the A/A data on record are of another machine" in told
