@@ -1,4 +1,5 @@
-"""One request before the first trial, whose answer is looked at: a load of refusals is no load."""
+"""One request to a fresh server before any load, whose answer is looked at: a load of refusals is
+no load."""
 
 from __future__ import annotations
 

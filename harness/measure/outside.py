@@ -145,12 +145,12 @@ def _start(
     cpus: CpuPlan,
     logs: Path,
 ) -> _Seen:
-    """A fresh server; in the first round its answer to one request is looked at."""
+    """A fresh server, whose answer to one request is looked at: what answered well in the round
+    before may answer otherwise after a restart."""
     try:
         server = stack.enter_context(start_outside(arm, settings, cpus, logs))
-        if restart.round == 1:
-            (request, *_) = target_config(server.host, server.port, settings).requests
-            look_at_one(server, request.encode("latin-1"), settings.request or THE_METRIC)
+        (request, *_) = target_config(server.host, server.port, settings).requests
+        look_at_one(server, request.encode("latin-1"), settings.request or THE_METRIC)
     except ServerRefused as error:
         error.slot = arm.slot
         raise

@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 ANSWER = b"HTTP/1.1 202 Accepted\r\nContent-Length: 2\r\n\r\nok"
 LARGE = 1 << 20
@@ -143,6 +144,14 @@ def dies(port: int) -> None:
     os._exit(3)
 
 
+def forgets(port: int) -> None:
+    """Answer well when started for the first time; each time after that, 404 to everything."""
+    started_before = Path(os.environ["MARKER"])
+    behaviour = "not-found" if started_before.exists() else "good"
+    started_before.touch()
+    BEHAVIOURS[behaviour](port)
+
+
 BEHAVIOURS: dict[str, Callable[[int], None]] = {
     "good": good,
     "hangs-on": answering(ANSWER, until_closed),
@@ -173,6 +182,7 @@ BEHAVIOURS: dict[str, Callable[[int], None]] = {
     "stubborn": stubborn,
     "loud": loud,
     "dies": dies,
+    "forgets": forgets,
 }
 
 if __name__ == "__main__":

@@ -127,6 +127,21 @@ def test_a_refusal_comes_before_the_first_trial_and_leaves_nothing(
     assert list((tmp_path / "results").iterdir()) == []
 
 
+def test_one_that_answers_otherwise_after_a_restart_is_found_before_load(
+    labrun: Labrun, tmp_path: Path
+) -> None:
+    """Only the first round was looked at, and the second was a load of 404."""
+    twice = ("--rps", "60", "--rounds", "2", *SHORT[4:])
+    marker = ("--env", f"MARKER={tmp_path / 'started'}")
+    done = labrun("compare", *twice, *server("good"), *server("forgets"), *marker)
+    assert done.returncode == 2, done.stderr
+    assert "the server forgets answers 404 to POST /metrics" in done.stderr
+    (file,) = (tmp_path / "results").glob("*/run.json")
+    run = json.loads(file.read_bytes())
+    assert [trial["round"] for trial in run["trials"]] == [1, 1]
+    assert run["refused"] == 1
+
+
 def test_one_that_dies_is_told_with_its_last_line(labrun: Labrun, tmp_path: Path) -> None:
     done = labrun("compare", *SHORT[:-6], "--duration", "6", *server("dies"), "--design", "trials")
     assert done.returncode == 2
