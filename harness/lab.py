@@ -148,18 +148,25 @@ def say(text: str) -> None:
 
 def claims(experiment: Experiment) -> pd.DataFrame:
     """Judges each of the design document's claims by an experiment: the document's figure, ours
-    with its interval, the verdict, why, and for an absolute cost the language of both. Raises
-    `LabError` for an experiment that the claims are not about."""
-    from harness.studies.claims.judgement import judged, load_beside
+    with its interval, the verdict, why, and for an absolute cost the language of both. Where the
+    servers in C++ were measured too (the folder `native` of a run), `cpp` and `verdict_cpp` have
+    their figure and the verdict by it; else they are None. Raises `LabError` for an experiment that
+    the claims are not about."""
+    from harness.reading.native import native_of
+    from harness.studies.claims.judgement import judged, load_judged, pairs
     from harness.studies.claims.ledger import check_about
 
     check_about(experiment.run)
-    record: Judged = judged(experiment.run, load_beside(experiment.folder) or _nothing_beside())
+    saved, native = load_judged(experiment.folder), native_of(experiment.folder, experiment.run)
+    beside = _nothing_beside() if saved is None else saved.beside
+    record: Judged = judged(experiment.run, beside, native)
+    in_cpp = saved.in_cpp if native is None and saved is not None else record.in_cpp
     return pd.DataFrame(
         [
             {"claim": j.claim.text, "document": j.document, "here": j.ours, "verdict": j.verdict,
-             "why": j.reason or "", "language": j.language or ""}
-            for j in record.judgements
+             "why": j.reason or "", "language": j.language or "",
+             "cpp": other and other.ours, "verdict_cpp": other and other.verdict}
+            for j, other in pairs(record.judgements, in_cpp)
         ]
     )  # fmt: skip
 

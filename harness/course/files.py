@@ -7,10 +7,12 @@ from importlib import resources
 from pathlib import Path
 
 from harness.core.errors import LabError
+from harness.reading.native import native_of
 from harness.reading.runs import load_run
 from harness.store import RUN_FILE, TIMELINE_FILE
 from harness.studies.anatomy.account import ANATOMY_FILE
-from harness.studies.claims.judgement import CLAIMS_FILE
+from harness.studies.claims.judgement import judged, load_beside, save_judged
+from harness.studies.claims.records import Beside
 from harness.thin import keep_rows
 from harness.views.style import nearest_level
 
@@ -46,9 +48,13 @@ def keep(run: Path, name: str) -> None:
 
 def keep_reference(run: Path) -> None:
     """Record the reference run: all levels of its record, and the rows of the main level, thinned
-    (`harness.thin`): notebooks draw from them."""
+    (`harness.thin`): notebooks draw from them. Of the servers in C++ that belong to it the claims'
+    judgements alone."""
     target = recorded_folder() / "reference"
     target.mkdir(parents=True, exist_ok=True)
-    for file in (RUN_FILE, TIMELINE_FILE, ANATOMY_FILE, CLAIMS_FILE):
+    for file in (RUN_FILE, TIMELINE_FILE, ANATOMY_FILE):
         shutil.copy(run / file, target / file)
-    keep_rows(run, target, thin=True, level=nearest_level(load_run(run)))
+    record = load_run(run)
+    beside = load_beside(run) or Beside()
+    save_judged(target, judged(record, beside, native_of(run, record)))
+    keep_rows(run, target, thin=True, level=nearest_level(record))

@@ -108,7 +108,12 @@ def test_every_picture_is_drawn(chart: str) -> None:
 
 def test_claims_are_a_table_with_reasons() -> None:
     ledger = claims(reference())
-    assert {"claim", "document", "here", "verdict", "why", "language"} == set(ledger.columns)
+    assert {"claim", "document", "here", "verdict", "why", "language", "cpp", "verdict_cpp"} == (
+        set(ledger.columns)
+    )
+    by_cpp = ledger.set_index("claim")["verdict_cpp"]
+    assert by_cpp["all seven steps, pool"] == "holds"
+    assert by_cpp["creating a thread, on a new stack"] == "does not hold"
     assert len(ledger) > 70
     assert set(ledger["verdict"]) >= {"holds", "does not hold"}
     steps = ledger[ledger["claim"].str.startswith("parsing HTTP")]

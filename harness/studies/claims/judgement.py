@@ -134,12 +134,18 @@ def judged(
     )
 
 
+def load_judged(folder: Path) -> Judged | None:
+    """The record of when the run in `folder` was last judged; None where it never was. Raises
+    `LabError` when `claims.json` is there and cannot be read."""
+    return load_beside_run(
+        folder / CLAIMS_FILE, Judged, CLAIMS_SCHEMA, "delete it and judge the run again"
+    )
+
+
 def load_beside(folder: Path) -> Beside | None:
     """Figures measured beside the trials when the run in `folder` was last judged; None where it
     never was. Raises `LabError` when `claims.json` is there and cannot be read."""
-    found = load_beside_run(
-        folder / CLAIMS_FILE, Judged, CLAIMS_SCHEMA, "delete it and judge the run again"
-    )
+    found = load_judged(folder)
     return None if found is None else found.beside
 
 
