@@ -15,7 +15,16 @@ from harness.core.errors import LabError
 from harness.core.metrics import HEADLINES, Metric
 from harness.core.options import unusual
 from harness.core.record import Environment, Run, Settings
-from harness.core.wording import NOT_ANSWERED, Ends, arm_names, figure_ends, is_time, ratio_ends
+from harness.core.wording import (
+    NOT_ANSWERED,
+    Ends,
+    arm_names,
+    counted,
+    figure_ends,
+    is_time,
+    ratio_ends,
+)
+from harness.designs.stopping import ratio_confidence_words
 from harness.stats.steps import Step, find_changes, least_runs
 from harness.studies.regress.comparability import machine_difference, settings_difference
 
@@ -116,6 +125,7 @@ def build_history(found: Sequence[tuple[Path, Run]], left_out: Sequence[str] = (
     otherwise = unusual(runs[0].settings)
     if otherwise:
         notes.insert(0, f"all of them: {', '.join(otherwise)}")
+    notes += _other_levels(runs)
     machines = _machines([run.environment for run in runs])
     starts = [place for place, _ in machines]
     series, least = _with_changes(_all_series(runs, starts))
@@ -138,6 +148,17 @@ def build_history(found: Sequence[tuple[Path, Run]], left_out: Sequence[str] = (
         notes=tuple(notes),
         mixed=len(runs) < len(whole) or any(study(run) != "compare" for _, run in found),
     )
+
+
+def _other_levels(runs: Sequence[Run]) -> list[str]:
+    """Of which runs the intervals of ratios are at another level than the page says."""
+    asked = [run.settings for run in runs if run.settings.precision]
+    if not asked:
+        return []
+    return [
+        f"bars of ratios of {counted(len(asked), 'run')} with --precision are "
+        f"{ratio_confidence_words(asked[0])} intervals"
+    ]
 
 
 def _whole_comparisons(found: Sequence[tuple[Path, Run]], notes: list[str]) -> list[Run]:

@@ -112,6 +112,15 @@ def test_runs_that_do_not_belong_are_left_out_and_said(reference: Run) -> None:
         assert words in notes
 
 
+def test_ratios_of_runs_with_several_looks_are_said_to_have_wider_intervals(
+    reference: Run,
+) -> None:
+    found = a_history(reference, 3)
+    asked = changed(found[-1][1], "asked", precision={"cpu": 0.02})
+    notes = build_history([*found[:-1], (Path("a"), asked)]).notes
+    assert "bars of ratios of 1 run with --precision are 99 % intervals" in notes
+
+
 def test_a_new_design_begins_a_new_series(reference: Run) -> None:
     found = a_history(reference, 5)
     path, newest = found[-1]
