@@ -53,6 +53,11 @@ class Running:
     def lines_of_log(self) -> int:
         return self.server.log.read_bytes().count(b"\n")
 
+    def log_is_cut(self) -> bool:
+        """Whether the middle of its log was left out, since it took too much of the disk."""
+        kept = self.server.log.stat()
+        return kept.st_blocks * 512 < kept.st_size
+
     def ask(self, timeout_s: float = 20.0) -> float | None:
         """Seconds until a good request was answered 202, or None."""
         return asked(self.port, timeout_s)
@@ -151,8 +156,11 @@ def no_descriptors(name: str) -> str:
             except FileNotFoundError:
                 return "the process that accepts died"
             lines = server.lines_of_log() - lines
+            least = "at least " if server.log_is_cut() else ""
         back = server.ask(8.0) is not None
-    return f"CPU {share:.0%}, {lines:,} lines of log; {'serves' if back else 'dead'} afterwards"
+    return (
+        f"CPU {share:.0%}, {least}{lines:,} lines of log; {'serves' if back else 'dead'} afterwards"
+    )
 
 
 def stopping(name: str) -> str:

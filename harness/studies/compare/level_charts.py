@@ -33,7 +33,7 @@ SERIES: tuple[tuple[str, str, dict[str, Any]], ...] = (
 # of servers seen from outside: column, label, what one of the label's unit is
 SEEN: tuple[tuple[str, str, float], ...] = (
     ("threads_seen_by_os", "threads alive", 1.0),
-    ("cpu_us", "CPU time in the step (ms)", 1e3),
+    ("cpu_us", "CPU time in 100 ms (ms)", 1e3),
     ("rss_bytes", "resident memory (MiB)", 2.0**20),
 )
 
@@ -251,8 +251,11 @@ def _draw_seen(run: Run, timeline: pd.DataFrame) -> Figure:
         for (column, label, unit), axes in zip(SEEN, row, strict=True):
             for bold, part in _rounds(run, look, rps, mine):
                 how = {"linewidth": 1.8} if bold else {"linewidth": 0.7, "alpha": 0.22}
-                axes.plot(part["t_ms"] / 1000, part[column].astype("float64") / unit,
-                          color=look.colour, drawstyle="steps-pre", **how)  # fmt: skip
+                values = part[column].astype("float64") / unit
+                if column == "cpu_us":
+                    values /= _steps_long(part)
+                axes.plot(part["t_ms"] / 1000, values, color=look.colour, drawstyle="steps-pre",
+                          **how)  # fmt: skip
             axes.set_ylim(bottom=0)
             axes.set_ylabel(label)
         row[0].set_title(look.label, loc="left", color=style.INK)
@@ -261,6 +264,13 @@ def _draw_seen(run: Run, timeline: pd.DataFrame) -> Figure:
     what = "Steps of 100 ms, seen from outside. Bold: the first valid round; faint: the others"
     style.head(figure, _seen_title(run, rps, timeline), style.subtitle(run, what))
     return figure
+
+
+def _steps_long(part: pd.DataFrame) -> pd.Series[float]:
+    """How many steps of 100 ms each row lasted. Looks are rounded to the nearest, so a gap of two
+    may be one."""
+    steps = part["t_ms"].diff().fillna(100) / 100
+    return steps.where(steps > 2, 1.0)
 
 
 def _seen_title(run: Run, rps: float, timeline: pd.DataFrame) -> str:

@@ -97,7 +97,7 @@ def test_the_timeline_has_what_was_seen_and_null_for_the_rest(
     assert set(steps["slot"]) == {0, 1, 2}
     picture = (folder / "charts" / "storm.svg").read_text("utf-8")
     assert "threads alive" in picture
-    assert "CPU time in the step" in picture
+    assert "CPU time in 100 ms" in picture
 
 
 def test_who_closed_is_on_record(made: tuple[Path, dict[str, Any], str]) -> None:
