@@ -27,7 +27,7 @@ from harness.core.errors import LabError
 from harness.core.metrics import BY_PATH
 from harness.core.record import Settings
 from harness.core.units import percent
-from harness.session.aa import keep_controls
+from harness.session.run import keep_controls
 from harness.session.settings import design_options
 from harness.studies.compare.aa_control import (
     CONTROL_FILE,

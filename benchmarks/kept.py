@@ -17,8 +17,7 @@ from harness.core.record import Comparison, Run, Settings
 from harness.machine.cpus import plan_cpus
 from harness.machine.environment import read_environment
 from harness.measure.run import RunResult
-from harness.session.aa import Silent
-from harness.session.run import record_run
+from harness.session.run import Silent, record_run
 from harness.studies.compare.aa_control import ControlRun, Machine, control_run
 
 

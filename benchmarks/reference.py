@@ -19,13 +19,11 @@ import sys
 from pathlib import Path
 
 from harness.core.errors import LabError
-from harness.reading.native import NATIVE_RUN
-from harness.reading.runs import load_run
+from harness.reading.runs import NATIVE_RUN, load_run
 from harness.report.source import CAPACITY, CLOSED_LOOP
 from harness.store import BLOCKS_FILE, REQUESTS_FILE, TIMELINE_FILE
-from harness.studies.anatomy.account import ANATOMY_FILE, dissect
+from harness.studies.anatomy.account import ANATOMY_FILE, dissect, save_anatomy, saved_anatomy
 from harness.studies.anatomy.apart import measure_apart
-from harness.studies.anatomy.storage import save_anatomy, saved_anatomy
 from harness.studies.claims.beside import measure_beside
 from harness.studies.claims.judgement import CLAIMS_FILE, judged, save_judged
 from harness.terminal.drawing import draw_anatomy

@@ -26,7 +26,7 @@ from harness.core.metrics import HEADLINES, Metric
 from harness.core.record import Comparison, Settings
 from harness.machine.cpus import plan_cpus
 from harness.machine.environment import read_environment
-from harness.session.aa import measure_control
+from harness.session.run import measure_control
 from harness.store import write_json
 from harness.studies.compare.aa_control import ControlRun, Machine
 

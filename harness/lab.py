@@ -130,8 +130,8 @@ def anatomy(name: str, rps: float = 2000, **options: Any) -> Experiment:
     found = compare(name, rps=rps, **options)
     if offline():
         return found
+    from harness.studies.anatomy.account import save_anatomy
     from harness.studies.anatomy.apart import measure_apart
-    from harness.studies.anatomy.storage import save_anatomy
 
     save_anatomy(found.folder, dissect(found.run, rps, measure_apart(found.settings, _quiet)))
     if os.environ.get("LAB_RECORD"):
@@ -187,7 +187,7 @@ def reference() -> Experiment:
     from harness.reading.runs import load_run as read
     from harness.report.source import Source
     from harness.store import REQUESTS_FILE, TIMELINE_FILE, read_rows
-    from harness.studies.anatomy.storage import saved_anatomy
+    from harness.studies.anatomy.account import saved_anatomy
     from harness.studies.claims.judgement import load_beside
     from harness.views.style import nearest_level
 

@@ -41,7 +41,7 @@ def anatomy(
 
     example: labrun anatomy --rps 500
     """
-    from harness.session.anatomy_options import AnatomyOptions, anatomy_settings
+    from harness.session.study_options import AnatomyOptions, anatomy_settings
 
     own = {name: typed.pop(name) for name in ANY_SERVER}
     options = AnatomyOptions(run, rps, rounds, duration, backends, any_server=own, **typed)

@@ -31,8 +31,8 @@ def capacity(
 
     example: labrun capacity --slo "success>=0.99,p99<=50ms" --workload io:40ms
     """
-    from harness.session.searches import CAPACITY_RPS, capacity_options
     from harness.session.settings import CompareOptions
+    from harness.session.study_options import CAPACITY_RPS, capacity_options
 
     options = CompareOptions(
         rps=CAPACITY_RPS,

@@ -47,7 +47,7 @@ def claims(
 
     example: labrun claims results/reference
     """
-    from harness.session.claims_options import ClaimsOptions, claims_settings
+    from harness.session.study_options import ClaimsOptions, claims_settings
 
     options = ClaimsOptions(run, explore, rps, rounds, duration, native=native, **typed)
     settings = claims_settings(options)

@@ -51,8 +51,8 @@ def crossover(
 
     example: labrun crossover --vary workers --workload io:40ms --rps 400 --slo "p99<=60ms"
     """
-    from harness.session.searches import crossover_loads, crossover_options
     from harness.session.settings import CompareOptions
+    from harness.session.study_options import crossover_loads, crossover_options
 
     options = CompareOptions(
         rps=rps or crossover_loads(vary),

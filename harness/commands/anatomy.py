@@ -17,18 +17,19 @@ from harness.core.errors import LabError
 from harness.core.options import unusual
 from harness.core.record import Run, Settings
 from harness.core.units import microseconds, rate
-from harness.session.anatomy_options import AnatomyOptions
+from harness.session.study_options import AnatomyOptions
 from harness.store import cannot_write
 from harness.studies.anatomy.account import (
     Anatomy,
     Apart,
     Life,
     anatomy_finding,
+    as_json,
     dissect,
+    save_anatomy,
 )
 from harness.studies.anatomy.account import notes as anatomy_notes
 from harness.studies.anatomy.apart import measure_apart
-from harness.studies.anatomy.storage import as_json, save_anatomy
 from harness.studies.claims.ledger import language_of_steps
 from harness.terminal.drawing import draw_anatomy
 from harness.terminal.output import Console, complain, write_json
@@ -64,7 +65,7 @@ def anatomy_command(options: AnatomyOptions, settings: Settings) -> int:
 
 def _existing(options: AnatomyOptions, name: str, json_path: Path | None) -> int:
     """A run that was made before: what stands in its folder, and nothing new is measured."""
-    from harness.studies.anatomy.storage import saved_anatomy
+    from harness.studies.anatomy.account import saved_anatomy
 
     run, folder = existing_run(name)
     rps = _level(run, options.rps)

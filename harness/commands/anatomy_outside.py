@@ -12,7 +12,7 @@ from harness.commands.measured import status_of
 from harness.core.options import unusual
 from harness.core.record import Run, Settings
 from harness.core.units import microseconds, number, rate
-from harness.session.anatomy_options import AnatomyOptions
+from harness.session.study_options import AnatomyOptions
 from harness.store import write_json
 from harness.studies.anatomy.outside import OutsideAnatomy, Part, dissect_outside, outside_finding
 from harness.studies.compare.remarks import outside_sentences

@@ -11,15 +11,14 @@ import msgspec
 from harness.commands.measured import measure, status_of
 from harness.core.errors import LabError
 from harness.core.record import Run, Settings
-from harness.reading.native import NATIVE_RUN, native_of
-from harness.reading.runs import load_run
-from harness.session.claims_options import ClaimsOptions
+from harness.reading.runs import NATIVE_RUN, load_run, native_of
+from harness.session.study_options import ClaimsOptions
 from harness.store import cannot_write
 from harness.studies.claims.beside import measure_beside
 from harness.studies.claims.judgement import InCpp, as_json, judged, load_beside, save_judged
 from harness.studies.claims.ledger import check_about
 from harness.studies.claims.records import Beside, Explored, Judged
-from harness.targets.native import build_native
+from harness.targets.start import build_native
 from harness.terminal.claims_table import print_judged
 from harness.terminal.live import make_watcher
 from harness.terminal.output import Console, complain, write_json

@@ -21,8 +21,7 @@ from harness.studies.regress.verdict import judge_contenders
 from harness.terminal.drawing import draw, parts_of, show_plot
 from harness.terminal.live import make_watcher
 from harness.terminal.output import Console, complain, write_json
-from harness.terminal.table import print_run
-from harness.terminal.verdict_table import print_verdict
+from harness.terminal.table import print_run, print_verdict
 
 Watching = Callable[[Console], AbstractContextManager[Watcher]]
 Gate = Callable[[Run], int]

@@ -23,7 +23,7 @@ from harness.machine.neighbours import announced, neighbours
 from harness.machine.outside.permissions import permissions
 from harness.measure.run import examined, out_of_the_way, raise_descriptor_limit
 from harness.measure.trial import run_trial
-from harness.session.aa import keep_controls
+from harness.session.run import keep_controls
 from harness.session.settings import CompareOptions, design_options, make_settings
 from harness.studies.compare.aa_control import CONTROL_FILE
 from harness.targets.arm import Arm

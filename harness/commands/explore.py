@@ -15,7 +15,7 @@ from harness.core.errors import LabError
 from harness.core.record import Run, Settings
 from harness.core.trials import comparable
 from harness.designs.trials import expected_s
-from harness.session.claims_options import ClaimsOptions
+from harness.session.study_options import ClaimsOptions
 from harness.store import new_folder
 from harness.studies.claims.beside import measure_threads
 from harness.studies.claims.explore import Condition, conditions, nearest

@@ -34,7 +34,7 @@ from harness.targets.git_ref import repository_root
 from harness.terminal.drawing import draw
 from harness.terminal.live import make_watcher
 from harness.terminal.output import Console, command_line, complain
-from harness.terminal.verdict_table import print_verdict
+from harness.terminal.table import print_verdict
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,9 +47,8 @@ from harness.measure.trial import (
 from harness.targets.arm import Arm
 from harness.targets.control_client import ControlClient, ControlLost
 from harness.targets.processes import SamplerProcess, ServerProcess
-from harness.targets.remote import RemoteServer
 from harness.targets.sampler import Observation
-from harness.targets.start import start_server
+from harness.targets.start import RemoteServer, start_server
 from servers.options import parse_workload
 from servers.report import Report
 

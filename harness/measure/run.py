@@ -30,9 +30,8 @@ from harness.measure.trial import Progress, TrialResult, run_trial
 from harness.store import LOGS, RunFolder
 from harness.targets.arm import Arm
 from harness.targets.interpreter import examine_python, servers_under
-from harness.targets.native import build_native
-from harness.targets.remote import examine_target
 from harness.targets.server_code import ServerSource
+from harness.targets.start import build_native, examine_target
 
 _LEAST_DESCRIPTORS = 512
 HIGHEST_LEVEL_RPS = 10_000.0  # of the document's

@@ -23,9 +23,8 @@ from harness.measure.request_rows import copy_rows, requests_frame, timeline_fra
 from harness.measure.server_metrics import ServerWindow
 from harness.targets.control_client import ControlClient, ControlLost
 from harness.targets.processes import SamplerProcess, ServerProcess
-from harness.targets.remote import RemoteServer
 from harness.targets.sampler import Observation
-from harness.targets.start import start_server
+from harness.targets.start import RemoteServer, start_server
 from servers.report import Report
 
 IDLE_S = 5.0

@@ -1,4 +1,5 @@
-"""Runs read back, whatever version wrote them."""
+"""Runs read back, whatever version wrote them; and the run of the servers in C++ that belongs to
+one: in its folder `native`, or itself."""
 
 from __future__ import annotations
 
@@ -12,6 +13,10 @@ from harness.core.record import SCHEMA_VERSION, Run
 from harness.reading.plausible import contradiction, of_known_metrics
 from harness.reading.upgrade import OLD_SCHEMAS, upgraded
 from harness.store import PARTS, RUN_FILE
+from harness.studies.claims.judgement import InCpp, in_cpp, load_beside
+from harness.studies.claims.records import Beside
+
+NATIVE_RUN = "native"
 
 
 def load_run(path: Path) -> Run:
@@ -63,3 +68,11 @@ def _unreadable(path: Path, file: Path, error: OSError) -> str:
             )
         return f"cannot read {file}: {path} is no run's folder; name one below results/"
     return f"cannot read {file}: {error.strerror}; is it a run's folder?"
+
+
+def native_of(folder: Path, run: Run) -> InCpp | None:
+    """None where nothing was served in C++. Raises `LabError` for what cannot be read."""
+    inside = folder / NATIVE_RUN
+    if (inside / RUN_FILE).exists():
+        return InCpp(load_run(inside), load_beside(inside) or Beside())
+    return None if in_cpp(run) is None else InCpp(run, Beside())

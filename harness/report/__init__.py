@@ -23,8 +23,7 @@ def write_report(
     Equal sources give equal bytes. Raises `LabError` when the folder cannot be written.
     """
     from harness.report.build import build
-    from harness.views.html import to_html
-    from harness.views.markdown import to_markdown
+    from harness.views.formats import to_html, to_markdown
 
     report = build(source)
     for chart in report.missing():

@@ -8,7 +8,7 @@ from harness.core.trials import run_design
 from harness.core.units import rate
 from harness.core.wording import design_words, listed
 from harness.designs.stopping import ratio_confidence_words
-from harness.report import latency, surroundings, threads
+from harness.report import from_rows, surroundings
 from harness.report.search_section import search_report
 from harness.report.source import Source
 from harness.studies.anatomy.section import anatomy_section
@@ -37,9 +37,9 @@ def build(source: Source) -> Report:
             _comparison(run, main),
             ladder_section(run),
             anatomy_section(run, source.anatomy),
-            threads.storm_section(source),
-            latency.latency_section(source),
-            latency.waterfall_section(source),
+            from_rows.storm_section(source),
+            from_rows.latency_section(source),
+            from_rows.waterfall_section(source),
             capacity_section(source.capacity),
             *(() if judged is None else (judged,)),
             surroundings.trust_section(run),

@@ -22,7 +22,7 @@ def names_of(run: Run) -> tuple[str, ...]:
 
 def figure(name: str, run: Run, requests: pd.DataFrame, timeline: pd.DataFrame) -> Figure:
     """One chart by name (of `NAMES` or `SEARCHES`); the frames are those of the run's files."""
-    from harness.studies.capacity import chart as capacity
+    from harness.studies.capacity import section as capacity
     from harness.studies.compare import level_charts, time_charts
     from harness.studies.crossover import chart as crossover
     from harness.views import style
@@ -37,7 +37,7 @@ def figure(name: str, run: Run, requests: pd.DataFrame, timeline: pd.DataFrame) 
         if name == "cost":
             return level_charts.draw_cost(run)
         if name == "capacity":
-            return capacity.draw(run)
+            return capacity.draw_capacity(run)
         if name == "crossover":
             return crossover.draw(run)
     raise ValueError(f"there is no chart {name!r}; there are {', '.join(NAMES + SEARCHES)}")

@@ -32,7 +32,7 @@ from harness.report.build import build
 from harness.report.source import CAPACITY, Source, load_source
 from harness.studies.anatomy.account import anatomy_finding
 from harness.views import style
-from harness.views.markdown import block_text, table
+from harness.views.formats import block_text, table
 from harness.views.model import Report, Section, Table
 
 FILES = ("README.md", "docs/results.md")

@@ -7,7 +7,7 @@ from harness.core.record import Capacity, CapacityEstimate, Crossover, Crossover
 from harness.core.units import microseconds, share
 from harness.core.wording import response_words, slot_names
 from harness.report import surroundings
-from harness.studies.capacity import chart as capacity_chart
+from harness.studies.capacity import section as capacity_chart
 from harness.studies.compare.section import trials_table
 from harness.studies.crossover import chart as crossover_chart
 from harness.studies.crossover.estimate import pairs_of
@@ -74,7 +74,7 @@ def _capacity(run: Run, capacity: Capacity) -> Section:
         (
             Paragraph(words),
             Table(f"Highest rate within {capacity.objective}", columns, rows),
-            chart("capacity", lambda: capacity_chart.draw(run)),
+            chart("capacity", lambda: capacity_chart.draw_capacity(run)),
         ),
     )
 

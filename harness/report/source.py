@@ -16,12 +16,10 @@ from pandas.api.types import is_numeric_dtype
 from harness.core.errors import LabError
 from harness.core.record import Run
 from harness.drivers.driver import driver_of
-from harness.reading.native import native_of
-from harness.reading.runs import load_run
+from harness.reading.runs import load_run, native_of
 from harness.stats.weighted import WEIGHT, weights
 from harness.store import REQUESTS_FILE, RUN_FILE, TIMELINE_FILE, read_rows
-from harness.studies.anatomy.account import Anatomy
-from harness.studies.anatomy.storage import saved_anatomy
+from harness.studies.anatomy.account import Anatomy, saved_anatomy
 from harness.studies.claims.judgement import InCpp, load_beside
 from harness.studies.claims.records import Beside
 from harness.studies.compare.aa_control import find_control, read_controls

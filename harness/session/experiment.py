@@ -123,7 +123,7 @@ class Experiment:
         """A picture: distribution, success, storm, cost, anatomy, or waterfall; of one
         level where `rps` is given. Raises `LabError` for another name."""
         from harness.report import charts
-        from harness.studies.anatomy import chart as anatomy_chart
+        from harness.studies.anatomy import section as anatomy_chart
         from harness.studies.compare import waterfall
         from harness.views import style
 
@@ -134,7 +134,7 @@ class Experiment:
             name: partial(charts.figure, name, run, source.requests, source.timeline)
             for name in charts.NAMES
         }
-        draw["anatomy"] = lambda: anatomy_chart.draw(run, self.anatomy(main))
+        draw["anatomy"] = lambda: anatomy_chart.draw_anatomy(run, self.anatomy(main))
         draw["waterfall"] = lambda: waterfall.draw(run, source.requests, main)
         if chart not in draw:
             raise LabError(f"there is no picture {chart!r}; there are {', '.join(draw)}")

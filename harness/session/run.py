@@ -1,15 +1,34 @@
-"""A run from its folder to its record: once, for the command line, the notebooks and scripts."""
+"""A run from its folder to its record: once, for the command line, the notebooks and scripts; and a
+backend against itself, run after run, for how often this machine tells equals apart."""
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+import tempfile
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
+import msgspec
+
 from harness.core.errors import LabError
-from harness.core.record import Settings
-from harness.designs.trials import Planner
+from harness.core.record import Settings, Trial
+from harness.designs.trials import Planned, Planner
+from harness.machine.cpus import plan_cpus
+from harness.machine.environment import read_environment
 from harness.measure.run import RunResult, Watcher, run_experiment
-from harness.store import RunFolder
+from harness.measure.trial import Progress
+from harness.store import RunFolder, write_json
+from harness.studies.compare.aa_control import (
+    CONTROL_FILE,
+    CONTROL_SCHEMA,
+    ControlData,
+    ControlRecord,
+    ControlRun,
+    Machine,
+    control_run,
+    headline_controls,
+    read_controls,
+)
 from harness.studies.compare.planner import ComparePlanner
 
 
@@ -33,3 +52,60 @@ def record_run(
     except (LabError, KeyboardInterrupt):
         folder.discard_if_empty()
         raise
+
+
+class Silent:
+    """A watcher that shows nothing."""
+
+    def trial_begins(self, planned: Planned, number: int, total: int) -> None: ...
+
+    def progress(self, progress: Progress) -> None: ...
+
+    def trial_ended(self, trial: Trial) -> None: ...
+
+
+def measure_control(settings: Settings) -> ControlRun:
+    """One whole comparison, as `labrun compare` makes it; only its headlines are kept.
+
+    Raises `LabError` when it could not be made whole, KeyboardInterrupt when interrupted.
+    """
+    with tempfile.TemporaryDirectory(prefix="lab-aa-") as folder:
+        result = record_run(settings, Path(folder), "aa", "A/A", nullcontext(Silent()))
+    if result.interrupted:
+        raise KeyboardInterrupt
+    if not result.run.complete:
+        raise LabError(f"a run was not completed: {result.run.incomplete_reason}")
+    return control_run(result.run)
+
+
+def keep_controls(
+    settings: Settings, wanted: int, results: Path, tell: Callable[[str], None]
+) -> ControlData:
+    """All runs of one backend against itself, as many as are wanted; those on record at these
+    settings and of this machine count, and each new one is on record once it has ended. `tell` gets
+    a line before each. Raises `LabError`."""
+    machine = Machine.of(read_environment(plan_cpus()))
+    record = read_controls(results)
+    if record is None and (results / CONTROL_FILE).exists():
+        raise LabError(f"{results / CONTROL_FILE} cannot be read; move it out of the way")
+    kept = [] if record is None or record.schema != CONTROL_SCHEMA else list(record.controls)
+    mine = [data for data in kept if (data.machine, data.settings) == (machine, settings)]
+    others = [data for data in kept if data not in mine]
+    runs = list(mine[0].runs) if mine else []
+
+    def data() -> ControlData:
+        return ControlData(
+            machine=machine, settings=settings, runs=runs, headline=headline_controls(runs)
+        )
+
+    done = {run.seed for run in runs}
+    for seed in range(settings.seed, settings.seed + wanted):
+        if seed in done:
+            continue
+        tell(f"run {len(runs) + 1} of {wanted} (seed {seed}) ...")
+        runs.append(measure_control(msgspec.structs.replace(settings, seed=seed)))
+        file = results / CONTROL_FILE
+        file.parent.mkdir(parents=True, exist_ok=True)
+        whole = ControlRecord(schema=CONTROL_SCHEMA, controls=[*others, data()])
+        write_json(file, msgspec.json.format(msgspec.json.encode(whole), indent=1) + b"\n")
+    return data()

@@ -3,6 +3,8 @@ is imported, so that a slip of the finger is told at once."""
 
 from __future__ import annotations
 
+import argparse
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -13,10 +15,21 @@ from harness.core.options import checked_all
 from harness.core.record import ArmSettings, Design, RequestSettings, ServerSettings, Settings
 from harness.designs.stopping import FIGURES, LOOKS
 from harness.drivers.driver import LoadOptions, choose, driver_of
-from harness.session.arms import parse_arms
 from harness.session.request import RequestTyped, parse_request
 from harness.session.servers import ServersTyped, parse_servers, request_table
-from servers.options import parse_workload
+from servers.options import (
+    CHOSEN,
+    DEFAULTS,
+    OPTIONS,
+    build_parser,
+    given_options,
+    parse_workload,
+    plain,
+)
+
+_NARROWEST = 0.001  # half-width that may be asked for
+BLOCK_S = 0.5  # of the design of blocks, unless asked for otherwise
+_ARM_LIKE = "write it like --arm 'wide=thread-pool --workers 64'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +76,6 @@ class CompareOptions(LoadOptions):
     def names_servers(self) -> bool:
         """Whether a server of any kind is asked for."""
         return bool(self.server or self.url or self.servers_file)
-
-
-_NARROWEST = 0.001  # half-width that may be asked for
-BLOCK_S = 0.5  # of the design of blocks, unless asked for otherwise
 
 
 def make_settings(options: CompareOptions) -> Settings:
@@ -277,3 +286,57 @@ def rate_limit(rates: list[float], clients: int) -> int:
     """The server's limit for each client: its default, or five times what a client will send, so
     that the limiter does its work at every level and says no at none."""
     return max(1000, int(5 * max(rates) / clients))
+
+
+def parse_arms(
+    texts: Sequence[str], backends: Sequence[str], chosen: Mapping[str, Any]
+) -> list[ArmSettings]:
+    """An arm for each of `backends`, then for each text; none without texts. `chosen`: what the
+    settings have for all servers. Raises `LabError`."""
+    if not texts:
+        return []
+    named = [_arm(text, chosen) for text in texts]
+    taken = set(backends)
+    for arm in named:
+        if arm.name in taken:
+            raise LabError(f"--arm {arm.name}: two would have this name; give each one of its own")
+        taken.add(arm.name)
+    arms = [ArmSettings(name=name, backend=name) for name in backends] + named
+    checks.not_too_many("--backends and --arm name", len(arms))
+    return arms
+
+
+def _arm(text: str, chosen: Mapping[str, Any]) -> ArmSettings:
+    """`wide=thread-pool --workers 64`."""
+    checks.text("--arm", text)
+    name, equals, rest = text.partition("=")
+    name = name.strip()
+    if not equals or not name or not rest.strip():
+        raise LabError(f"--arm {text!r} is no name and backend; {_ARM_LIKE}")
+    if len(name) > checks.LONGEST_NAME or not name.isprintable():
+        raise LabError(
+            f"--arm {name!r}: a name is up to {checks.LONGEST_NAME} letters; {_ARM_LIKE}"
+        )
+    given = _options_of(name, rest)
+    (backend,) = checks.known_backends([given.pop("backend")])
+    own = [OPTIONS[option].flag for option in given if option not in CHOSEN]
+    if own:
+        raise LabError(f"--arm {name}: {own[0]} is for the lab to set; leave it out")
+    usual = {option: plain(DEFAULTS[option]) for option in CHOSEN} | dict(chosen)
+    options = {option: plain(value) for option, value in given.items()}
+    return ArmSettings(
+        name=name,
+        backend=backend,
+        options={option: value for option, value in options.items() if value != usual[option]},
+    )
+
+
+def _options_of(name: str, rest: str) -> dict[str, Any]:
+    """An arm's options, parsed by the servers' own parser. Raises `LabError`."""
+    parser = build_parser("labrun", exit_on_error=False)
+    try:
+        return given_options(parser, shlex.split(rest))
+    except argparse.ArgumentError as error:
+        raise LabError(f"--arm {name}: {error.argument_name}: {error.message}") from error
+    except ValueError as error:
+        raise LabError(f"--arm {name}: {error}; {_ARM_LIKE}") from error

@@ -26,8 +26,7 @@ from harness.machine.cpus import CpuPlan
 from harness.machine.outside.look import Look, Missing
 from harness.machine.outside.observed import ObservedProcess, start_command
 from harness.targets.arm import Arm
-from harness.targets.remote import Address
-from harness.targets.start import server_arguments
+from harness.targets.start import Address, server_arguments
 
 HOST = "127.0.0.1"
 STOP_S = 8.0  # for a server to finish what it accepted

@@ -56,12 +56,12 @@ def draw_anatomy(run: Run, anatomy: Anatomy, folder: Path) -> None:
     """The chart and the report, into the run's folder; what cannot be drawn is told."""
     from harness.report import write_report
     from harness.report.source import load_source
-    from harness.studies.anatomy import chart
+    from harness.studies.anatomy import section
     from harness.views import style
 
     def save_chart() -> None:
         with style.styled():
-            style.save(chart.draw(run, anatomy), folder / "charts", "anatomy")
+            style.save(section.draw_anatomy(run, anatomy), folder / "charts", "anatomy")
 
     def save_report() -> None:
         write_report(load_source(folder), folder, complain)

@@ -1,4 +1,5 @@
-"""The comparison as a table, in the shape of the design document's, readable at 80 columns."""
+"""The comparison as a table, in the shape of the design document's, readable at 80 columns; and a
+verdict, every figure against its limit."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from harness.core.metrics import shown
+from harness.core.metrics import BY_PATH, shown
 from harness.core.options import conditions
 from harness.core.record import Cell, Comparison, Run, Trial
 from harness.core.trials import design_at
@@ -27,11 +28,20 @@ from harness.drivers.driver import driver_of
 from harness.studies.compare.aa_control import control_sentences
 from harness.studies.compare.remarks import block_sentences, outside_sentences
 from harness.studies.compare.summary import run_sentences
+from harness.studies.regress.sentences import (
+    interval_text,
+    levels,
+    limit_text,
+    sentence,
+    value_text,
+)
+from harness.studies.regress.verdict import Check, Outcome, Verdict
 
 MOST_TOLD = 8
 _NAME_WIDTH = 12
 _STYLES = {"better": "green", "worse": "red", "cannot-tell": "dim", "not-comparable": "dim"}
 _MARKS = {"better": "+", "worse": "-", "more": ">", "fewer": "<", "cannot-tell": "~"}
+_OUTCOME_STYLES: dict[Outcome, str] = {"pass": "green", "fail": "red", "inconclusive": "dim"}
 
 
 def print_run(console: Console, run: Run, folder: Path) -> None:
@@ -182,3 +192,43 @@ def _classes(trials: list[Trial]) -> str:
         f"{len(trials)} trials: {told}. "
         f"{scheduled:,} requests scheduled, {accounted:,} accounted for."
     )
+
+
+def print_verdict(
+    console: Console, verdict: Verdict, of: str = "new/old", unchanged: str = "unchanged code"
+) -> None:
+    """A table for each level and backend, and what it comes to; fits 80 columns. `of`: what the
+    ratios are of; `unchanged`: who is accused at most that often."""
+    for rps in levels(verdict.checks):
+        for backend in dict.fromkeys(c.backend for c in verdict.checks if c.rps == rps):
+            checks = [c for c in verdict.checks if (c.rps, c.backend) == (rps, backend)]
+            console.print(_verdict_table(f"{backend} at {rate(rps)}{verdict.otherwise}", checks))
+    for note in verdict.notes:
+        console.print(f"Note: {note}.", style="dim", highlight=False)
+    console.print(
+        f"Ratios are {of}, with {verdict.confidence:.2%} intervals: the {len(verdict.checks)} "
+        f"figures together accuse {unchanged} at most once in 20 checks.",
+        style="dim",
+        highlight=False,
+    )
+    console.print()
+    console.print(sentence(verdict), style="bold", highlight=False)
+
+
+def _verdict_table(title: str, checks: list[Check]) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold", pad_edge=False)
+    table.add_column("", overflow="fold")
+    for column in ("ratio", "interval", "passes"):
+        table.add_column(column, no_wrap=True)
+    table.add_column("verdict", no_wrap=True)
+    for check in checks:
+        over = f" / {check.reference}" if check.reference else ""
+        table.add_row(
+            BY_PATH[check.metric].title + over,
+            value_text(check),
+            interval_text(check),
+            limit_text(check).replace("at most", "<=").replace("at least", ">="),
+            check.outcome,
+            style=_OUTCOME_STYLES[check.outcome],
+        )
+    return table

@@ -18,7 +18,7 @@ import pytest
 
 from harness.core.errors import LabError
 from harness.targets.control_client import ControlClient
-from harness.targets.native import build_native
+from harness.targets.start import build_native
 from servers.native.build import NATIVE as SOURCES
 from servers.report import STAGES, Report
 from servers.restart import Restart

@@ -13,8 +13,7 @@ from harness.machine.cpus import plan_cpus
 from harness.session.settings import CompareOptions, make_settings
 from harness.targets.arm import Arm
 from harness.targets.control_client import ControlClient
-from harness.targets.remote import RemoteServer, examine_target
-from harness.targets.start import server_arguments
+from harness.targets.start import RemoteServer, examine_target, server_arguments
 from tests.support.serving import RunningServer, StartServer
 
 PYTHONS_S = sys.getswitchinterval()

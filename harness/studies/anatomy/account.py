@@ -1,4 +1,5 @@
-"""The life of one request, step by step, beside what the document says of it. Pure.
+"""The life of one request, step by step, beside what the document says of it; and
+`anatomy.json`, in which it is kept.
 
 dispatch   from accept() to the handler's first instruction: starting a thread, or queueing for a
            worker, and in both cases waiting for the CPU and the interpreter's lock. Stamped.
@@ -10,6 +11,7 @@ thread end / return to the queue   cannot be stamped from inside (a thread that 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Literal
 
 import msgspec
@@ -18,6 +20,8 @@ from harness.core.options import beside
 from harness.core.record import Run, Settings, Stage, ThreadCosts, Trial
 from harness.core.wording import slot_names
 from harness.stats.intervals import location_estimate
+from harness.store import load_beside_run
+from harness.store import write_json as write_file
 from harness.studies.claims.document_figures import (
     CREATE_US,
     DESTROY_US,
@@ -300,4 +304,23 @@ def _queue_note(apart: Apart) -> str:
     return (
         "The return to the queue is measured apart too: from a worker's last instruction in one "
         f"handler to its first in the next, where that is already queued.{put}"
+    )
+
+
+def save_anatomy(folder: Path, anatomy: Anatomy) -> None:
+    """`anatomy.json`, into the run's folder. Raises `LabError` when it cannot be written."""
+    write_file(folder / ANATOMY_FILE, as_json(anatomy))
+
+
+def as_json(anatomy: Anatomy) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(anatomy), indent=1) + b"\n"
+
+
+def saved_anatomy(folder: Path) -> Anatomy | None:
+    """The record that `labrun anatomy` left in a run's folder. Raises `LabError` if unreadable."""
+    return load_beside_run(
+        folder / ANATOMY_FILE,
+        Anatomy,
+        ANATOMY_SCHEMA,
+        "delete it, and make a new one with labrun anatomy",
     )

@@ -11,10 +11,10 @@ import msgspec
 from harness.core.record import Condition, Run, Settings, Trial, Vary
 from harness.designs.stopping import Budget
 from harness.designs.trials import PlannedTrial, trial_seed
-from harness.studies.crossover.advice import advice
 from harness.studies.crossover.estimate import (
     RowSearch,
     advantage,
+    advice,
     build_crossover,
     to_answer,
     value_of,

@@ -23,10 +23,10 @@ from harness.stats.intervals import Direction, Estimate
 from harness.studies.regress.comparability import (
     common_backends,
     common_levels,
+    ending,
     machine_difference,
     must_be_comparable,
 )
-from harness.studies.regress.ending import ending
 from harness.studies.regress.sides import (
     Basis,
     Sides,

@@ -23,8 +23,7 @@ from harness.studies.compare.aa_control import control_sentences
 from harness.studies.compare.summary import level_finding
 from harness.terminal.table import print_run
 from harness.views import style
-from harness.views.html import to_html
-from harness.views.markdown import to_markdown
+from harness.views.formats import to_html, to_markdown
 
 GONE = "server.something_that_was_called_otherwise"
 

@@ -14,7 +14,7 @@ from harness.report.charts import figure
 from harness.report.source import Source
 from harness.studies.regress.exports import run_text
 from harness.views import style
-from harness.views.markdown import to_markdown
+from harness.views.formats import to_markdown
 
 NAMES = ["=1+1", r"$\frac{b$"]
 

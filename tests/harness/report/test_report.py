@@ -12,8 +12,7 @@ import pytest
 from harness.report import write_report
 from harness.report.build import build
 from harness.report.source import Source
-from harness.views.html import to_html
-from harness.views.markdown import block_text, to_markdown
+from harness.views.formats import block_text, to_html, to_markdown
 from harness.views.model import Missing, Report, Section, Table
 
 SECTIONS = (

@@ -19,7 +19,7 @@ from harness.terminal.live import outcome_words
 from harness.terminal.plot import print_plot
 from harness.terminal.table import print_run
 from harness.views import style
-from harness.views.markdown import to_markdown
+from harness.views.formats import to_markdown
 from harness.views.model import Table
 
 CONTENDERS = ["thread-pool #2", "thread-pool #3"]

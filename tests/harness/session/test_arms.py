@@ -12,8 +12,7 @@ import pytest
 from harness.core.errors import LabError
 from harness.lab import compare as compare_in_python
 from harness.lab import load_run
-from harness.session.arms import parse_arms
-from harness.session.settings import CompareOptions, make_settings
+from harness.session.settings import CompareOptions, make_settings, parse_arms
 from tests.support.changed_runs import assert_one_sentence
 from tests.support.labrun import Labrun, assert_measured, run_lab
 

@@ -20,7 +20,7 @@ from harness.studies.capacity.estimate import build_capacity
 from harness.studies.capacity.slo import parse_slo
 from harness.studies.crossover.estimate import RANGES, build_crossover
 from harness.studies.search_sentences import capacity_finding, crossover_finding
-from harness.views.markdown import to_markdown
+from harness.views.formats import to_markdown
 
 MakeTrial = Callable[..., Trial]
 BACKENDS = ["thread-per-request", "thread-pool"]

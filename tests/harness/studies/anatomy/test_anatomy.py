@@ -22,7 +22,7 @@ from harness.studies.anatomy.account import (
     notes,
 )
 from harness.studies.anatomy.section import anatomy_section
-from harness.views.markdown import block_text
+from harness.views.formats import block_text
 from tests.support.claim_trials import POOL, THREAD, make_run, make_trial
 from tests.support.labrun import Labrun, assert_measured, run_lab_apart
 from tests.support.serving import needs_compiler

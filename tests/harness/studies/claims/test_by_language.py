@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from harness.core.record import Run
-from harness.reading.native import NATIVE_RUN, native_of
+from harness.reading.runs import NATIVE_RUN, native_of
 from harness.studies.claims.judge import judge_about, judge_run
 from harness.studies.claims.judgement import (
     InCpp,

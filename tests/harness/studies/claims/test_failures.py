@@ -20,7 +20,7 @@ from harness.studies.claims.judgement import as_json, judged, load_beside, save_
 from harness.studies.claims.records import Beside, Figure, Judged, Judgement
 from harness.studies.claims.section import claims_section
 from harness.terminal.claims_table import print_judged
-from harness.views.markdown import block_text
+from harness.views.formats import block_text
 from tests.support.claim_trials import POOL, THREAD, both, make_run, make_trial
 
 

@@ -18,7 +18,7 @@ from harness.studies.claims.ledger import language_summary, measured_in, the_led
 from harness.studies.claims.records import Beside, Explored, ExploredCondition, Figure
 from harness.studies.claims.section import claims_section
 from harness.terminal.claims_table import print_explored, print_judged
-from harness.views.markdown import block_text
+from harness.views.formats import block_text
 from harness.views.model import Table
 from tests.support.claim_trials import both, make_run
 

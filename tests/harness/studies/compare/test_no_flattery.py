@@ -16,17 +16,17 @@ from harness.core.units import microseconds, number, share, size
 from harness.core.wording import effect_words, ratio_figure, ratio_interval
 from harness.drivers import request_log as L
 from harness.reading.upgrade import upgraded
-from harness.report.latency import waterfall_section
+from harness.report.from_rows import waterfall_section
 from harness.report.search_section import search_report
 from harness.report.source import Source
-from harness.studies.capacity import chart as capacity
+from harness.studies.capacity import section as capacity
 from harness.studies.capacity.estimate import build_capacity
 from harness.studies.capacity.slo import parse_slo
 from harness.studies.compare import level_charts, waterfall
 from harness.studies.crossover.estimate import build_crossover
 from harness.terminal.table import level_table, ratio_text
 from harness.views import style
-from harness.views.markdown import to_markdown
+from harness.views.formats import to_markdown
 from harness.views.model import Table
 from tests.support.made import (
     P50,
@@ -192,7 +192,7 @@ def searched_run() -> Run:
 
 def test_the_line_of_a_capacity_chart_counts_trials_that_did_not_answer() -> None:
     with style.styled():
-        panel = capacity.draw(searched_run()).axes[1]
+        panel = capacity.draw_capacity(searched_run()).axes[1]
     lines = [line for line in panel.lines if line.get_linestyle() != "None"]
     drawn = [np.asarray(line.get_ydata()) for line in lines if line.get_linewidth() == 1.6]
     assert drawn

@@ -12,8 +12,7 @@ import pytest
 
 from harness.core.record import Crossover, CrossoverPoint, Run, Vary
 from harness.studies.capacity.slo import parse_slo
-from harness.studies.crossover.advice import advice
-from harness.studies.crossover.estimate import EVEN, advantage
+from harness.studies.crossover.estimate import EVEN, advantage, advice
 from tests.support import any_server
 from tests.support.changed_runs import assert_one_sentence
 from tests.support.labrun import Labrun

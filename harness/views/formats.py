@@ -1,8 +1,13 @@
-"""A report as Markdown, for a pull request: what the page says, without the drawings."""
+"""The two forms of a report: one page, with styles, script and charts in it, that asks for nothing;
+and Markdown for a pull request, what the page says without the drawings."""
 
 from __future__ import annotations
 
 import re
+from importlib.resources import files
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
 from harness.views.model import (
     Block,
@@ -17,6 +22,25 @@ from harness.views.model import (
     Report,
     Table,
 )
+
+
+def to_html(report: Report) -> str:
+    """The page, as text."""
+    environment = Environment(
+        loader=PackageLoader("harness.views"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.tests["of"] = lambda block, kind: type(block).__name__ == kind
+    environment.filters["svg"] = Markup
+    templates = files("harness.views") / "templates"
+    return environment.get_template("report.html.j2").render(
+        report=report,
+        style=Markup(templates.joinpath("style.css").read_text("utf-8")),
+        script=Markup(templates.joinpath("script.js").read_text("utf-8")),
+    )
 
 
 def to_markdown(report: Report) -> str:
