@@ -47,7 +47,7 @@ def anatomy(
     options = AnatomyOptions(run, rps, rounds, duration, backends, any_server=own, **typed)
     settings = anatomy_settings(options)
     if settings.outside:
-        from harness.commands.anatomy_outside import outside_command
+        from harness.commands.anatomy import outside_command
 
         raise typer.Exit(outside_command(options, settings))
     from harness.commands.anatomy import anatomy_command

@@ -43,6 +43,6 @@ def capacity(
         **typed,
     )
     settings, conditions = capacity_options(options, slo, budget)
-    from harness.commands.capacity import capacity_command
+    from harness.commands.searches import capacity_command
 
     raise typer.Exit(capacity_command(options, settings, slo, conditions, budget))

@@ -52,7 +52,7 @@ def claims(
     options = ClaimsOptions(run, explore, rps, rounds, duration, native=native, **typed)
     settings = claims_settings(options)
     if explore:
-        from harness.commands.explore import explore_command
+        from harness.commands.claims import explore_command
 
         raise typer.Exit(explore_command(options, settings))
     from harness.commands.claims import claims_command

@@ -63,6 +63,6 @@ def crossover(
         **typed,
     )
     settings, varied, conditions = crossover_options(options, vary, budget, slo)
-    from harness.commands.crossover import crossover_command
+    from harness.commands.searches import crossover_command
 
     raise typer.Exit(crossover_command(options, settings, varied, budget, slo, conditions))

@@ -1,4 +1,5 @@
-"""`labrun anatomy`: the life of one request in each backend, step by step."""
+"""`labrun anatomy`: the life of one request in each backend, step by step; or as it is seen from
+outside."""
 
 from __future__ import annotations
 
@@ -10,15 +11,14 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from harness.commands.claims import existing_run, json_target, make_run
-from harness.commands.measured import status_of
+from harness.commands.claims import existing_run, make_run
+from harness.commands.compare import json_target, status_of, write_out
 from harness.core.checks import parse_rates
 from harness.core.errors import LabError
 from harness.core.options import unusual
 from harness.core.record import Run, Settings
-from harness.core.units import microseconds, rate
+from harness.core.units import microseconds, number, rate
 from harness.session.study_options import AnatomyOptions
-from harness.store import cannot_write
 from harness.studies.anatomy.account import (
     Anatomy,
     Apart,
@@ -27,12 +27,15 @@ from harness.studies.anatomy.account import (
     as_json,
     dissect,
     save_anatomy,
+    saved_anatomy,
 )
 from harness.studies.anatomy.account import notes as anatomy_notes
 from harness.studies.anatomy.apart import measure_apart
+from harness.studies.anatomy.outside import OutsideAnatomy, Part, dissect_outside, outside_finding
 from harness.studies.claims.ledger import language_of_steps
+from harness.studies.compare.remarks import outside_sentences
 from harness.terminal.drawing import draw_anatomy
-from harness.terminal.output import Console, complain, write_json
+from harness.terminal.output import Console, complain
 from harness.views.style import nearest_level
 
 _BAR = 24  # characters of a timeline
@@ -65,8 +68,6 @@ def anatomy_command(options: AnatomyOptions, settings: Settings) -> int:
 
 def _existing(options: AnatomyOptions, name: str, json_path: Path | None) -> int:
     """A run that was made before: what stands in its folder, and nothing new is measured."""
-    from harness.studies.anatomy.account import saved_anatomy
-
     run, folder = existing_run(name)
     rps = _level(run, options.rps)
     saved = saved_anatomy(folder)
@@ -90,15 +91,9 @@ def _level(run: Run, wanted: str | None) -> float:
 def _show(
     options: AnatomyOptions, json_path: Path | None, anatomy: Anatomy, run: Run, folder: Path
 ) -> None:
-    if options.json == "-":
-        write_json(as_json(anatomy))
-    else:
+    if options.json != "-":
         print_anatomy(Console(), anatomy, run, folder)
-    if json_path is not None:
-        try:
-            json_path.write_bytes(as_json(anatomy))
-        except OSError as error:
-            raise cannot_write(json_path, error) from error
+    write_out(as_json(anatomy), options.json, json_path)
 
 
 def print_anatomy(console: Console, anatomy: Anatomy, run: Run, folder: Path) -> None:
@@ -167,3 +162,47 @@ def _bar(begun_us: float, lasts_us: float, longest_us: float, useful: bool) -> T
     end = round((begun_us + lasts_us) / longest_us * _BAR)
     bar = ("█" if useful else "░") * (end - begin) or "▏"
     return Text(" " * begin).append(bar, style="green" if useful else "yellow")
+
+
+def outside_command(options: AnatomyOptions, settings: Settings) -> int:
+    """Measure, show, save; the exit status."""
+    json_path = json_target(options.json)
+    run, folder, interrupted = make_run(settings, options.out, options.name, Console(stderr=True))
+    if interrupted:
+        complain(f"interrupted; what was measured is in {folder}")
+    anatomy = dissect_outside(run, settings.rps[0])
+    data = msgspec.json.format(msgspec.json.encode(anatomy), indent=1) + b"\n"
+    if options.json != "-":
+        _print_outside(Console(), anatomy, run, folder)
+    write_out(data, options.json, json_path)
+    return status_of(run, interrupted, compared=False)
+
+
+def _print_outside(console: Console, anatomy: OutsideAnatomy, run: Run, folder: Path) -> None:
+    """A row for each figure, a column for each server."""
+    table = Table(
+        title=", ".join([f"One request at {rate(anatomy.rps)}", *unusual(run.settings)]),
+        title_justify="left",
+        title_style="bold",
+        pad_edge=False,
+    )
+    table.add_column("")
+    for life in anatomy.lives:
+        table.add_column(f"{life.name}\n({life.rounds} valid rounds)", justify="right")
+    for parts in zip(*(life.parts for life in anatomy.lives), strict=True):
+        table.add_row(parts[0].name, *map(_words, parts))
+    console.print(table)
+    console.print(outside_finding(anatomy), highlight=False, style="bold")
+    console.print()
+    for line in outside_sentences(run):
+        console.print(line, highlight=False)
+    console.print(f"Record and raw rows: {folder}", highlight=False, soft_wrap=True)
+
+
+def _words(part: Part) -> str:
+    write = microseconds if part.unit == "us" else number
+    if part.median is None:
+        return "-"
+    if part.ci_low is None or part.ci_high is None:
+        return write(part.median)
+    return f"{write(part.median)}\n({write(part.ci_low)} to {write(part.ci_high)})"

@@ -1,28 +1,54 @@
-"""`labrun claims`: the document's claims, judged by a run that is there or that is made now."""
+"""`labrun claims`: the document's claims, judged by a run that is there or that is made now; with
+`--explore` by a run for each condition, then the nearest for each claim."""
 
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
+from time import monotonic
 from typing import NamedTuple
 
 import msgspec
 
-from harness.commands.measured import measure, status_of
+from harness.commands.compare import json_target, measure, status_of, write_out
 from harness.core.errors import LabError
 from harness.core.record import Run, Settings
+from harness.core.trials import comparable
+from harness.designs.trials import expected_s
 from harness.reading.runs import NATIVE_RUN, load_run, native_of
 from harness.session.study_options import ClaimsOptions
-from harness.store import cannot_write
-from harness.studies.claims.beside import measure_beside
-from harness.studies.claims.judgement import InCpp, as_json, judged, load_beside, save_judged
+from harness.store import new_folder
+from harness.studies.claims.beside import measure_beside, measure_threads
+from harness.studies.claims.explore import Condition, conditions, nearest
+from harness.studies.claims.judgement import (
+    InCpp,
+    as_json,
+    judge_condition,
+    judged,
+    load_beside,
+    save_explored,
+    save_judged,
+)
 from harness.studies.claims.ledger import check_about
-from harness.studies.claims.records import Beside, Explored, Judged
+from harness.studies.claims.records import (
+    CLAIMS_SCHEMA,
+    Beside,
+    Explored,
+    ExploredCondition,
+    Judged,
+)
 from harness.targets.start import build_native
-from harness.terminal.claims_table import print_judged
+from harness.terminal.claims_table import print_explored, print_judged
 from harness.terminal.live import make_watcher
-from harness.terminal.output import Console, complain, write_json
+from harness.terminal.output import Console, complain
 from servers.native.build import NATIVE
+
+# What each condition takes besides its trials: timing threads alone, longest on locked stacks.
+_BESIDE_S = 45.0
 
 
 def claims_command(options: ClaimsOptions, settings: Settings) -> int:
@@ -114,30 +140,103 @@ def make_run(settings: Settings, out: str, name: str, messages: Console) -> tupl
     return result.run, result.folder.path, result.interrupted
 
 
-def json_target(name: str | None) -> Path | None:
-    """The file that --json names, if it names one. Raises `LabError` when it cannot be written."""
-    if name is None or name == "-":
-        return None
-    path = Path(name)
-    if not os.access(path.absolute().parent, os.W_OK):
-        raise LabError(f"--json {path}: the folder is not there or cannot be written")
-    return path
-
-
-def write_out(record: Judged | Explored, target: str | None, path: Path | None) -> None:
-    """The record as JSON, to a file or alone on standard output, where that was asked for."""
-    if path is not None:
-        try:
-            path.write_bytes(as_json(record))
-        except OSError as error:
-            raise cannot_write(path, error) from error
-    if target == "-":
-        write_json(as_json(record))
-
-
 def _show(
     options: ClaimsOptions, json_path: Path | None, record: Judged, run: Run, saved: Path | None
 ) -> None:
-    write_out(record, options.json, json_path)
+    write_out(as_json(record), options.json, json_path)
     if options.json != "-":
         print_judged(Console(), record, run, saved)
+
+
+def explore_command(options: ClaimsOptions, settings: Settings) -> int:
+    """Try all conditions, show, save; the exit status. With a run, the claims that fail are those
+    that fail by it, and its condition is not tried again."""
+    json_path = json_target(options.json)
+    messages = Console(stderr=True)
+    planned = conditions(settings)
+    tried: list[ExploredCondition] = []
+    if options.run is not None:
+        run, source = existing_run(options.run)
+        check_about(run)
+        tried.append(_condition(f"run {run.id}", source, run, load_beside(source) or Beside()))
+        planned = planned[1:]
+    folder = new_folder(Path(options.out), f"{options.name}-explore")
+    total_s = (expected_s(settings) + _BESIDE_S) * len(planned)
+    messages.print(f"{len(planned)} conditions, about {total_s / 60:.0f} minutes", highlight=False)
+    interrupted = False
+    until_s = monotonic() + 1.3 * total_s  # no condition is begun later
+    try:
+        for number, condition in enumerate(planned, start=1):
+            if monotonic() > until_s:
+                tried.append(_not_tried(condition.name, "not tried, the time was up"))
+                continue
+            messages.print(f"{number}/{len(planned)}: {condition.name}", highlight=False)
+            found, interrupted = _try(condition, folder, messages)
+            tried.append(found)
+            save_explored(folder, _explored(tried, complete=False))
+            if interrupted:
+                break
+    except KeyboardInterrupt:  # outside of a trial
+        interrupted = True
+    whole = not interrupted and all(condition.folder for condition in tried)
+    record = _explored(tried, complete=whole)
+    save_explored(folder, record)
+    write_out(as_json(record), options.json, json_path)
+    if options.json != "-":
+        print_explored(Console(), record, folder)
+    return 130 if interrupted else 0
+
+
+def _explored(tried: Sequence[ExploredCondition], complete: bool) -> Explored:
+    first = tried[0].judgements if tried else []
+    return Explored(
+        schema=CLAIMS_SCHEMA,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        complete=complete,
+        conditions=list(tried),
+        nearest=nearest(tried, first),
+    )
+
+
+def _try(condition: Condition, folder: Path, messages: Console) -> tuple[ExploredCondition, bool]:
+    """One condition, and whether Ctrl-C ended it. That a server cannot be started under it is told
+    in the record."""
+    label = re.sub(r"[^a-z0-9]+", "-", condition.name.lower())
+    try:
+        with _cpus(condition.one_cpu):
+            run, path, interrupted = make_run(condition.settings, str(folder), label, messages)
+            beside = Beside() if interrupted else measure_threads(condition.settings)
+    except LabError as error:
+        return _not_tried(condition.name, str(error)), False
+    save_judged(path, judged(run, beside))
+    return _condition(condition.name, path, run, beside), interrupted
+
+
+def _not_tried(name: str, why: str) -> ExploredCondition:
+    return ExploredCondition(
+        name=name, folder=None, invalid_trials=0, trials=0, judgements=[], failure=why
+    )
+
+
+def _condition(name: str, folder: Path, run: Run, beside: Beside) -> ExploredCondition:
+    return ExploredCondition(
+        name=name,
+        folder=folder.name,
+        invalid_trials=sum(not comparable(trial) for trial in run.trials),
+        trials=len(run.trials),
+        judgements=judge_condition(run, beside),
+        failure=run.incomplete_reason,
+    )
+
+
+@contextmanager
+def _cpus(one: bool) -> Iterator[None]:
+    """Within, this process and all that it starts have one CPU, if `one`: the plan of CPUs goes
+    by what this process may use, and then pins nothing apart."""
+    before = os.sched_getaffinity(0)
+    if one:
+        os.sched_setaffinity(0, {min(before)})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)

@@ -1,4 +1,5 @@
-"""`labrun compare`: the run, and what is shown of it."""
+"""`labrun compare`: the run, and what is shown of it; and what every command does that makes a run:
+name whoever else measures, write the record out, end with a status."""
 
 from __future__ import annotations
 
@@ -9,18 +10,20 @@ from pathlib import Path
 
 import msgspec
 
-from harness.commands.measured import measure, status_of
 from harness.core.errors import LabError
 from harness.core.record import Run, Settings
 from harness.designs.trials import Planner
+from harness.machine.neighbours import neighbours
 from harness.measure.run import RunResult, Watcher
+from harness.session.run import record_run
 from harness.session.settings import CompareOptions
 from harness.store import cannot_write
+from harness.studies.compare.remarks import nothing_said
 from harness.studies.regress.thresholds import parse_thresholds
 from harness.studies.regress.verdict import judge_contenders
 from harness.terminal.drawing import draw, parts_of, show_plot
 from harness.terminal.live import make_watcher
-from harness.terminal.output import Console, complain, write_json
+from harness.terminal.output import Console, command_line, complain, write_json
 from harness.terminal.table import print_run, print_verdict
 
 Watching = Callable[[Console], AbstractContextManager[Watcher]]
@@ -64,9 +67,7 @@ def run_command(
 ) -> int:
     """Run what the planner asks for, save, print, draw; the exit status, to which `gate` has its
     say where the run came to its end."""
-    json_path = None if options.json is None or options.json == "-" else Path(options.json)
-    if json_path is not None and not os.access(json_path.absolute().parent, os.W_OK):
-        raise LabError(f"--json {json_path}: the folder is not there or cannot be written")
+    json_path = json_target(options.json)
     messages = Console(stderr=True)
     result = measure(settings, options.out, options.name, watching(messages), planner)
     show(result, options, json_path, printing)
@@ -87,12 +88,59 @@ def show(
 ) -> None:
     """The record alone where it was asked for, else the table; and the record's copy."""
     data = msgspec.json.format(msgspec.json.encode(result.run), indent=1) + b"\n"
-    if options.json == "-":
-        write_json(data)
-    else:
+    if options.json != "-":
         printing(Console(), result.run, result.folder.path)
-    if json_path is not None:
+    write_out(data, options.json, json_path)
+
+
+def json_target(name: str | None) -> Path | None:
+    """The file that --json names, if it names one. Raises `LabError` when it cannot be written."""
+    if name is None or name == "-":
+        return None
+    path = Path(name)
+    if not os.access(path.absolute().parent, os.W_OK):
+        raise LabError(f"--json {path}: the folder is not there or cannot be written")
+    return path
+
+
+def write_out(data: bytes, target: str | None, path: Path | None) -> None:
+    """A record as JSON, alone on standard output or to a file (`path`, which `json_target` made of
+    `target`), where that was asked for. Raises `LabError`."""
+    if target == "-":
+        write_json(data)
+    if path is not None:
         try:
-            json_path.write_bytes(data)
+            path.write_bytes(data)
         except OSError as error:
-            raise cannot_write(json_path, error) from error
+            raise cannot_write(path, error) from error
+
+
+def measure(
+    settings: Settings,
+    out: str,
+    name: str,
+    watching: AbstractContextManager[Watcher],
+    planner: Planner | None = None,
+) -> RunResult:
+    """Run what the planner asks for (None: a comparison), into a new folder below `out`. Raises
+    `LabError`."""
+    for other in neighbours():
+        complain(
+            f"another run measures on this machine: {other}; each takes CPU from the other, so "
+            "stop one of the two"
+        )
+    return record_run(settings, Path(out), name, command_line(), watching, planner)
+
+
+def status_of(run: Run, interrupted: bool, compared: bool = True) -> int:
+    """The exit status of a command that made a run, whose reason is told unless it is 0.
+    `compared`: whether the command is about its comparisons, not about single trials."""
+    if interrupted:
+        return 130
+    if not run.complete:
+        complain(str(run.incomplete_reason))
+        return 2
+    why = nothing_said(run, compared)
+    if why is not None:
+        complain(why)
+    return 0 if why is None else 1

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from harness.commands.measured import measure
+from harness.commands.compare import measure
 from harness.core.errors import LabError, ServerRefused
 from harness.core.record import SCHEMA_VERSION, Run, Settings
 from harness.designs.trials import Planner

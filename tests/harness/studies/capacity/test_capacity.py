@@ -16,7 +16,7 @@ import jsonschema
 import pandas as pd
 import pytest
 
-from harness.commands.capacity import budget_words
+from harness.commands.searches import budget_words
 from harness.designs.stopping import Budget
 from tests.support.labrun import Labrun, assert_measured
 

@@ -1,4 +1,4 @@
-"""`labrun capacity`: the search, and what is shown of it."""
+"""`labrun capacity` and `labrun crossover`: the search, and what is shown of it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,17 @@ from rich.table import Table
 
 from harness.commands.compare import run_command
 from harness.core.options import unusual
-from harness.core.record import Capacity, CapacityEstimate, CapacityRatio, Condition, Run, Settings
+from harness.core.record import (
+    Capacity,
+    CapacityEstimate,
+    CapacityRatio,
+    Condition,
+    Crossover,
+    CrossoverPoint,
+    Run,
+    Settings,
+    Vary,
+)
 from harness.core.units import duration
 from harness.core.wording import slot_names
 from harness.designs.stopping import Budget
@@ -20,7 +30,15 @@ from harness.designs.trials import OVERHEAD_S
 from harness.session.settings import CompareOptions
 from harness.studies.capacity.estimate import CapacitySearch
 from harness.studies.capacity.search import CapacityPlanner
-from harness.studies.search_sentences import estimate_words, ratio_words, three_digits
+from harness.studies.crossover.estimate import RANGES
+from harness.studies.crossover.search import CrossoverPlanner
+from harness.studies.search_sentences import (
+    estimate_words,
+    point_words,
+    ratio_words,
+    three_digits,
+    value_words,
+)
 from harness.terminal.search_live import watch_search
 from harness.terminal.table import notes
 
@@ -79,7 +97,7 @@ def print_capacity(console: Console, run: Run, folder: Path, ended: Sequence[str
     """Prints the rate that each backend sustains, the ratios, warnings, and where the rest is."""
     capacity = run.capacity
     assert capacity is not None
-    console.print(_table(run, capacity))
+    console.print(_capacity_table(run, capacity))
     console.print(
         "Capacity is the rate at which half the trials meet the objective; to be on the safe "
         "side, stay below the lower end of its 95 % interval.",
@@ -105,7 +123,7 @@ def search_notes(run: Run) -> list[str]:
     return lines
 
 
-def _table(run: Run, capacity: Capacity) -> Table:
+def _capacity_table(run: Run, capacity: Capacity) -> Table:
     settings, names = run.settings, slot_names(run.settings)
     table = Table(
         title=f"Highest rate within {capacity.objective}, trials of {settings.duration_s:g} s, "
@@ -160,3 +178,88 @@ def _caveats(run: Run, capacity: Capacity) -> list[str]:
             "--duration can."
         )
     return lines
+
+
+def crossover_command(
+    options: CompareOptions,
+    settings: Settings,
+    vary: Vary,
+    budget_s: float,
+    objective: str | None = None,
+    conditions: Sequence[Condition] = (),
+) -> int:
+    """Search, show, save; the exit status."""
+    lowest, highest = RANGES[vary]
+    if vary != "workers":
+        highest = min(highest, settings.timeout_s / 2)  # beyond, no answer is in time
+    pair_s = 2 * (settings.warmup_s + settings.duration_s + settings.timeout_s + OVERHEAD_S)
+    budget = Budget(max(1.0, budget_s - FINISHING_S), pair_s)
+    planner = CrossoverPlanner(settings, vary, lowest, highest, budget, objective, conditions)
+
+    def known() -> list[str]:
+        lines = []
+        for rps, search in planner.searches.items():
+            bound, value, low, high, why = search.found()
+            point = CrossoverPoint(
+                rps=rps, bound=bound, value=value, low=low, high=high, predicted=0.0,
+                pairs=search.pairs, invalid=search.invalid, why=why,
+            )  # fmt: skip
+            lines.append(f"{rps:>7,.0f} requests/s: {point_words(vary, point)}")
+        return lines
+
+    def printing(console: Console, run: Run, folder: Path) -> None:
+        print_crossover(console, run, folder, budget_words(budget, budget_s, "pair of trials"))
+
+    return run_command(
+        options, settings, lambda to: watch_search(to, budget, known), printing, planner
+    )
+
+
+def print_crossover(console: Console, run: Run, folder: Path, ended: Sequence[str]) -> None:
+    """The line of change, the prediction beside it, what to beware of, where the rest is."""
+    crossover = run.crossover
+    assert crossover is not None
+    rule = crossover.rule
+    console.print(_crossover_table(run, crossover))
+    console.print(
+        f"Each load was searched with pairs of trials. {rule[0].upper()}{rule[1:]}.",
+        style="dim",
+        highlight=False,
+    )
+    console.print()
+    console.print(run.finding or "", highlight=False, style="bold")
+    console.print()
+    for line in (*ended, *search_notes(run)):
+        console.print(line, highlight=False)
+    console.print(f"Record, raw rows and charts: {folder}", highlight=False, soft_wrap=True)
+
+
+def _crossover_table(run: Run, crossover: Crossover) -> Table:
+    vary = crossover.vary
+    what = {"io": "handler waits", "cpu": "handler computes", "workers": "workers"}[vary]
+    than = "fewer than" if vary == "workers" else "longer than"
+    settings = run.settings
+    fixed = settings.workload if vary == "workers" else f"{settings.workers} workers"
+    told = ", ".join([fixed, *unusual(settings, ("workload", "workers"))])
+    table = Table(
+        title=f"{crossover.baseline} is better than {crossover.contender}, {told}, from:",
+        title_justify="left",
+        title_style="bold",
+    )
+    table.add_column("load", justify="right", no_wrap=True)
+    # What is not known needs lines, and leaves the other figures their room.
+    table.add_column(f"{what} {than}" if vary != "workers" else f"{than} ... {what}")
+    table.add_column("predicted", justify="right", no_wrap=True)
+    table.add_column("pairs", justify="right", no_wrap=True)
+    table.add_column("invalid", justify="right", no_wrap=True)
+    for point in crossover.line:
+        table.add_row(
+            f"{point.rps:,.0f}/s",
+            point_words(vary, point),
+            value_words(vary, point.predicted),
+            str(point.pairs),
+            str(point.invalid),
+        )
+    table.caption = f"Predicted: {crossover.prediction}."
+    table.caption_justify = "left"
+    return table
