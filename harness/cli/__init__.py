@@ -23,7 +23,6 @@ from harness.cli import (
     doctor as doctor,
     serve as serve,
     locust as locust,
-    locust_worker as locust_worker,
     notebook as notebook,
     backends as backends,
     init as init,

@@ -1,4 +1,4 @@
-"""`labrun locust`: its options, and what it is called with."""
+"""`labrun locust` and `labrun locust-worker`: what they are called with."""
 
 from __future__ import annotations
 
@@ -30,3 +30,21 @@ def locust(
     from harness.commands.locust import LocustOptions, locust_command
 
     raise typer.Exit(locust_command(LocustOptions(backend, web_port, user_class, typed["servers"])))
+
+
+@command("locust-worker")
+def locust_worker(
+    master: Annotated[
+        str, typer.Option(help="HOST or HOST:PORT of the lab: its --master as seen from here.")
+    ],
+    wait: Annotated[
+        float, typer.Option(help="Seconds to wait for a trial; after that many this ends.")
+    ] = 60.0,
+) -> None:
+    """Be one of the workers that a labrun compare --expect-workers waits for.
+
+    example: labrun locust-worker --master 10.0.0.5
+    """
+    from harness.commands.locust import worker_command
+
+    raise typer.Exit(worker_command(master, wait))

@@ -1,13 +1,21 @@
-"""`labrun locust`: a backend and Locust's web page on it, until Ctrl-C."""
+"""`labrun locust`: a backend and the web page of Locust on it, until Ctrl-C; and `labrun
+locust-worker`: users on this machine for a lab on another, trial after trial."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from harness.core import checks
 from harness.core.errors import LabError
-from harness.drivers.locust.config import WebConfig
-from harness.drivers.locust.driver import LocustPage
+from harness.drivers.locust.config import (
+    MASTER_LOST,
+    NO_MASTER,
+    TRIAL_OVER,
+    WebConfig,
+    WorkerConfig,
+)
+from harness.drivers.locust.driver import DistantWorker, LocustPage, need_locust
 from harness.machine.child_process import ProcessDied
 from harness.machine.cpus import CpuPlan, plan_cpus
 from harness.measure.run import raise_descriptor_limit
@@ -16,6 +24,8 @@ from harness.targets.arm import Arm
 from harness.targets.processes import ServerProcess
 from harness.targets.start import server_arguments
 from harness.terminal.output import complain
+
+_PORT = 5557
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,3 +85,32 @@ def _until_one_ends(server: ServerProcess, page: LocustPage) -> int:
         return 2
     complain(str(server.died()))
     return 2
+
+
+def worker_command(master: str, wait_s: float) -> int:
+    """Work for whatever lab is at `master` until none has come for `wait_s` seconds; the exit
+    status. Raises `LabError` when none ever came, or Locust broke."""
+    need_locust()
+    checks.between("--wait", wait_s, 1, 86_400)
+    text = master if ":" in master else f"{master}:{_PORT}"
+    host, port = checks.host_and_port("--master", text)
+    config, trials = WorkerConfig(host, port, wait_s), 0
+    print(f"waiting for a lab at {text} (Ctrl-C ends this)", flush=True)
+    while True:
+        with DistantWorker(config) as worker:
+            status, said = worker.until_its_end()
+        if status == TRIAL_OVER:
+            trials += 1
+            print(f"trial {trials} is over", flush=True)
+        elif status == MASTER_LOST:
+            print("the lab fell silent in mid-trial; waiting for the next", flush=True)
+        elif status == NO_MASTER and trials:
+            print(f"no lab at {text} for {wait_s:g} s; {trials} trials in all", flush=True)
+            return 0
+        elif status == NO_MASTER:
+            raise LabError(
+                f"no lab at {text} within {wait_s:g} s; is labrun compare --driver locust "
+                "--expect-workers running there, and may this machine reach that port?"
+            )
+        else:
+            raise LabError(f"the Locust worker died (exit status {status}): {said}")

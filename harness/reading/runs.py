@@ -43,6 +43,27 @@ def load_run(path: Path) -> Run:
         raise LabError(f"{file} is no whole run.json: {error}; make the run again") from error
 
 
+def read_runs(folder: Path) -> tuple[list[tuple[Path, Run]], list[str]]:
+    """The runs below a folder, and a sentence for each that cannot be read.
+
+    Reads only `run.json`. Raises `LabError` when there is none, or none that can be read.
+    """
+    if not folder.is_dir():
+        raise LabError(f"there is no folder {folder}; name one that holds runs")
+    files = sorted(folder.rglob(RUN_FILE))
+    if not files:
+        raise LabError(f"there is no run below {folder}; make some with labrun compare --out")
+    found, left_out = [], []
+    for file in files:
+        try:
+            found.append((file.parent, load_run(file.parent)))
+        except LabError as error:
+            left_out.append(str(error))
+    if not found:
+        raise LabError(f"no run below {folder} can be read; the first: {left_out[0]}")
+    return found, left_out
+
+
 def _plausible(found: dict[str, object]) -> Run:
     """The run that the data are. Raises `LabError` with what cannot be true of one."""
     try:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from harness.commands.notebook import copy_course
+from harness.cli.notebook import copy_course
 from harness.course.checks import EXERCISES, check
 from harness.course.files import notebooks_folder, recorded_folder
 from harness.lab import BOTH, LabError, anatomy, claims, compare, load_run, reference

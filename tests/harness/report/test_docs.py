@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.commands.report import renewed_texts
+from harness.cli.report import renewed_texts
 from harness.core.errors import LabError
 from harness.report.docs import FILES
 
