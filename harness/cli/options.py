@@ -17,6 +17,27 @@ from servers.options import CHOSEN
 # By the fields of `CompareOptions`, which have type and default. Those of the servers are declared
 # with the servers, and why one would change them with the settings.
 _HELP = {
+    "arms": "What to compare by a name of its own: 'wide=thread-pool --workers 64', with the "
+    "options of labrun serve. Repeatable; after --backends, if any.",
+    "design": "blocks: all servers alive, load in turns (default); trials: one after the other.",
+    "rounds": "Each server afresh so often (blocks 8, trials 5, which is the least).",
+    "duration_s": "Seconds of load for each in a round (blocks 3.5, else 5).",
+    "block_s": "Seconds of load before it is the next one's turn (0.5).",
+    "precision": "Go on until intervals are that narrow: p99=10%,cpu=2%. Blocks only.",
+    "most": "How long it may go on for that, as 90s or 10m (10m).",
+    "driver": "open-loop; closed-loop or locust: what most tools leave out.",
+    "users": "Locust's users (100), who share the rate: --clients.",
+    "user_class": "Locust: socket, or fast (FastHttpUser): what does its client cost?",
+    "locust_workers": "Locust: processes that the users are in; one is the limit?",
+    "expect_workers": "Locust: wait for so many labrun locust-worker.",
+    "master": "Where those find this lab (0.0.0.0:5557, every address).",
+    "worker_wait_s": "Seconds to wait for them (60).",
+    "target": "HOST:PORT of a labrun serve elsewhere; with commas, one for each backend.",
+    "control": "HOST:PORT of its control port, or of each; the token: LABRUN_TOKEN.",
+    "plot": "Draw the response times in the terminal too.",
+    "max_loss": "METRIC=10%: exit 1 if a contender is worse than the baseline by more. Repeatable.",
+    "least": "METRIC=0.99: exit 1 below. Repeatable.",
+    "bare": "Record and rows alone; labrun report draws them later.",
     "warmup_s": "Seconds of load before, thrown away: first requests are slow.",
     "clients": "Clients that share the rate, each with a rate limit and ports of its own.",
     "timeout_s": "Seconds until a client gives up; longer shows a queue that shorter calls "
@@ -41,10 +62,17 @@ _HELP = {
     "expect": "The statuses that are ok, 200,204 (202).",
 }
 _METAVARS = {
+    "arms": "'NAME=BACKEND ...'", "max_loss": "M=SHARE", "least": "M=VALUE",
     "server": "'NAME=COMMAND'", "url": "NAME=http://HOST:PORT", "servers_file": "FILE",
     "env": "NAME=VALUE", "request": "'METHOD PATH'",
 }  # fmt: skip
-_FLAGS = {"servers_file": "--servers"}
+_FLAGS = {"servers_file": "--servers", "arms": "--arm", "least": "--min"}
+# How long, in which turns, and by whom load is sent.
+DESIGN = ("design", "rounds", "duration_s", "block_s")
+DRIVING = (
+    "driver", "users", "user_class", "locust_workers", "expect_workers", "master", "worker_wait_s",
+    "target", "control",
+)  # fmt: skip
 # Servers of any kind, and what is sent to them.
 ANY_SERVER = (
     "server", "url", "servers_file", "cwd", "env", "ready", "ready_timeout_s",
@@ -99,7 +127,7 @@ def _parameter(name: str, usual: Mapping[str, object], told: Mapping[str, str]) 
     else:
         plain = "--" + name.removesuffix("_s").replace("_", "-")
         flag, kind, default = _FLAGS.get(name, plain), _TYPES[name], _FIELDS[name].default
-        help = _HELP[name]
+        kind, help = kind if usual.get(name, default) is not None else kind | None, _HELP[name]
     return Parameter(
         name,
         Parameter.POSITIONAL_OR_KEYWORD,

@@ -7,11 +7,14 @@ from typing import Annotated, Any
 import typer
 
 from harness.cli.app import command
-from harness.cli.options import ANY_SERVER, BOTH, asks, backends_of
+from harness.cli.options import ANY_SERVER, BOTH, DESIGN, asks, backends_of
 
 
 @command()
 @asks(
+    "max_loss",
+    "least",
+    *DESIGN,
     *ANY_SERVER,
     "warmup_s",
     "workload",
@@ -19,9 +22,17 @@ from harness.cli.options import ANY_SERVER, BOTH, asks, backends_of
     "seed",
     "out",
     "name",
+    design="blocks",
+    rounds=12,
+    duration_s=1.5,
     warmup_s=0.5,
     name="regress",
     help={
+        "max_loss": "METRIC=10%: fail beyond; METRIC=off. Repeatable.",
+        "least": "METRIC=0.99: fail below. Repeatable.",
+        "design": "blocks: old and new alive, in turns; trials: one after the other.",
+        "rounds": "Old and new afresh so often; 12 are enough.",
+        "duration_s": "Seconds of load for each in a round.",
         "out": "Where a measured run's folder goes.",
         "name": "The end of that folder's name.",
     },
@@ -36,14 +47,6 @@ def regress(
     against_ref: Annotated[
         str | None,
         typer.Option(help="Measure this commit and the working tree alternately, in one run."),
-    ] = None,
-    max_loss: Annotated[
-        list[str] | None,
-        typer.Option(help="METRIC=10%: fail beyond; METRIC=off. Repeatable.", metavar="M=SHARE"),
-    ] = None,
-    least: Annotated[
-        list[str] | None,
-        typer.Option("--min", help="METRIC=0.99: fail below. Repeatable.", metavar="M=VALUE"),
     ] = None,
     strict: Annotated[
         bool, typer.Option("--strict", help="Exit 1 when the data cannot tell, too.")
@@ -64,14 +67,6 @@ def regress(
         str | None,
         typer.Option(help="Run in both trees before --server is started there: 'make'."),
     ] = None,
-    design: Annotated[
-        str, typer.Option(help="blocks: old and new alive, in turns; trials: one after the other.")
-    ] = "blocks",
-    rounds: Annotated[int, typer.Option(help="Old and new afresh so often; 12 are enough.")] = 12,
-    duration: Annotated[float, typer.Option(help="Seconds of load for each in a round.")] = 1.5,
-    block: Annotated[
-        float | None, typer.Option(help="Seconds of load before it is the next one's turn (0.5).")
-    ] = None,
     *,
     typed: Any,
 ) -> None:
@@ -81,18 +76,8 @@ def regress(
     """
     from harness.session.settings import CompareOptions
 
-    measure = CompareOptions(
-        rps=rps,
-        backends=backends_of(backends, typed),
-        rounds=rounds,
-        duration_s=duration,
-        design=design,
-        block_s=block,
-        **typed,
-    )
+    measure = CompareOptions(rps=rps, backends=backends_of(backends, typed), **typed)
     from harness.commands.regress import RegressOptions, regress_command
 
-    options = RegressOptions(
-        baseline, candidate, against_ref, max_loss or [], least or [], strict, form, measure, build
-    )
+    options = RegressOptions(baseline, candidate, against_ref, strict, form, measure, build)
     raise typer.Exit(regress_command(options))

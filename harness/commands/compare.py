@@ -45,7 +45,7 @@ def _gate(options: CompareOptions, settings: Settings) -> Gate | None:
         return None
     if len(settings.backends) < 2:
         raise LabError("--max-loss and --min judge a contender; name two servers")
-    thresholds = parse_thresholds(options.max_loss, options.least, usual=False)
+    thresholds = parse_thresholds(options.max_loss or (), options.least or (), usual=False)
 
     def judged(run: Run) -> int:
         verdict = judge_contenders(run, thresholds)

@@ -39,13 +39,11 @@ from harness.terminal.table import print_verdict
 
 @dataclass(frozen=True, slots=True)
 class RegressOptions:
-    """The options of `labrun regress`, as typed."""
+    """The options of `labrun regress`, as typed; `measure` has the limits too."""
 
     baseline: str | None
     candidate: str | None
     against_ref: str | None
-    max_loss: list[str]
-    least: list[str]
     strict: bool
     format: str
     measure: CompareOptions
@@ -61,7 +59,7 @@ def regress_command(options: RegressOptions) -> int:
         raise LabError(
             f"--format {options.format!r} is not known; take table, {', '.join(FORMATS)}"
         )
-    thresholds = parse_thresholds(options.max_loss, options.least)
+    thresholds = parse_thresholds(options.measure.max_loss or (), options.measure.least or ())
     result, verdict = _judged(options, thresholds)
     if options.format == "table":
         print_verdict(Console(), verdict)

@@ -57,9 +57,9 @@ class CompareOptions(LoadOptions):
     servers: Mapping[str, object] = field(default_factory=dict)
     precision: str | None = None
     most: str | None = None
-    arms: Sequence[str] = ()
-    max_loss: Sequence[str] = ()
-    least: Sequence[str] = ()
+    arms: list[str] | None = None
+    max_loss: list[str] | None = None
+    least: list[str] | None = None
     server: list[str] | None = None
     url: list[str] | None = None
     servers_file: str | None = None
@@ -89,7 +89,7 @@ def make_settings(options: CompareOptions) -> Settings:
     limit = rate_limit(rates, sent["clients"])
     named_alone = bool(options.arms or options.names_servers) and not options.backends
     backends = [] if named_alone else checks.parse_backends(options.backends)
-    arms = parse_arms(options.arms, backends, {**servers, "rate_limit_per_s": limit})
+    arms = parse_arms(options.arms or (), backends, {**servers, "rate_limit_per_s": limit})
     foreign, request = _foreign(options, [arm.name for arm in arms] or backends)
     arms += [ArmSettings(name=each.name, backend=each.name) for each in foreign if arms]
     _check_target(options, len(arms) or len(backends))
