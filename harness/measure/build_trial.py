@@ -18,6 +18,7 @@ from harness.core.record import (
     Quantiles,
     Server,
     Trial,
+    TrialClass,
 )
 from harness.designs.trials import PlannedTrial
 from harness.drivers import request_log as L
@@ -81,7 +82,6 @@ def client_figures(rows: Rows, duration_s: float, summary: Summary | None) -> Cl
         for code in range(L.OK, L.UNSENT)
         if counts[code]
     }
-    causes = np.bincount(rows.detail[outcome == L.UNSENT], minlength=len(L.UNSENT_CAUSES))
     return Client(
         scheduled=scheduled,
         outcomes=Outcomes(
@@ -99,15 +99,20 @@ def client_figures(rows: Rows, duration_s: float, summary: Summary | None) -> Cl
         beyond=beyond(response, failed),
         connect_beyond=beyond(connect, unconnected),
         response_us_by_outcome=by_outcome,
-        unsent_causes={
-            name: int(count) for name, count in zip(L.UNSENT_CAUSES, causes, strict=True) if count
-        },
+        unsent_causes=_unsent_causes(rows),
         in_flight_mean=in_flight_mean(rows, window_length_s(rows, duration_s)),
         little_gap_us=little_gap_us(rows),
         in_flight_max=rows.in_flight_max,
         generator_cpu_share=None if summary is None else summary.cpu_ns / summary.window_ns,
         closed_by_server=None if summary is None else summary.closed_by_server,
     )
+
+
+def _unsent_causes(rows: Rows) -> dict[str, int]:
+    """How many requests were not sent, by what kept them back."""
+    details = rows.detail[rows.outcome == L.UNSENT]
+    causes = np.bincount(details, minlength=len(L.UNSENT_CAUSES))
+    return {name: int(count) for name, count in zip(L.UNSENT_CAUSES, causes, strict=True) if count}
 
 
 def lag_figures(lag_us: Floats) -> Lag:
@@ -162,11 +167,9 @@ def build_trial(
     driver, asked = driver_of(driven_by), planned.rps * duration_s
     gap = None if summary is None else summary.failure
     kind, reason = driver.classify(client, asked, gap)
-    server = outside if window is None else server_figures(window, fresh)
     if failure is not None:
-        # A silent server is the server's fault; a dead generator or sampler is not.
-        kind = "server-saturated" if died in ("server", None) else "generator-limited"
-        reason = failure
+        kind, reason = _class_of_failure(died), failure
+    server = outside if window is None else server_figures(window, fresh)
     return Trial(
         backend=planned.backend,
         rps=planned.rps,
@@ -193,6 +196,11 @@ def build_trial(
         workers=planned.arm.workers,
         arm=planned.arm.name,
     )
+
+
+def _class_of_failure(died: Died | None) -> TrialClass:
+    """A silent server is the server's fault; a dead generator or sampler is not."""
+    return "server-saturated" if died in ("server", None) else "generator-limited"
 
 
 def window_warnings(window: ServerWindow | None) -> list[str]:
