@@ -27,7 +27,7 @@ from harness.core.record import Comparison, Settings
 from harness.machine.cpus import plan_cpus
 from harness.machine.environment import read_environment
 from harness.session.run import measure_control
-from harness.store import write_json
+from harness.store import write_whole
 from harness.studies.compare.aa_control import ControlRun, Machine
 
 OVERLAP_MARK, HALF_WIDTH_MARK = 0.9, 0.10
@@ -81,7 +81,7 @@ def make_runs(settings: Settings, wanted: int, file: Path) -> list[ControlRun]:
         runs.append(measure_control(settings))
         file.parent.mkdir(parents=True, exist_ok=True)
         whole = RepeatRecord(machine=machine, settings=settings, runs=runs)
-        write_json(file, msgspec.json.format(msgspec.json.encode(whole), indent=1) + b"\n")
+        write_whole(file, msgspec.json.format(msgspec.json.encode(whole), indent=1) + b"\n")
     return runs
 
 

@@ -25,7 +25,7 @@ from benchmarks.common import lab_settings
 from harness.core.errors import LabError
 from harness.core.record import Run, Settings
 from harness.measure.run import run_experiment
-from harness.store import RunFolder, write_json
+from harness.store import RunFolder, write_whole
 from harness.studies.regress.against import SourcePlanner, source_of_ref
 from harness.targets.git_ref import git, repository_root
 from harness.terminal.live import make_watcher
@@ -106,7 +106,7 @@ def position(ref: str, root: Path) -> int:
 
 def keep(run: Run, folder: Path) -> None:
     """Write the record alone."""
-    write_json(folder / "run.json", msgspec.json.encode(run) + b"\n")
+    write_whole(folder / "run.json", msgspec.json.encode(run) + b"\n")
 
 
 if __name__ == "__main__":

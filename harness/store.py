@@ -63,8 +63,7 @@ class RunFolder:
 
     def save(self, run: Run) -> None:
         """Write `run.json`, replacing what was there."""
-        data = msgspec.json.format(msgspec.json.encode(run), indent=1)
-        write_whole(self.path / RUN_FILE, data + b"\n")
+        write_whole(self.path / RUN_FILE, as_json(run))
 
     def save_blocks(self, blocks: pd.DataFrame) -> None:
         """Write a row for each block, where there are any. Raises `LabError`."""
@@ -169,9 +168,9 @@ def cannot_write(path: Path, error: OSError) -> LabError:
     )
 
 
-def write_json(path: Path, data: bytes) -> None:
-    """Write a small file atomically. Raises `LabError` when it cannot be."""
-    write_whole(path, data)
+def as_json(record: object) -> bytes:
+    """A record as it is written: indented, one line end."""
+    return msgspec.json.format(msgspec.json.encode(record), indent=1) + b"\n"
 
 
 def load_beside_run(file: Path, kind: type[Record], schema: int, again: str) -> Record | None:

@@ -24,7 +24,6 @@ from harness.studies.anatomy.account import (
     Apart,
     Life,
     anatomy_finding,
-    as_json,
     dissect,
     save_anatomy,
     saved_anatomy,
@@ -93,7 +92,7 @@ def _show(
 ) -> None:
     if options.json != "-":
         print_anatomy(Console(), anatomy, run, folder)
-    write_out(as_json(anatomy), options.json, json_path)
+    write_out(anatomy, options.json, json_path)
 
 
 def print_anatomy(console: Console, anatomy: Anatomy, run: Run, folder: Path) -> None:
@@ -171,10 +170,9 @@ def outside_command(options: AnatomyOptions, settings: Settings) -> int:
     if interrupted:
         complain(f"interrupted; what was measured is in {folder}")
     anatomy = dissect_outside(run, settings.rps[0])
-    data = msgspec.json.format(msgspec.json.encode(anatomy), indent=1) + b"\n"
     if options.json != "-":
         _print_outside(Console(), anatomy, run, folder)
-    write_out(data, options.json, json_path)
+    write_out(anatomy, options.json, json_path)
     return status_of(run, interrupted, compared=False)
 
 

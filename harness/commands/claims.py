@@ -26,7 +26,6 @@ from harness.studies.claims.beside import measure_beside, measure_threads
 from harness.studies.claims.explore import Condition, conditions, nearest
 from harness.studies.claims.judgement import (
     InCpp,
-    as_json,
     judge_condition,
     judged,
     load_beside,
@@ -143,7 +142,7 @@ def make_run(settings: Settings, out: str, name: str, messages: Console) -> tupl
 def _show(
     options: ClaimsOptions, json_path: Path | None, record: Judged, run: Run, saved: Path | None
 ) -> None:
-    write_out(as_json(record), options.json, json_path)
+    write_out(record, options.json, json_path)
     if options.json != "-":
         print_judged(Console(), record, run, saved)
 
@@ -181,7 +180,7 @@ def explore_command(options: ClaimsOptions, settings: Settings) -> int:
     whole = not interrupted and all(condition.folder for condition in tried)
     record = _explored(tried, complete=whole)
     save_explored(folder, record)
-    write_out(as_json(record), options.json, json_path)
+    write_out(record, options.json, json_path)
     if options.json != "-":
         print_explored(Console(), record, folder)
     return 130 if interrupted else 0

@@ -8,8 +8,6 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-import msgspec
-
 from harness.core.errors import LabError
 from harness.core.record import Run, Settings
 from harness.designs.trials import Planner
@@ -17,7 +15,7 @@ from harness.machine.neighbours import neighbours
 from harness.measure.run import RunResult, Watcher
 from harness.session.run import record_run
 from harness.session.settings import CompareOptions
-from harness.store import cannot_write
+from harness.store import as_json, cannot_write
 from harness.studies.compare.remarks import nothing_said
 from harness.studies.regress.thresholds import parse_thresholds
 from harness.studies.regress.verdict import judge_contenders
@@ -87,10 +85,9 @@ def show(
     result: RunResult, options: CompareOptions, json_path: Path | None, printing: Printing
 ) -> None:
     """The record alone where it was asked for, else the table; and the record's copy."""
-    data = msgspec.json.format(msgspec.json.encode(result.run), indent=1) + b"\n"
     if options.json != "-":
         printing(Console(), result.run, result.folder.path)
-    write_out(data, options.json, json_path)
+    write_out(result.run, options.json, json_path)
 
 
 def json_target(name: str | None) -> Path | None:
@@ -103,9 +100,10 @@ def json_target(name: str | None) -> Path | None:
     return path
 
 
-def write_out(data: bytes, target: str | None, path: Path | None) -> None:
+def write_out(record: object, target: str | None, path: Path | None) -> None:
     """A record as JSON, alone on standard output or to a file (`path`, which `json_target` made of
     `target`), where that was asked for. Raises `LabError`."""
+    data = as_json(record)
     if target == "-":
         write_json(data)
     if path is not None:

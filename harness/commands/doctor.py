@@ -25,6 +25,7 @@ from harness.measure.run import examined, out_of_the_way, raise_descriptor_limit
 from harness.measure.trial import run_trial
 from harness.session.run import keep_controls
 from harness.session.settings import CompareOptions, design_options, make_settings
+from harness.store import as_json
 from harness.studies.compare.aa_control import CONTROL_FILE
 from harness.targets.arm import Arm
 from harness.terminal.output import Console, command_line, complain, write_json
@@ -41,7 +42,7 @@ class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
     environment: Environment
 
 
-def doctor_command(rps: float, duration_s: float, as_json: bool) -> int:
+def doctor_command(rps: float, duration_s: float, in_json: bool) -> int:
     """Examine this machine for a run at `rps`; the exit status, 1 when it would not be sound."""
     between("--rps", rps, 1, 100_000)
     between("--duration", duration_s, 0, 60)
@@ -55,9 +56,9 @@ def doctor_command(rps: float, duration_s: float, as_json: bool) -> int:
         with announced(command_line()):
             findings += tried(settings, cpus)
     sound = is_sound(findings)
-    if as_json:
+    if in_json:
         found = Diagnosis(rps=rps, sound=sound, findings=findings, environment=environment)
-        write_json(msgspec.json.format(msgspec.json.encode(found), indent=1) + b"\n")
+        write_json(as_json(found))
     else:
         _print(Console(), rps, sound, findings)
     return 0 if sound else 1

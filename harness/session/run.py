@@ -17,7 +17,7 @@ from harness.machine.cpus import plan_cpus
 from harness.machine.environment import read_environment
 from harness.measure.run import RunResult, Watcher, run_experiment
 from harness.measure.trial import Progress
-from harness.store import RunFolder, write_json
+from harness.store import RunFolder, as_json, write_whole
 from harness.studies.compare.aa_control import (
     CONTROL_FILE,
     CONTROL_SCHEMA,
@@ -107,5 +107,5 @@ def keep_controls(
         file = results / CONTROL_FILE
         file.parent.mkdir(parents=True, exist_ok=True)
         whole = ControlRecord(schema=CONTROL_SCHEMA, controls=[*others, data()])
-        write_json(file, msgspec.json.format(msgspec.json.encode(whole), indent=1) + b"\n")
+        write_whole(file, as_json(whole))
     return data()

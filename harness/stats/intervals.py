@@ -238,13 +238,14 @@ def _bounded(estimate: Estimate) -> bool:
 
 def _exponential(estimate: Estimate) -> Estimate:
     """An estimate of logs, taken back."""
+    low = None if estimate.low is None else from_log(estimate.low)
+    high = None if estimate.high is None else from_log(estimate.high)
+    return Estimate(from_log(estimate.value), low, high, estimate.n)
 
-    def exp(value: float) -> float:
-        return math.inf if value >= 709 else math.exp(value)  # a widened end can overflow
 
-    low = None if estimate.low is None else exp(estimate.low)
-    high = None if estimate.high is None else exp(estimate.high)
-    return Estimate(exp(estimate.value), low, high, estimate.n)
+def from_log(log: float) -> float:
+    """The ratio of a log, infinite where it is too large for a float; a NaN stays one."""
+    return math.inf if log >= 709 else math.exp(log)
 
 
 def _estimate(values: Sequence[float], confidence: float, unknown: int = 0) -> Estimate:

@@ -46,7 +46,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from harness.stats.intervals import LEAST_ROUNDS, Estimate
+from harness.stats.intervals import LEAST_ROUNDS, Estimate, from_log
 
 LEAST_PAIRS = LEAST_SAMPLE = LEAST_ROUNDS  # as everywhere: fewer give no verdict
 Pair = tuple[float, float]
@@ -147,11 +147,11 @@ def _centre(least: Sequence[float], most: Sequence[float]) -> float:
 
 
 def _back(value: float, low: float | None, high: float | None, n: int) -> Estimate:
-    def exp(log: float) -> float:
-        return math.inf if log >= 709 else math.exp(log)  # a NaN stays one
-
     return Estimate(
-        exp(value), None if low is None else exp(low), None if high is None else exp(high), n
+        from_log(value),
+        None if low is None else from_log(low),
+        None if high is None else from_log(high),
+        n,
     )
 
 
@@ -240,7 +240,9 @@ def hierarchical_ratio(
     None where no restart has a ratio."""
     logs = [[log_ratio(*pair) for pair in pairs] for pairs in restarts]
     typical = [_median(values) for values in logs]
-    estimate = paired_ratio([1.0] * len(typical), [_exp(value) for value in typical], confidence)
+    estimate = paired_ratio(
+        [1.0] * len(typical), [from_log(value) for value in typical], confidence
+    )
     if estimate is None:
         return None
     finite = [[value for value in values if math.isfinite(value)] for values in logs]
@@ -267,9 +269,3 @@ def _median(logs: Sequence[float]) -> float:
     half = sorted(known)
     middle = half[(len(half) - 1) // 2], half[len(half) // 2]
     return middle[0] if middle[0] == middle[1] else (middle[0] + middle[1]) / 2
-
-
-def _exp(log: float) -> float:
-    if math.isnan(log):
-        return math.nan
-    return math.inf if log >= 709 else math.exp(log)

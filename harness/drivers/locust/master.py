@@ -28,12 +28,11 @@ from harness.drivers.locust.worker import (
     CLASSES,
     STRAGGLE_S,
     TICK_S,
-    cpu_ns,
     limit,
     wait_for,
     warm_up,
 )
-from harness.drivers.open_loop.worker import Summary
+from harness.drivers.open_loop.worker import Summary, cpu_ns
 
 # A worker that is missing stays so: Locust would hand its users to the others after a minute.
 runners.HEARTBEAT_DEAD_INTERNAL = -(10**9)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import os
-import resource
 from collections.abc import Callable
 from time import monotonic, monotonic_ns, time
 from typing import Any, NoReturn
@@ -32,6 +31,7 @@ from harness.drivers.locust.config import (
 )
 from harness.drivers.locust.locustfile import MetricStreamSocketUser, MetricStreamUser
 from harness.drivers.locust.window import Window
+from harness.drivers.open_loop.worker import cpu_ns
 
 TICK_S = 0.02
 ARRIVE_S = 30.0  # for what must happen before the window
@@ -40,12 +40,6 @@ _SHIP_S = 0.25
 CLASSES: dict[str, type[User]] = {"fast": MetricStreamUser, "socket": MetricStreamSocketUser}
 _LOST_S = 15.0  # without a word from the master, a worker of another machine gives it up
 _CALL_S = 5  # between two calls for a master
-
-
-def cpu_ns() -> int:
-    """CPU time of this process so far."""
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    return int((usage.ru_utime + usage.ru_stime) * 1e9)
 
 
 def make_environment(config: LocustConfig) -> Environment:

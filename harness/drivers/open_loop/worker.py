@@ -77,7 +77,8 @@ class Summary(msgspec.Struct, frozen=True):
     closed_by_server: int | None = None
 
 
-def _cpu_ns() -> int:
+def cpu_ns() -> int:
+    """CPU time of this process so far."""
     usage = resource.getrusage(resource.RUSAGE_SELF)
     return int((usage.ru_utime + usage.ru_stime) * 1e9)
 
@@ -122,13 +123,13 @@ def run_phase(phase: Phase, targets: list[_Sent], rules: Rules) -> Engine | None
 
 def measured(phase: Phase, targets: list[_Sent], rules: Rules) -> Summary | None:
     """Run one phase and say what it cost; None when the parent was gone before its end."""
-    began_ns, cpu_ns, switches = monotonic_ns(), _cpu_ns(), _involuntary_switches()
+    began_ns, used_ns, switches = monotonic_ns(), cpu_ns(), _involuntary_switches()
     engine = run_phase(phase, targets, rules)
     if engine is None:
         return None
     return Summary(
         monotonic_ns() - began_ns,
-        _cpu_ns() - cpu_ns,
+        cpu_ns() - used_ns,
         _involuntary_switches() - switches,
         closed_by_server=engine.closed_by_server if isinstance(engine, FramedEngine) else None,
     )

@@ -20,8 +20,7 @@ from harness.core.options import beside
 from harness.core.record import Run, Settings, Stage, ThreadCosts, Trial
 from harness.core.wording import slot_names
 from harness.stats.intervals import location_estimate
-from harness.store import load_beside_run
-from harness.store import write_json as write_file
+from harness.store import as_json, load_beside_run, write_whole
 from harness.studies.claims.document_figures import (
     CREATE_US,
     DESTROY_US,
@@ -309,11 +308,7 @@ def _queue_note(apart: Apart) -> str:
 
 def save_anatomy(folder: Path, anatomy: Anatomy) -> None:
     """`anatomy.json`, into the run's folder. Raises `LabError` when it cannot be written."""
-    write_file(folder / ANATOMY_FILE, as_json(anatomy))
-
-
-def as_json(anatomy: Anatomy) -> bytes:
-    return msgspec.json.format(msgspec.json.encode(anatomy), indent=1) + b"\n"
+    write_whole(folder / ANATOMY_FILE, as_json(anatomy))
 
 
 def saved_anatomy(folder: Path) -> Anatomy | None:

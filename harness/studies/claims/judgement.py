@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from harness.core.record import Run
-from harness.store import load_beside_run, write_json
+from harness.store import as_json, load_beside_run, write_whole
 from harness.studies.claims.consistency import checks
 from harness.studies.claims.judge import judge_about, judge_run
 from harness.studies.claims.ledger import about, departures, remarks
@@ -149,16 +149,11 @@ def load_beside(folder: Path) -> Beside | None:
     return None if found is None else found.beside
 
 
-def as_json(record: Judged | Explored) -> bytes:
-    """As it is written: indented, one line end."""
-    return msgspec.json.format(msgspec.json.encode(record), indent=1) + b"\n"
-
-
 def save_judged(folder: Path, record: Judged) -> None:
     """`claims.json`, into the run's folder. Raises `LabError` when it cannot be written."""
-    write_json(folder / CLAIMS_FILE, as_json(record))
+    write_whole(folder / CLAIMS_FILE, as_json(record))
 
 
 def save_explored(folder: Path, record: Explored) -> None:
     """`explore.json`. Raises `LabError` when it cannot be written."""
-    write_json(folder / EXPLORED_FILE, as_json(record))
+    write_whole(folder / EXPLORED_FILE, as_json(record))

@@ -11,9 +11,10 @@ import pytest
 from rich.console import Console
 
 from harness.core.record import Interpreter, Run
+from harness.store import as_json
 from harness.studies.claims import judge_about
 from harness.studies.claims.explore import AS_WRITTEN, nearest
-from harness.studies.claims.judgement import as_json, judged
+from harness.studies.claims.judgement import judged
 from harness.studies.claims.ledger import language_summary, measured_in, the_ledger
 from harness.studies.claims.records import Beside, Explored, ExploredCondition, Figure
 from harness.studies.claims.section import claims_section
