@@ -152,7 +152,7 @@ def claims(experiment: Experiment) -> pd.DataFrame:
     servers in C++ were measured too (the folder `native` of a run), `cpp` and `verdict_cpp` have
     their figure and the verdict by it; else they are None. Raises `LabError` for an experiment that
     the claims are not about."""
-    from harness.reading.native import native_of
+    from harness.reading.runs import native_of
     from harness.studies.claims.judgement import judged, load_judged, pairs
     from harness.studies.claims.ledger import check_about
 

@@ -7,8 +7,7 @@ from importlib import resources
 from pathlib import Path
 
 from harness.core.errors import LabError
-from harness.reading.native import native_of
-from harness.reading.runs import load_run
+from harness.reading.runs import load_run, native_of
 from harness.store import RUN_FILE, TIMELINE_FILE
 from harness.studies.anatomy.account import ANATOMY_FILE
 from harness.studies.claims.judgement import judged, load_beside, save_judged
