@@ -1,16 +1,96 @@
-"""The command `labrun` itself, to which the modules beside this one add theirs."""
+"""The command `labrun` itself, to which the modules beside this one add theirs; and the options
+that several commands share: what each is, and why one would change it."""
 
 from __future__ import annotations
 
 from collections import Counter
-from functools import partial
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from functools import partial, wraps
 from importlib import metadata
-from typing import Annotated, Any
+from inspect import Parameter, signature
+from typing import Annotated, Any, get_type_hints
 
 import typer
 from typer.core import TyperCommand, TyperOption
 
 from harness.core.errors import LabError
+from harness.core.options import ASKED, CHOICES, as_typed, typed_as
+from harness.session.settings import CompareOptions
+from servers.options import CHOSEN
+
+# By the fields of `CompareOptions`, which have type and default. Those of the servers are declared
+# with the servers, and why one would change them with the settings.
+_HELP = {
+    "arms": "What to compare by a name of its own: 'wide=thread-pool --workers 64', with the "
+    "options of labrun serve. Repeatable; after --backends, if any.",
+    "design": "blocks: all servers alive, load in turns (default); trials: one after the other.",
+    "rounds": "Each server afresh so often (blocks 8, trials 5, which is the least).",
+    "duration_s": "Seconds of load for each in a round (blocks 3.5, else 5).",
+    "block_s": "Seconds of load before it is the next one's turn (0.5).",
+    "precision": "Go on until intervals are that narrow: p99=10%,cpu=2%. Blocks only.",
+    "most": "How long it may go on for that, as 90s or 10m (10m).",
+    "driver": "open-loop; closed-loop or locust: what most tools leave out.",
+    "users": "Locust's users (100), who share the rate: --clients.",
+    "user_class": "Locust: socket, or fast (FastHttpUser): what does its client cost?",
+    "locust_workers": "Locust: processes that the users are in; one is the limit?",
+    "expect_workers": "Locust: wait for so many labrun locust-worker.",
+    "master": "Where those find this lab (0.0.0.0:5557, every address).",
+    "worker_wait_s": "Seconds to wait for them (60).",
+    "target": "HOST:PORT of a labrun serve elsewhere; with commas, one for each backend.",
+    "control": "HOST:PORT of its control port, or of each; the token: LABRUN_TOKEN.",
+    "plot": "Draw the response times in the terminal too.",
+    "max_loss": "METRIC=10%: exit 1 if a contender is worse than the baseline by more. Repeatable.",
+    "least": "METRIC=0.99: exit 1 below. Repeatable.",
+    "bare": "Record and rows alone; labrun report draws them later.",
+    "warmup_s": "Seconds of load before, thrown away: first requests are slow.",
+    "clients": "Clients that share the rate, each with a rate limit and ports of its own.",
+    "timeout_s": "Seconds until a client gives up; longer shows a queue that shorter calls "
+    "failure.",
+    "arrivals": "poisson: independent clients; constant: equal gaps.",
+    "python": "Run the servers under this Python: 3.13, or a build without the GIL.",
+    "seed": "Equal seeds give equal schedules.",
+    "out": "Where the run's folder goes.",
+    "name": "The end of the folder's name.",
+    "json": "Write the record there too; - is standard output, alone.",
+    "server": "Any server by its command: {port} in it, or PORT in its environment, is a free one. "
+    "NAME alone: a table of labrun.toml. Repeatable.",
+    "url": "A server that runs already: what is seen of it from outside is its answers alone.",
+    "servers_file": "A file with a table for each server (labrun.toml).",
+    "cwd": "Where the commands of --server run.",
+    "env": "What they have in their environment beside the lab's. Repeatable.",
+    "ready": "What they must answer before load: GET:/healthz (default: the port accepts).",
+    "ready_timeout_s": "Seconds that they may take for it (20).",
+    "request": "What is sent: 'GET /' (default: the document's POST /metrics).",
+    "header": "A header of it, 'Accept: */*'. Repeatable.",
+    "body": "Its body, or @FILE (default: a metric where the method has a body).",
+    "expect": "The statuses that are ok, 200,204 (202).",
+}
+_METAVARS = {
+    "arms": "'NAME=BACKEND ...'", "max_loss": "M=SHARE", "least": "M=VALUE",
+    "server": "'NAME=COMMAND'", "url": "NAME=http://HOST:PORT", "servers_file": "FILE",
+    "env": "NAME=VALUE", "request": "'METHOD PATH'",
+}  # fmt: skip
+_FLAGS = {"servers_file": "--servers", "arms": "--arm", "least": "--min"}
+# How long, in which turns, and by whom load is sent.
+DESIGN = ("design", "rounds", "duration_s", "block_s")
+DRIVING = (
+    "driver", "users", "user_class", "locust_workers", "expect_workers", "master", "worker_wait_s",
+    "target", "control",
+)  # fmt: skip
+# Servers of any kind, and what is sent to them.
+ANY_SERVER = (
+    "server", "url", "servers_file", "cwd", "env", "ready", "ready_timeout_s",
+    "request", "header", "body", "expect",
+)  # fmt: skip
+BOTH = "thread-per-request,thread-pool"
+_TYPES = get_type_hints(CompareOptions)
+_FIELDS = {field.name: field for field in fields(CompareOptions)}
+RUN = ("clients", "timeout_s", "arrivals", *ASKED, "python", "seed", "out", "name", "json")
+Budget = Annotated[
+    float,
+    typer.Option(help="Seconds that the whole may take; 15 are kept for what follows the trials."),
+]
 
 
 class OnceCommand(TyperCommand):
@@ -51,3 +131,53 @@ def _common(
     ] = False,
 ) -> None:
     pass
+
+
+def asks(
+    *names: str, help: Mapping[str, str] | None = None, **usual: object
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command these options, where its parameter `typed` stands: it gets what was typed, as
+    `CompareOptions` takes it. `usual` and `help`: of this command, where they are others."""
+
+    def add(function: Callable[..., None]) -> Callable[..., None]:
+        @wraps(function)
+        def command(**given: Any) -> None:
+            typed = {name: given.pop(name) for name in names}
+            servers = {name: typed.pop(name) for name in names if name in CHOSEN}
+            function(**given, typed=typed | ({"servers": servers} if servers else {}))
+
+        told = signature(function, eval_str=True)
+        own = list(told.parameters.values())
+        at = next(place for place, parameter in enumerate(own) if parameter.name == "typed")
+        own[at : at + 1] = [_parameter(name, usual, help or {}) for name in names]
+        command.__signature__ = told.replace(parameters=own)  # type: ignore[attr-defined]
+        return command
+
+    return add
+
+
+def backends_of(backends: str | None, typed: Mapping[str, Any], others: bool = False) -> str:
+    """The backends as typed; without, both built-in ones, unless servers of any kind (or `others`)
+    are named."""
+    named = others or any(typed.get(name) for name in ("server", "url", "servers_file"))
+    return backends or ("" if named else BOTH)
+
+
+def _parameter(name: str, usual: Mapping[str, object], told: Mapping[str, str]) -> Parameter:
+    """One option as Typer reads it."""
+    kind: Any
+    if name in CHOSEN:
+        flag, kind, default = CHOSEN[name].flag, typed_as(name), as_typed(name)
+        kind, help = kind if default is not None else kind | None, CHOICES[name].help
+    else:
+        plain = "--" + name.removesuffix("_s").replace("_", "-")
+        flag, kind, default = _FLAGS.get(name, plain), _TYPES[name], _FIELDS[name].default
+        kind, help = kind if usual.get(name, default) is not None else kind | None, _HELP[name]
+    return Parameter(
+        name,
+        Parameter.POSITIONAL_OR_KEYWORD,
+        default=usual.get(name, default),
+        annotation=Annotated[
+            kind, typer.Option(flag, help=told.get(name, help), metavar=_METAVARS.get(name))
+        ],
+    )

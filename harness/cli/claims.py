@@ -6,8 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from harness.cli.app import command
-from harness.cli.options import asks
+from harness.cli.app import asks, command
 
 
 @command()

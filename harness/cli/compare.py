@@ -6,8 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from harness.cli.app import command
-from harness.cli.options import ANY_SERVER, BOTH, DESIGN, DRIVING, RUN, asks, backends_of
+from harness.cli.app import ANY_SERVER, BOTH, DESIGN, DRIVING, RUN, asks, backends_of, command
 
 
 @command()

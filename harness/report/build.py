@@ -13,8 +13,7 @@ from harness.report.search_section import search_report
 from harness.report.source import Source
 from harness.studies.anatomy.section import anatomy_section
 from harness.studies.capacity.section import capacity_section
-from harness.studies.claims.load_sweep import ladder_section
-from harness.studies.claims.section import claims_section
+from harness.studies.claims.section import claims_section, ladder_section
 from harness.studies.compare.section import labels, level_tables, trials_table
 from harness.studies.compare.summary import level_sentences
 from harness.views import style
