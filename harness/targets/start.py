@@ -28,6 +28,31 @@ _LOOK_S = 0.1
 _SWITCH_INTERVAL_STEP_S = 1e-6  # what Python rounds it to
 
 
+def server_arguments(arm: Arm, settings: Settings, cpus: CpuPlan) -> list[str]:
+    """The command line of the server of a trial, without its address."""
+    chosen = arm.chosen(settings)
+    if cpus.pinned and settings.target is None:
+        chosen["cpus"] = cpus.server
+    return [arm.backend, *arguments_of(chosen)]
+
+
+def start_server(arm: Arm, settings: Settings, cpus: CpuPlan) -> ServerProcess | RemoteServer:
+    """A fresh server of a trial, of the lab's own code, of another tree's, or of another machine's.
+
+    Raises `LabError` where there is none to be had: `ServerRefused` where it would not start.
+    """
+    arguments, source = server_arguments(arm, settings, cpus), arm.source
+    if settings.target is not None:
+        return RemoteServer(arm, settings, arguments)
+    if source is None:
+        return ServerProcess(arguments)
+    accepted = source.accepted(arguments)
+    try:
+        return ServerProcess(accepted, source.python, source.folder, source.environment())
+    except ServerRefused as error:
+        raise ServerRefused(f"{source.label}: {error}") from error
+
+
 def build_native(backends: Iterable[str]) -> None:
     """Those of the backends that are in C++. Raises `LabError` where they cannot be built."""
     for name in dict.fromkeys(backends):
@@ -213,28 +238,3 @@ def _replace(client: ControlClient, order: Restart) -> bool:
     except ValueError as error:
         raise LabError(f"the server cannot start as asked: {error}") from error
     return True
-
-
-def server_arguments(arm: Arm, settings: Settings, cpus: CpuPlan) -> list[str]:
-    """The command line of the server of a trial, without its address."""
-    chosen = arm.chosen(settings)
-    if cpus.pinned and settings.target is None:
-        chosen["cpus"] = cpus.server
-    return [arm.backend, *arguments_of(chosen)]
-
-
-def start_server(arm: Arm, settings: Settings, cpus: CpuPlan) -> ServerProcess | RemoteServer:
-    """A fresh server of a trial, of the lab's own code, of another tree's, or of another machine's.
-
-    Raises `LabError` where there is none to be had: `ServerRefused` where it would not start.
-    """
-    arguments, source = server_arguments(arm, settings, cpus), arm.source
-    if settings.target is not None:
-        return RemoteServer(arm, settings, arguments)
-    if source is None:
-        return ServerProcess(arguments)
-    accepted = source.accepted(arguments)
-    try:
-        return ServerProcess(accepted, source.python, source.folder, source.environment())
-    except ServerRefused as error:
-        raise ServerRefused(f"{source.label}: {error}") from error
