@@ -67,8 +67,7 @@ def compare(
     out: str | Path = "results",
     **options: Any,
 ) -> Experiment:
-    """Measure backends, or any servers, side by side, as `labrun compare` does; small defaults, for
-    learning.
+    """Measure backends, or any servers, as `labrun compare` does; small defaults, for learning.
 
     `backends`: their names, the baseline first (None: both that are built in, unless there are
     arms or servers); `arms`: what else is compared, by a name of its own and with options of
@@ -92,24 +91,28 @@ def compare(
         return _recorded(name)
     rates = [rps] if isinstance(rps, int | float) else list(rps)
     others = bool(arms or servers or options.get("servers_file"))
-    settings = make_settings(
-        CompareOptions(
-            rps=",".join(map(str, rates)),
-            backends=",".join((() if others else BOTH) if backends is None else backends),
-            arms=[f"{arm}={what}" for arm, what in (arms or {}).items()],
-            server=_as_typed(servers or ()),
-            rounds=rounds,
-            duration_s=duration,
-            warmup_s=warmup,
-            out=str(out),
-            name=name,
-            **_as_options(options),
-        )
+    typed = CompareOptions(
+        rps=",".join(map(str, rates)),
+        backends=",".join((() if others else BOTH) if backends is None else backends),
+        arms=[f"{arm}={what}" for arm, what in (arms or {}).items()],
+        server=_as_typed(servers or ()),
+        rounds=rounds,
+        duration_s=duration,
+        warmup_s=warmup,
+        out=str(out),
+        name=name,
+        **_as_options(options),
     )
+    return _measured(make_settings(typed), Path(out), name)
+
+
+def _measured(settings: Settings, out: Path, name: str) -> Experiment:
+    """Run it into a folder below `out`; recorded for the course, where that is asked for. Raises
+    `LabError` where it did not come to its end."""
     from harness.session.run import record_run
 
     command = f"harness.lab.compare({name!r})"
-    result = record_run(settings, Path(out), name, command, nullcontext(_Line(name, settings)))
+    result = record_run(settings, out, name, command, nullcontext(_Line(name, settings)))
     folder = result.folder
     if not result.run.complete:
         raise LabError(f"{result.run.incomplete_reason}; what was measured is in {folder.path}")

@@ -41,9 +41,17 @@ import msgspec
 
 from harness.core.record import Run, ThreadCosts
 from harness.studies.claims.estimators import MEASURES, Evidence, Missing
-from harness.studies.claims.formatting import document_words, figure_words, unanswered_words
 from harness.studies.claims.ledger import about, departures, language_note, the_ledger
-from harness.studies.claims.records import Beside, Claim, ClaimVerdict, Figure, Judgement
+from harness.studies.claims.records import (
+    Beside,
+    Claim,
+    ClaimVerdict,
+    Figure,
+    Judgement,
+    document_words,
+    figure_words,
+    unanswered_words,
+)
 
 TOLERANCE = 1.25
 WIDEST = 3.0

@@ -16,9 +16,8 @@ from harness.reading.upgrade import upgraded
 from harness.store import as_json
 from harness.studies.claims import judge_run
 from harness.studies.claims.explore import distance
-from harness.studies.claims.formatting import figure_words
 from harness.studies.claims.judgement import judged, load_beside, save_judged
-from harness.studies.claims.records import Beside, Figure, Judged, Judgement
+from harness.studies.claims.records import Beside, Figure, Judged, Judgement, figure_words
 from harness.studies.claims.section import claims_section
 from harness.terminal.claims_table import print_judged
 from harness.views.formats import block_text

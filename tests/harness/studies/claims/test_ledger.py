@@ -9,8 +9,8 @@ import pytest
 
 from harness.core.errors import LabError
 from harness.studies.claims.estimators import MEASURES
-from harness.studies.claims.formatting import document_words
 from harness.studies.claims.ledger import LEDGER_FILE, load_ledger, the_ledger
+from harness.studies.claims.records import document_words
 
 DOCUMENT = Path(__file__).parents[5] / "shared/design/metricstream-architecture.md"
 
