@@ -1,0 +1,71 @@
+"""Answers are understood as a person means them; a known misconception gets the sentence for it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from harness.course.checks import check, number
+
+
+@pytest.mark.parametrize(
+    ("answer", "value"),
+    [
+        (800, 800), (800.0, 800), (np.int64(800), 800), (np.float32(0.5), 0.5), ("800", 800),
+        (" 1,000 ", 1000), ("50 %", 0.5), ("50%", 0.5), ("many", None), (None, None), ([1], None),
+    ],
+)  # fmt: skip
+def test_numbers_are_understood(answer: object, value: float | None) -> None:
+    assert number(answer) == value
+
+
+@pytest.mark.parametrize(
+    ("exercise", "answer"),
+    [("2.1", 1.668), ("2.1", "1.7"), ("3.2", 800), ("3.2", np.int64(800)), ("3.2", "800"),
+     ("6.1", 533.3), ("8.1", "lock"), ("8.1", " Lock ")],
+)  # fmt: skip
+def test_what_is_right_is_right(
+    exercise: str, answer: object, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert check(exercise, answer)
+    assert capsys.readouterr().out == f"Exercise {exercise}: right.\n"
+
+
+@pytest.mark.parametrize(
+    ("exercise", "answer", "sentence"),
+    [
+        ("2.1", 1_668_000, "unit of 834"),
+        ("2.1", 1668, "for milliseconds"),
+        ("2.1", 2.398, "Divided"),
+        ("2.1", 0.417, "Divided"),
+        ("2.1", 40, "the document says"),
+        ("2.1", "lots", "is no number"),
+        ("2.1", 7, "Little's law"),
+        ("3.2", 720, "Multiplied"),
+        ("3.2", "0.72", "Multiplied"),
+        ("3.2", 0.8, "in a millisecond"),
+        ("3.2", 33.3, "one worker"),
+        ("3.2", 400, "24 workers, and 30 ms"),
+        ("3.2", 5, "how many can it"),
+        ("6.1", 480, "Multiplied"),
+        ("6.1", 20_000, "the document says"),
+        ("6.1", 0.533, "in a millisecond"),
+        ("8.1", "leak", "A leak fills memory"),
+        ("8.1", "computes", "uses the CPU"),
+        ("8.1", "the garbage collector", "none of the three"),
+    ],
+)
+def test_a_known_misconception_gets_its_sentence(
+    exercise: str, answer: object, sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert not check(exercise, answer)
+    said = capsys.readouterr().out
+    assert said.startswith(f"Exercise {exercise}: not yet. ")
+    assert sentence in said
+
+
+def test_without_an_answer_there_is_no_hint(capsys: pytest.CaptureFixture[str]) -> None:
+    assert not check("2.1", None)
+    assert capsys.readouterr().out == (
+        "Exercise 2.1: no answer yet. Put yours in, and run this cell again.\n"
+    )
