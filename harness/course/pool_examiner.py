@@ -337,7 +337,10 @@ def ends_in_time(pool_class: Any) -> None:
     for worker in workers:
         worker.join(max(0.0, until_s - time.monotonic()))
     if any(worker.is_alive() for worker in workers):
-        raise Fault("after close() there are workers that have not ended: how do they hear of it?")
+        raise Fault(
+            "after close() there are workers that have not ended: how do they hear that no more is "
+            "to come?"
+        )
 
 
 def close(pool: Any, timeout_s: float) -> bool:

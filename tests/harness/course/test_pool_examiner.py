@@ -131,7 +131,7 @@ FAULTS = {
     ),
     "it waits for ever": (changed((JOIN, "thread.join()")), "close(0.4) does not come back"),
     "the workers never hear of the end": (
-        changed(("            self.changed.notify_all()\n", "")), "how do they hear of it"
+        changed(("            self.changed.notify_all()\n", "")), "how do they hear that no more"
     ),
     "the workers never end": (
         changed(
