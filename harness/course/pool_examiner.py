@@ -160,8 +160,8 @@ def loses_no_wake_up(pool_class: Any) -> None:
             submit(pool, number)
             if not job.happened(lambda count=number + 1: len(job.done) >= count):  # type: ignore[misc]
                 raise Fault(
-                    f"{number} were handled one by one, and then one was not: a worker went to "
-                    "sleep at the moment at which it came, and the wake-up was lost"
+                    "one came at the moment at which its worker went to sleep, and nobody handled "
+                    "it: the wake-up was lost"
                 )
         close(pool, PATIENCE_S)
 
@@ -190,7 +190,7 @@ def keeps_its_bound(pool_class: Any) -> None:
     length = in_time(lambda: len(pool), "len() does not come back")
     if length != 3:
         raise Fault(f"three wait and two are being handled, and len() says {length}")
-    job.open()
+    threading.Timer(0.1, job.open).start()  # when close() is waiting
     if not close(pool, PATIENCE_S):
         raise Fault(
             "close() gave False although everything was finished in time: have the workers ended, "
