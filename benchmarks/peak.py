@@ -35,7 +35,7 @@ wrk.body = [[{BODY}]]
 wrk.headers["Content-Type"] = "application/json"
 wrk.headers["Connection"] = "close"
 """
-OURS = ("thread-pool", "thread-per-request", "benchmarks.bare:BarePool")
+OURS = ("thread-pool", "thread-per-request", "event-loop", "benchmarks.bare:BarePool")
 NATIVE = ("native-thread-pool", "native-thread-per-request")
 # In C++, without parsing, validating or counting: what threads and sockets take alone.
 BARE = {"C++ accept loop": "accept_loop.cpp", "C++ minimal pool": "bare_pool.cpp"}

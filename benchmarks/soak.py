@@ -4,7 +4,8 @@ The lab's own open-loop generator sends good requests at a steady rate while oth
 misbehave. In the end every good request must have been answered, the server's counters must add
 up, and descriptors, threads and memory must be back where they were. Exit status 0 when all of
 that holds, 1 when not, 2 when it could not be run. That fewer could be sent than should have been
-is the machine's affair, and told.
+is the machine's affair, and told. `--switch-interval 0.000001` has threads take turns at almost
+every step of the interpreter, so that what two of them do to one number shows.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from harness.targets.processes import ServerProcess
 from servers.rate_limit import MAX_CLIENTS
 from servers.report import Counters
 
-BACKENDS = ("thread-per-request", "thread-pool")
+BACKENDS = ("thread-per-request", "thread-pool", "event-loop")
 CLIENTS = MAX_CLIENTS + 2_000  # more than the server remembers: its table must reach its bound
 WARM_UP_S = 2.0
 # A good request may have to wait for workers that slow clients hold, 5 s at most.
@@ -110,11 +111,10 @@ class Result:
 
 
 def soak(
-    backend: str, seconds: float, rps: float, faults_per_s: float, server_cpus: frozenset[int]
+    backend: str, seconds: float, rps: float, faults_per_s: float, options: list[str]
 ) -> Result:
-    """Run one backend. Raises `LabError` or `ProcessDied`."""
-    cpus = ",".join(map(str, sorted(server_cpus)))
-    with ServerProcess([backend, f"--cpus={cpus}"]) as server:
+    """Run one backend, its server started with `options`. Raises `LabError` or `ProcessDied`."""
+    with ServerProcess([backend, *options]) as server:
         pid, port = server.ready.pid, server.ready.port
         logs = [steady_log(rps, WARM_UP_S), steady_log(rps, seconds)]
         with (
@@ -215,7 +215,9 @@ def main() -> int:
     """Exit status 0, 1 when something does not hold, 2 when it could not be run."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.soak", description=__doc__)
     parser.add_argument("--minutes", type=float, default=5.0, help="for each backend (default 5)")
-    parser.add_argument("--backend", action="append", help="default: both")
+    parser.add_argument("--backend", action="append", help="default: all")
+    parser.add_argument("--switch-interval", metavar="S",
+                        help="of the servers' interpreter (default: Python's)")  # fmt: skip
     parser.add_argument("--rps", type=float, default=3000.0, help="good load (default 3000)")
     parser.add_argument("--faults", type=float, default=1500.0, metavar="PER_S",
                         help="faults a second to aim at (default 1500)")  # fmt: skip
@@ -223,10 +225,13 @@ def main() -> int:
     found = parser.parse_args()
     plan = plan_cpus()
     os.sched_setaffinity(0, plan.generator)  # of this process, and of the generator that it starts
+    options = ["--cpus=" + ",".join(map(str, sorted(plan.server)))]
+    if found.switch_interval is not None:
+        options.append(f"--switch-interval={found.switch_interval}")
     results = []
     for backend in found.backend or BACKENDS:
         try:
-            results.append(soak(backend, found.minutes * 60, found.rps, found.faults, plan.server))
+            results.append(soak(backend, found.minutes * 60, found.rps, found.faults, options))
         except (LabError, ProcessDied) as error:
             print(f"python -m benchmarks.soak: {error}", file=sys.stderr)
             return 2
