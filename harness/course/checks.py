@@ -65,11 +65,12 @@ def _useful(answer: Any, experiment: Experiment) -> bool:
 
 def _pool(answer: Any) -> bool | str:
     """Examines the pool's file, as it is now, in a process of its own."""
-    file = getattr(sys.modules.get(getattr(answer, "__module__", "")), "__file__", None)
-    if file is None:
+    module = sys.modules.get(getattr(answer, "__module__", ""))
+    file, name = getattr(module, "__file__", None), getattr(answer, "__name__", "")
+    if file is None or not hasattr(module, name):
         return "A pool is examined in a file of its own: write it with %%writefile and import it."
     done = subprocess.run(
-        [sys.executable, "-P", "-m", "harness.course.pool_examiner", file],
+        [sys.executable, "-P", "-m", "harness.course.pool_examiner", file, name],
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     fault = done.stdout.strip()

@@ -1,4 +1,4 @@
-"""Tries a pool, and says which fault it has: `python -m harness.course.pool_examiner FILE`.
+"""Tries a pool, and says which fault it has: `python -m harness.course.pool_examiner FILE CLASS`.
 
 The file is read afresh, in a process of its own, so that a pool that hangs, turns in circles or
 kills its threads harms nobody, and an older version that was imported before is not looked at.
@@ -134,7 +134,7 @@ def has_the_methods(pool_class: Any) -> None:
     """The three methods and how it is made."""
     for name in ("submit", "close", "__len__"):
         if not callable(getattr(pool_class, name, None)):
-            raise Fault(f"the class Pool has no {name}()")
+            raise Fault(f"the class has no {name}()")
     made = in_time(lambda: pool_class(1, 1, Job()), "making a Pool(workers, size, handle) waits")
     close(made, 1)
 
@@ -310,9 +310,11 @@ def ends_in_time(pool_class: Any) -> None:
     for _ in range(3):  # the shortest counts: the machine may stand still in one of them
         job = Job(gated=True)
         pool = pool_class(4, 4, job)
-        for number in range(8):
+        for number in range(4):
             submit(pool, number)
         job.happened(lambda job=job: len(job.begun) == 4)  # type: ignore[misc]
+        for number in range(4, 8):
+            submit(pool, number)
         began = time.monotonic()
         ended = in_time(
             lambda pool=pool: pool.close(0.4),  # type: ignore[misc]
@@ -367,10 +369,10 @@ TRIALS = (
 )
 
 
-def examine(file: Path) -> str | None:
-    """The fault of the class `Pool` in that file, as a sentence; None: none was found."""
+def examine(file: Path, name: str) -> str | None:
+    """The fault of the class of that name in that file, as a sentence; None: none was found."""
     try:
-        pool_class = _load(file).Pool
+        pool_class = getattr(_load(file), name)
         sys.setswitchinterval(_SWITCH_INTERVAL_S)
         for trial in TRIALS:
             trial(pool_class)
@@ -393,7 +395,7 @@ def _load(file: Path) -> Any:
 
 def main() -> None:
     """Print the fault, and leave without waiting for the threads of a pool that hangs."""
-    print(examine(Path(sys.argv[1])) or "", flush=True)
+    print(examine(Path(sys.argv[1]), sys.argv[2]) or "", flush=True)
     os._exit(0)
 
 

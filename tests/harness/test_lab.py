@@ -13,7 +13,6 @@ import pandas as pd
 import pytest
 
 from harness.cli.notebook import copy_course
-from harness.course.checks import EXERCISES, check
 from harness.course.files import notebooks_folder, recorded_folder
 from harness.lab import BOTH, LabError, anatomy, claims, compare, load_run, reference
 from tests.support import any_server
@@ -154,33 +153,6 @@ def test_bad_options_are_those_of_the_command_line(tmp_path: Path) -> None:
         compare("x", rps=0, out=tmp_path)
     with pytest.raises(LabError, match="no option 'colour'"):
         compare("x", colour="red", out=tmp_path)
-
-
-@pytest.mark.parametrize("number", sorted(EXERCISES))
-def test_every_exercise_has_a_hint_for_no_answer(
-    number: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert not check(number, None)
-    assert EXERCISES[number].hint in capsys.readouterr().out
-
-
-def test_a_pool_that_waits_when_it_is_full_is_not_right(capsys: pytest.CaptureFixture[str]) -> None:
-    class Greedy:
-        def __init__(self, workers: int, size: int, handle: object) -> None:
-            self.items: list[int] = []
-
-        def submit(self, item: int) -> bool:
-            self.items.append(item)
-            return True
-
-        def close(self, timeout: float) -> bool:
-            return True
-
-        def __len__(self) -> int:
-            return len(self.items)
-
-    assert not check("3.1", Greedy)
-    assert "not yet" in capsys.readouterr().out
 
 
 def test_the_page_of_the_interface_is_as_the_docstrings_say() -> None:

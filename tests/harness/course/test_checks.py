@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from harness.course.checks import check, number
+from harness.course.checks import EXERCISES, check, number
 
 
 @pytest.mark.parametrize(
@@ -64,8 +67,34 @@ def test_a_known_misconception_gets_its_sentence(
     assert sentence in said
 
 
-def test_without_an_answer_there_is_no_hint(capsys: pytest.CaptureFixture[str]) -> None:
-    assert not check("2.1", None)
+@pytest.mark.parametrize("exercise", sorted(EXERCISES))
+def test_without_an_answer_there_is_no_hint(
+    exercise: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert not check(exercise, None)
     assert capsys.readouterr().out == (
-        "Exercise 2.1: no answer yet. Put yours in, and run this cell again.\n"
+        f"Exercise {exercise}: no answer yet. Put yours in, and run this cell again.\n"
     )
+
+
+def test_a_pool_is_examined_as_its_file_is_now_whatever_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    right = Path(__file__).with_name("right_pool.py").read_text("utf-8")
+    file = tmp_path / "a_learners_pool.py"
+    file.write_text(right.replace("class Pool:", "class Mine:"), "utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    mine = importlib.import_module("a_learners_pool").Mine
+    assert check("3.1", mine)
+    file.write_text(file.read_text("utf-8").replace(">= self.size", "> self.size"), "utf-8")
+    assert not check("3.1", mine)  # though the class that was imported is the old one
+    assert "With room for 3 it let 4 wait" in capsys.readouterr().out
+
+
+def test_a_pool_that_is_in_no_file_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    class Local:
+        pass
+
+    assert not check("3.1", Local)
+    assert not check("3.1", 16)
+    assert capsys.readouterr().out.count("examined in a file of its own") == 2

@@ -178,7 +178,7 @@ def examined(text: str, folder: Path) -> str:
     file = folder / "my_pool.py"
     file.write_text(text, "utf-8")
     done = subprocess.run(
-        [sys.executable, "-P", "-m", "harness.course.pool_examiner", str(file)],
+        [sys.executable, "-P", "-m", "harness.course.pool_examiner", str(file), "Pool"],
         capture_output=True, text=True, timeout=300, check=True,
     )  # fmt: skip
     return done.stdout.strip()
