@@ -29,10 +29,11 @@ from pathlib import Path
 
 from benchmarks import known_effects
 from benchmarks.common import lab_settings, print_table
-from benchmarks.kept import Kept, whole_run
+from benchmarks.kept import Kept
 from harness.core.errors import LabError
 from harness.core.record import Comparison, Settings
 from harness.designs.stopping import half_width
+from harness.session.run import whole_run
 from harness.session.settings import design_options
 
 BOTH, SAME = "thread-per-request,thread-pool", "thread-pool,thread-pool"
@@ -70,7 +71,7 @@ def measured(
             line = kept.find("designs", settings)
             if line is None and kept.may_go_on():
                 print(f"{backends}, run {number} of {runs}: {design}", file=sys.stderr, flush=True)
-                line = kept.add("designs", whole_run(settings).run, {})
+                line = kept.add("designs", whole_run(settings, "benchmark").run, {})
             if line is not None:
                 found[design].append(line.comparisons)
     return found

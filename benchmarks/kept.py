@@ -6,8 +6,6 @@ benchmark of hours can be made in steps, on a quiet machine now and then.
 
 from __future__ import annotations
 
-import tempfile
-from contextlib import nullcontext
 from pathlib import Path
 
 import msgspec
@@ -16,8 +14,6 @@ from harness.core.errors import LabError
 from harness.core.record import Comparison, Run, Settings
 from harness.machine.cpus import plan_cpus
 from harness.machine.environment import read_environment
-from harness.measure.run import RunResult
-from harness.session.run import Silent, record_run
 from harness.studies.compare.aa_control import ControlRun, Machine, control_run
 
 
@@ -101,17 +97,3 @@ def _read(file: Path) -> list[Line]:
                 f"{file}, line {number}, cannot be read ({error}); take the line out"
             ) from error
     return lines
-
-
-def whole_run(settings: Settings) -> RunResult:
-    """One comparison, as `labrun compare` makes it, in a folder that goes with it.
-
-    Raises `LabError` when it could not be made whole, KeyboardInterrupt when interrupted.
-    """
-    with tempfile.TemporaryDirectory(prefix="lab-benchmark-") as folder:
-        result = record_run(settings, Path(folder), "run", "benchmark", nullcontext(Silent()))
-    if result.interrupted:
-        raise KeyboardInterrupt
-    if not result.run.complete:
-        raise LabError(f"a run was not completed: {result.run.incomplete_reason}")
-    return result

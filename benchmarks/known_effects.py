@@ -17,9 +17,10 @@ import pandas as pd
 
 from benchmarks import known_backends
 from benchmarks.common import lab_settings, measured, print_table, run_trials
-from benchmarks.kept import Kept, Line, whole_run
+from benchmarks.kept import Kept, Line
 from harness.core.errors import LabError
 from harness.core.record import Comparison, Run, Settings, metric_value
+from harness.session.run import whole_run
 
 CPU = "server.cpu_us_per_request.total"
 BLOCK_P99 = "client.block_response_us.p99"
@@ -74,7 +75,7 @@ def study(case: str, settings: list[Settings], kept: Kept, put_in: float) -> lis
         line = kept.find(case, each)
         if line is None and kept.may_go_on():
             print(f"{case}, run {number} of {len(settings)}", file=sys.stderr, flush=True)
-            result = whole_run(each)
+            result = whole_run(each, "benchmark")
             truth = (cpu_truth(result.run, put_in) if kind == "burn"
                      else delay_truth(result.requests, put_in))  # fmt: skip
             line = kept.add(case, result.run, truth)

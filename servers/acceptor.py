@@ -186,13 +186,9 @@ def answer_at_once(
         for wait in connection.send(problem_response(problem)):
             connection.wait(wait)
     except ClientLeft:
-        recorder.ended(connection)
-        recorder.reset += 1
-        connection.sock.close()
+        recorder.unanswered(connection, "reset")
     except AnswerTimedOut:
-        recorder.ended(connection)
-        recorder.timed_out += 1
-        connection.sock.close()
+        recorder.unanswered(connection, "timed_out")
     else:
         recorder.answered(problem.status, connection)
         linger(connection.sock)

@@ -71,22 +71,13 @@ class RequestPath:
             except Exception as error:
                 yield from self._refuse(connection, recorder, message, error)
         except ClientLeft:
-            recorder.ended(connection)
-            if self.cut_off:
-                recorder.abandoned += 1
-            else:
-                recorder.reset += 1
-            connection.sock.close()
+            recorder.unanswered(connection, "abandoned" if self.cut_off else "reset")
         except AnswerTimedOut:
-            recorder.ended(connection)
-            recorder.timed_out += 1
-            connection.sock.close()
+            recorder.unanswered(connection, "timed_out")
         except BaseException as error:  # this thread is being killed, or the server is at its end
             if not isinstance(error, GeneratorExit):
                 log.exception("a thread was killed in its handler; its request is abandoned")
-            recorder.ended(connection)
-            recorder.abandoned += 1
-            connection.sock.close()
+            recorder.unanswered(connection, "abandoned")
             raise
         finally:
             recorder.waited_ns += started_ns - connection.accepted_ns

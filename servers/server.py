@@ -149,9 +149,7 @@ class Server:
         self._path.cut_off = True
         for connection in self.backend.abandon():
             if connection.claim():
-                self.acceptor.recorder.ended(connection)
-                self.acceptor.recorder.abandoned += 1
-                connection.sock.close()
+                self.acceptor.recorder.unanswered(connection, "abandoned")
         end_s = time.monotonic() + _CUT_OFF_S
         while self._counters().in_progress > 0 and time.monotonic() < end_s:
             for connection in self.telemetry.in_progress():

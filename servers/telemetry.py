@@ -13,7 +13,7 @@ import struct
 import time
 from array import array
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from servers.report import STAGES, StageFigures
 
@@ -72,6 +72,14 @@ class Recorder:
         that no request is counted of which the time is not.
         """
         self.held_ns += time.monotonic_ns() - connection.accepted_ns
+
+    def unanswered(
+        self, connection: Connection, how: Literal["reset", "timed_out", "abandoned"]
+    ) -> None:
+        """Holder only: a request ends without an answer, and its connection is closed."""
+        self.ended(connection)
+        setattr(self, how, getattr(self, how) + 1)
+        connection.sock.close()
 
     def answered(self, status: int, connection: Connection) -> None:
         """Holder only: one response has been sent whole."""

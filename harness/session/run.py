@@ -64,18 +64,24 @@ class Silent:
     def trial_ended(self, trial: Trial) -> None: ...
 
 
-def measure_control(settings: Settings) -> ControlRun:
-    """One whole comparison, as `labrun compare` makes it; only its headlines are kept.
+def whole_run(settings: Settings, command: str) -> RunResult:
+    """One comparison, as `labrun compare` makes it, in a folder that goes with it. `command`: how
+    the run was asked for, for the record.
 
     Raises `LabError` when it could not be made whole, KeyboardInterrupt when interrupted.
     """
-    with tempfile.TemporaryDirectory(prefix="lab-aa-") as folder:
-        result = record_run(settings, Path(folder), "aa", "A/A", nullcontext(Silent()))
+    with tempfile.TemporaryDirectory(prefix="lab-run-") as folder:
+        result = record_run(settings, Path(folder), "run", command, nullcontext(Silent()))
     if result.interrupted:
         raise KeyboardInterrupt
     if not result.run.complete:
         raise LabError(f"a run was not completed: {result.run.incomplete_reason}")
-    return control_run(result.run)
+    return result
+
+
+def measure_control(settings: Settings) -> ControlRun:
+    """The headlines of one `whole_run`. Raises what it raises."""
+    return control_run(whole_run(settings, "A/A").run)
 
 
 def keep_controls(
