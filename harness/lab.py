@@ -26,6 +26,7 @@ from harness.core.record import Settings, Trial
 from harness.core.wording import slot_names
 from harness.course.checks import check
 from harness.course.files import keep, recorded_folder
+from harness.course.recorded import recorded
 from harness.designs.trials import Planned, name_of
 from harness.session.experiment import Experiment, Picture
 from harness.session.settings import CompareOptions, make_settings
@@ -84,12 +85,15 @@ def compare(
     the commands start: `cwd`, `env` (a list of `NAME=VALUE`), `ready`, `ready_timeout`; a file of
     tables other than `labrun.toml`: `servers_file`.
 
-    Raises `LabError` for what cannot be measured, and offline where no run of that name was
-    recorded.
+    Offline a run of more rounds is cut after as many as were asked for; whatever else it has
+    otherwise than was asked for is said in a line. Raises `LabError` for what cannot be measured,
+    and offline where no run of that name was recorded.
     """
-    if offline():
-        return _recorded(name)
     rates = [rps] if isinstance(rps, int | float) else list(rps)
+    typed_options = _as_options(options)
+    if offline():
+        asked = {"rps": rates, "backends": backends, "rounds": rounds, "duration": duration}
+        return _recorded(name, asked | {"warmup": warmup} | options)
     others = bool(arms or servers or options.get("servers_file"))
     typed = CompareOptions(
         rps=",".join(map(str, rates)),
@@ -101,7 +105,7 @@ def compare(
         warmup_s=warmup,
         out=str(out),
         name=name,
-        **_as_options(options),
+        **typed_options,
     )
     return _measured(make_settings(typed), Path(out), name)
 
@@ -234,14 +238,12 @@ def offline() -> bool:
     return os.environ.get("LAB_OFFLINE", "") not in ("", "0")
 
 
-def _recorded(name: str) -> Experiment:
-    folder = recorded_folder() / name
-    if not folder.is_dir():
-        known = ", ".join(sorted(path.name for path in recorded_folder().glob("*")))
-        raise LabError(
-            f"no run {name!r} was recorded; unset LAB_OFFLINE to measure it, or take {known}"
-        )
-    return load_run(folder)
+def _recorded(name: str, asked: Mapping[str, Any]) -> Experiment:
+    """The recorded run of that name; in what it is otherwise than was asked for is said."""
+    found, differs = recorded(name, asked)
+    if differs is not None:
+        print(f"{name}: a recorded run, with {differs}")
+    return found
 
 
 def _nothing_beside() -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -53,14 +53,37 @@ def numeric(truth: float, share: float, mistakes: Mapping[float, str]) -> Callab
     return right
 
 
-def _verdicts(answer: Any, experiment: Experiment) -> bool:
-    table = experiment.table()
-    return set(answer) == set(table.index[table["verdict"].isin(["better", "worse"])])
+def _verdicts(answer: Any, experiment: Experiment) -> bool | str:
+    if isinstance(answer, str) or not isinstance(answer, Iterable):
+        return "Several may be: put their names into a set."
+    table, given = experiment.table(), {str(name) for name in answer}
+    strange = sorted(given - set(table.index))
+    if strange:
+        return f"{strange[0]!r} is no figure of the table: its names are its index."
+    by_verdict = {word: set(table.index[table["verdict"] == word]) for word in table["verdict"]}
+    true = by_verdict.get("better", set()) | by_verdict.get("worse", set())
+    if given == true:
+        return True
+    if given & (by_verdict.get("more", set()) | by_verdict.get("fewer", set())):
+        return "There is one among them that has more or fewer: is that good or bad by itself?"
+    if given & by_verdict.get("cannot-tell", set()):
+        return "There is one among them whose interval includes 1."
+    if given < true:
+        return f"{len(true - given)} of them are missing."
+    return False
 
 
-def _useful(answer: Any, experiment: Experiment) -> bool:
-    life = experiment.anatomy().lives[1]
-    return life.useful_share is not None and near(answer, life.useful_share, 0.05)
+def _useful(answer: Any, experiment: Experiment) -> bool | str:
+    thread, pool = experiment.anatomy().lives
+    if near(answer, pool.useful_share or math.nan, 0.05):
+        return True
+    if near(answer, thread.useful_share or math.nan, 0.02):
+        return "That is thread-per-request's."
+    if near(answer, pool.useful_cpu_share or math.nan, 0.02):
+        return "That is the share of the CPU time. Here it is the clock on the wall."
+    if near(answer, (pool.useful_share or math.nan) * 100, 0.05):
+        return "As a number from 0 to 1, or with a % sign as a text."
+    return False
 
 
 def _pool(answer: Any) -> bool | str:
@@ -77,9 +100,37 @@ def _pool(answer: Any) -> bool | str:
     return f"{fault[0].upper()}{fault[1:]}." if fault else True
 
 
-def _merged_p99(answer: Any, experiment: Experiment) -> bool:
+def _merged_p99(answer: Any, experiment: Experiment) -> bool | str:
     rows = experiment.requests
-    return near(answer, float(rows["response_us"].quantile(0.99)), 0.02)
+    true = float(rows["response_us"].quantile(0.99))
+    each = rows.groupby("round")["response_us"].quantile(0.99)
+    if near(answer, true, 0.005):
+        return True
+    if near(answer, float(each.mean()), 0.005):
+        return "That is the mean of the p99s, and the p99 of nothing."
+    if near(answer, float(each.median()), 0.005):
+        return "That is the p99 of a typical round, and not of all requests."
+    if near(answer, true / 1000, 0.005):
+        return "In microseconds."
+    return False
+
+
+def _one_core(answer: Any, experiment: Experiment) -> bool | str:
+    """What one core serves of the pool at 70 % of its time, at the cost that 2,000 RPS has."""
+    cost = {
+        rps: experiment.figure("server.cpu_us_per_request.total", rps) for rps in (2000, 10_000)
+    }
+    pool = cost[2000]["thread-pool"]
+    if near(answer, 0.7e6 / pool, 0.03):
+        return True
+    known = {
+        1e6 / pool: "That is the core with nothing to spare: 70 % of its time is asked for.",
+        0.7e6 / cost[2000]["thread-per-request"]: "That is thread-per-request's.",
+        0.7e6 / cost[10_000]["thread-pool"]: "That is with the cost at 10,000: asked is 2,000's.",
+        0.7 / pool: "A second has 1,000,000 µs.",
+        pool / 0.7e6: "Upside down: that is seconds for each request, not requests a second.",
+    }
+    return next((told for wrong, told in known.items() if near(answer, wrong, 0.03)), False)
 
 
 def _most_switches(answer: Any, experiment: Experiment) -> bool:
@@ -127,18 +178,19 @@ EXERCISES = {
                                  "response_us once."),
     "5.1": Exercise(_most_switches, "figure('server.context_switches.per_s') has one number for "
                                     "each backend."),
-    "6.1": Exercise(numeric(16 / 0.030, 0.02, {
-                        16 * 30: "Multiplied. The longer each takes, the fewer can be served.",
-                        16 * 0.030: "Multiplied. The longer each takes, the fewer can be served.",
-                        16 / 30: "That is how many in a millisecond.",
-                        1 / 0.030: "That is what one worker serves.",
-                        20_000: "That is what the document says; its own figures give another.",
+    "6.1": Exercise(numeric(10_000 * 0.030, 0.02, {
+                        10_000 * 30: "30 is in milliseconds, and the rate in seconds.",
+                        10_000 / 30: "Divided. More arrivals, or longer stays, need more workers.",
+                        10_000 / 0.030: "Divided. More arrivals, or longer stays, need more.",
+                        16: "That is how many the document has; its own figures give another.",
+                        16 / 0.030: "That is what 16 workers serve in a second.",
+                        10_000 * 0.050: "That is with 50 ms: 30 were asked for.",
                     }),
-                    "If each request keeps a worker for 30 ms, one worker serves 1 / 0.030 a "
-                    "second, and there are 16."),
-    "7.1": Exercise(lambda a, truth: near(a, truth, 0.1),
-                    "One core has a second of CPU time each second; a request takes the CPU per "
-                    "request that was measured."),
+                    "Little's law: as many workers are busy as requests are with a worker at any "
+                    "moment."),
+    "7.1": Exercise(_one_core,
+                    "One core has a second of CPU time each second, and a request takes the CPU "
+                    "per request that was measured: at which rate is 70 % of it taken?"),
     "8.1": Exercise(_suspect,
                     "Compare steps(): which one step has grown, and is it one that takes the CPU "
                     "or one that waits? See how much of what it has grown is CPU per request."),
@@ -151,7 +203,10 @@ def check(number: str, answer: Any, *evidence: Any) -> bool:
     `evidence` is what the exercise is about: the experiment, as its cell has it. An answer of None
     is one that was not given yet.
     """
-    exercise = EXERCISES[number]
+    exercise = EXERCISES.get(str(number))
+    if exercise is None:
+        print(f"There is no exercise {number}; there are {', '.join(EXERCISES)}.")
+        return False
     if answer is None:
         print(f"Exercise {number}: no answer yet. Put yours in, and run this cell again.")
         return False

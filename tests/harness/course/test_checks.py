@@ -9,6 +9,16 @@ import numpy as np
 import pytest
 
 from harness.course.checks import EXERCISES, check, number
+from harness.course.files import recorded_folder
+from harness.lab import Experiment, load_run, reference
+
+RUNS = {"0.1": "first", "1.1": "life", "4.1": "rounds"}
+
+
+def evidence(exercise: str) -> Experiment:
+    """The run that an exercise is about."""
+    name = RUNS.get(exercise)
+    return reference() if name is None else load_run(recorded_folder() / name)
 
 
 @pytest.mark.parametrize(
@@ -25,7 +35,7 @@ def test_numbers_are_understood(answer: object, value: float | None) -> None:
 @pytest.mark.parametrize(
     ("exercise", "answer"),
     [("2.1", 1.668), ("2.1", "1.7"), ("3.2", 800), ("3.2", np.int64(800)), ("3.2", "800"),
-     ("6.1", 533.3), ("8.1", "lock"), ("8.1", " Lock ")],
+     ("6.1", 300), ("8.1", "lock"), ("8.1", " Lock ")],
 )  # fmt: skip
 def test_what_is_right_is_right(
     exercise: str, answer: object, capsys: pytest.CaptureFixture[str]
@@ -50,9 +60,11 @@ def test_what_is_right_is_right(
         ("3.2", 33.3, "one worker"),
         ("3.2", 400, "24 workers, and 30 ms"),
         ("3.2", 5, "how many can it"),
-        ("6.1", 480, "Multiplied"),
-        ("6.1", 20_000, "the document says"),
-        ("6.1", 0.533, "in a millisecond"),
+        ("6.1", 300_000, "in milliseconds"),
+        ("6.1", 333, "Divided"),
+        ("6.1", 16, "how many the document has"),
+        ("6.1", 533.3, "what 16 workers serve"),
+        ("6.1", 7, "Little's law"),
         ("8.1", "leak", "A leak fills memory"),
         ("8.1", "computes", "uses the CPU"),
         ("8.1", "the garbage collector", "none of the three"),
@@ -65,6 +77,55 @@ def test_a_known_misconception_gets_its_sentence(
     said = capsys.readouterr().out
     assert said.startswith(f"Exercise {exercise}: not yet. ")
     assert sentence in said
+
+
+@pytest.mark.parametrize(
+    ("exercise", "answer", "sentence"),
+    [
+        ("0.1", "CPU per request, µs", "into a set"),
+        ("0.1", 7, "into a set"),
+        ("0.1", {"CPU"}, "'CPU' is no figure"),
+        ("0.1", {"CPU per request, µs"}, "of them are missing"),
+        ("0.1", {"threads alive, mean"}, "good or bad by itself"),
+        ("0.1", {"p99 response, µs"}, "includes 1"),
+        ("1.1", 0.999, "read to close"),
+        ("4.1", 1, "quantile"),
+        ("7.1", 9.9, "70 %"),
+    ],
+)
+def test_a_wrong_answer_about_a_run_gets_its_sentence(
+    exercise: str, answer: object, sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert not check(exercise, answer, evidence(exercise))
+    assert sentence in capsys.readouterr().out
+
+
+def test_wrong_turns_with_a_runs_own_figures_are_named(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    run, rounds = reference(), load_run(recorded_folder() / "rounds")
+    cost = run.figure("server.cpu_us_per_request.total", 2000)
+    each = rounds.requests.groupby("round")["response_us"].quantile(0.99)
+    life = load_run(recorded_folder() / "life")
+    thread, pool = life.anatomy().lives
+    assert pool.useful_share is not None
+    for exercise, answer, evidence, sentence in (
+        ("7.1", 1e6 / cost["thread-pool"], run, "nothing to spare"),
+        ("7.1", 0.7e6 / cost["thread-per-request"], run, "thread-per-request's"),
+        ("4.1", each.mean(), rounds, "the p99 of nothing"),
+        ("1.1", thread.useful_share, life, "thread-per-request's"),
+        ("1.1", 100 * pool.useful_share, life, "from 0 to 1"),
+    ):
+        assert not check(exercise, answer, evidence)
+        assert sentence in capsys.readouterr().out
+    assert check("7.1", f"{0.7e6 / cost['thread-pool']:,.0f}", run)
+
+
+def test_there_is_a_sentence_for_an_exercise_that_is_none(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert not check("9.9", 1)
+    assert "There is no exercise 9.9; there are 0.1," in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("exercise", sorted(EXERCISES))
