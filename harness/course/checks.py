@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-import subprocess
-import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from harness.course.examined import examined
 
 if TYPE_CHECKING:
     from harness.session.experiment import Experiment
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Exercise:
-    """Whether an answer is right, or a sentence on what is wrong with it; and a hint for an answer
-    that is wrong in no known way."""
+    """Whether an answer is right, or a sentence on what is wrong with it (None: it is none yet);
+    and a hint for an answer that is wrong in no known way."""
 
-    right: Callable[..., bool | str]
+    right: Callable[..., bool | str | None]
     hint: str
 
 
@@ -86,20 +86,6 @@ def _useful(answer: Any, experiment: Experiment) -> bool | str:
     return False
 
 
-def _pool(answer: Any) -> bool | str:
-    """Examines the pool's file, as it is now, in a process of its own."""
-    module = sys.modules.get(getattr(answer, "__module__", ""))
-    file, name = getattr(module, "__file__", None), getattr(answer, "__name__", "")
-    if file is None or not hasattr(module, name):
-        return "A pool is examined in a file of its own: write it with %%writefile and import it."
-    done = subprocess.run(
-        [sys.executable, "-P", "-m", "harness.course.pool_examiner", file, name],
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    fault = done.stdout.strip()
-    return f"{fault[0].upper()}{fault[1:]}." if fault else True
-
-
 def _merged_p99(answer: Any, experiment: Experiment) -> bool | str:
     rows = experiment.requests
     true = float(rows["response_us"].quantile(0.99))
@@ -163,8 +149,17 @@ EXERCISES = {
                     }),
                     "Little's law: how many are in the system follows from how many come in a "
                     "second, and how many seconds each stays."),
-    "3.1": Exercise(_pool, "A pool takes, refuses, handles and ends."),
-    "3.2": Exercise(numeric(24 / 0.030, 0.02, {
+    "3.1": Exercise(examined("queue_examiner", "BoundedQueue", "queue",
+                             ["BoundedQueue.put", "BoundedQueue.get"]),
+                    "A queue takes, refuses, gives and lets sleep."),
+    "3.2": Exercise(examined("pool_examiner", "Pool", "workers", ["Pool.work"],
+                             ["BoundedQueue.put", "BoundedQueue.get"]),
+                    "A worker takes, handles, and goes on."),
+    "3.3": Exercise(examined("pool_examiner", "Pool", "whole",
+                             ["BoundedQueue.close", "Pool.close"],
+                             ["BoundedQueue.put", "BoundedQueue.get", "Pool.work"]),
+                    "A pool takes, refuses, handles and ends."),
+    "3.4": Exercise(numeric(24 / 0.030, 0.02, {
                         24 * 30: "Multiplied. The longer each takes, the fewer can be served.",
                         24 * 0.030: "Multiplied. The longer each takes, the fewer can be served.",
                         24 / 30: "That is how many in a millisecond.",
@@ -173,6 +168,24 @@ EXERCISES = {
                     }),
                     "Each of the 24 workers is busy for 30 ms with one request: how many can it "
                     "serve in a second?"),
+    "3.5": Exercise(numeric(800 * 0.040, 0.01, {
+                        800 * 40: "40 is in milliseconds, and the rate in seconds.",
+                        800 / 0.040: "Divided. The longer each takes, the more are busy.",
+                        800 / 40: "Divided. The longer each takes, the more are busy.",
+                        16: "That is the pool above, and it serves 400 a second.",
+                        40: "40 do; but fewer are busy on average.",
+                        800: "That is as if each took a second.",
+                    }),
+                    "Little's law: how many requests are with a worker at any moment, if 800 come "
+                    "in a second and each stays for 40 ms?"),
+    "3.6": Exercise(numeric(0.5 * 400, 0.02, {
+                        0.5 * 800: "That is what comes in that time; what leaves the queue in it?",
+                        0.5 / 400: "Divided. The longer one may wait, the longer the queue may be.",
+                        400 / 0.5: "Divided. The longer one may wait, the longer the queue may be.",
+                        10_000: "Whoever comes last into that one waits for 25 s.",
+                    }),
+                    "Who comes last into a full queue waits until all before have been taken: how "
+                    "many do the workers take in half a second, at 400 a second?"),
     "4.1": Exercise(_merged_p99, "The p99 of all is not the mean of the p99s: put the rows "
                                  "together first (experiment.requests) and take the quantile of "
                                  "response_us once."),
@@ -211,6 +224,9 @@ def check(number: str, answer: Any, *evidence: Any) -> bool:
         print(f"Exercise {number}: no answer yet. Put yours in, and run this cell again.")
         return False
     right = exercise.right(answer, *evidence)
+    if right is None:
+        print(f"Exercise {number}: no answer yet. Put yours in, and run this cell again.")
+        return False
     if right is True:
         print(f"Exercise {number}: right.")
         return True

@@ -1,121 +1,27 @@
-"""Tries a pool, and says which fault it has: `python -m harness.course.pool_examiner FILE CLASS`.
-
-The file is read afresh, in a process of its own, so that a pool that hangs, turns in circles or
-kills its threads harms nobody, and an older version that was imported before is not looked at.
-Where a race is looked for, threads stop for a moment between lines of the file, drawn at random,
-and the interpreter's switch interval is a microsecond: what happens once a week elsewhere happens
-now.
-One line on standard output: a fault, or nothing.
-"""
+"""Trials of a pool: `python -m harness.course.pool_examiner FILE CLASS [whole|workers]`."""
 
 from __future__ import annotations
 
-import importlib.util
-import os
-import random
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from types import FrameType
+from collections.abc import Callable, Sequence
 from typing import Any
 
-PATIENCE_S = 3.0  # for what must happen, on a machine that may stand still for a second
-_SWITCH_INTERVAL_S = 1e-6
-_IDLE_S = 0.5
-_IDLE_SHARE = 0.3  # of the time: what sleeps is awake for next to none of it
+from harness.course.examination import (
+    PATIENCE_S,
+    Fault,
+    Job,
+    Trial,
+    at_once,
+    deaths,
+    disturbed,
+    in_time,
+    main,
+    sleeps,
+)
+
 _ROUNDS = 15  # of a race: each is a new pool and some threads that meet
 _WAKES = 150
-_STOPS, _STOP_S = 0.4, 0.001  # how often a thread stops before a line, and for how long at most
-
-
-class Fault(Exception):
-    """What is wrong with the pool, as a sentence that leaves the mending to its author."""
-
-
-class Job:
-    """A handler: what it began, and what it finished. It waits at `gate` where there is one."""
-
-    def __init__(self, gated: bool = False) -> None:
-        self.begun: list[Any] = []
-        self.done: list[Any] = []
-        self._gate = threading.Event()
-        self._changed = threading.Condition()
-        if not gated:
-            self._gate.set()
-
-    def __call__(self, item: Any) -> None:
-        """Handle one."""
-        with self._changed:
-            self.begun.append(item)
-            self._changed.notify_all()
-        self._gate.wait()
-        with self._changed:
-            self.done.append(item)
-            self._changed.notify_all()
-
-    def open(self) -> None:
-        """Let through whoever waits."""
-        self._gate.set()
-
-    def happened(self, holds: Callable[[], bool], within_s: float = PATIENCE_S) -> bool:
-        """Whether that came true in time."""
-        with self._changed:
-            return self._changed.wait_for(holds, within_s)
-
-
-def in_time(call: Callable[[], Any], fault: str, seconds: float = PATIENCE_S) -> Any:
-    """What `call` gives. Raises `Fault` where it does not come back, or raises."""
-    ended: list[tuple[bool, Any]] = []
-
-    def run() -> None:
-        try:
-            ended.append((True, call()))
-        except Exception as error:
-            ended.append((False, error))
-
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    thread.join(seconds)
-    if not ended:
-        raise Fault(fault)
-    came_back, found = ended[0]
-    if not came_back:
-        raise Fault(f"it raised {type(found).__name__}: {found}")
-    return found
-
-
-@contextmanager
-def deaths() -> Iterator[list[BaseException]]:
-    """What threads died of meanwhile."""
-    died: list[BaseException] = []
-    before = threading.excepthook
-    threading.excepthook = lambda hooked: died.append(hooked.exc_value or SystemExit())
-    try:
-        yield died
-    finally:
-        threading.excepthook = before
-
-
-@contextmanager
-def disturbed(pool_class: Any) -> Iterator[None]:
-    """Threads that are started meanwhile stop between lines of the pool's file, at random."""
-    file = sys.modules[pool_class.__module__].__file__
-
-    def trace(frame: FrameType, event: str, _: object) -> Callable[..., Any] | None:
-        if frame.f_code.co_filename != file:
-            return None
-        if event == "line" and random.random() < _STOPS:
-            time.sleep(random.random() * _STOP_S)
-        return trace
-
-    threading.settrace(trace)
-    try:
-        yield
-    finally:
-        threading.settrace(None)
 
 
 def submit(pool: Any, item: Any) -> bool:
@@ -148,6 +54,8 @@ def wakes_a_sleeper(pool_class: Any) -> None:
         raise Fault("an empty pool refused: there was room")
     if not job.happened(lambda: bool(job.done)):
         raise Fault("one was taken while the workers slept, and nobody woke up to handle it")
+    if job.done != [0]:
+        raise Fault(f"0 was submitted, and the handler was called with {job.done[0]!r}")
     close(pool, PATIENCE_S)
 
 
@@ -166,8 +74,9 @@ def loses_no_wake_up(pool_class: Any) -> None:
         close(pool, PATIENCE_S)
 
 
-def keeps_its_bound(pool_class: Any) -> None:
-    """Two workers and room for three: two are handled, three wait, and the sixth is refused."""
+def _filled(pool_class: Any) -> tuple[Job, Any]:
+    """A pool of two workers that are busy, with three that wait. Raises `Fault` where it is none
+    or the sixth is not refused."""
     job = Job(gated=True)
     pool = pool_class(2, 3, job)
     taken = [submit(pool, 0), submit(pool, 1)]
@@ -187,9 +96,24 @@ def keeps_its_bound(pool_class: Any) -> None:
         raise Fault("its queue has no bound: nothing was ever refused")
     if waiting != 3:
         raise Fault(f"with room for 3 it let {waiting} wait: look at the comparison with the size")
+    return job, pool
+
+
+def keeps_its_bound(pool_class: Any) -> None:
+    """Two workers and room for three: two are handled, three wait, and the sixth is refused."""
+    job, pool = _filled(pool_class)
     length = in_time(lambda: len(pool), "len() does not come back")
     if length != 3:
         raise Fault(f"three wait and two are being handled, and len() says {length}")
+    job.open()
+    if not job.happened(lambda: sorted(job.done) == [0, 1, 2, 3, 4]):
+        raise Fault("five were taken, and not all of them were handled: does a worker go on?")
+    close(pool, PATIENCE_S)
+
+
+def finishes_what_it_took(pool_class: Any) -> None:
+    """`close` while two are handled and three wait."""
+    job, pool = _filled(pool_class)
     threading.Timer(0.1, job.open).start()  # when close() is waiting
     if not close(pool, PATIENCE_S):
         raise Fault(
@@ -226,27 +150,8 @@ def sleeps_when_there_is_nothing(pool_class: Any) -> None:
     """Workers that have nothing to do are not awake."""
     pool = pool_class(4, 3, Job())
     time.sleep(0.05)
-    began_s, awake_s = time.monotonic(), awake()
-    time.sleep(_IDLE_S)
-    share = (awake() - awake_s) / (time.monotonic() - began_s)
+    sleeps("workers that have nothing to do are")
     close(pool, PATIENCE_S)
-    if share > _IDLE_SHARE:
-        raise Fault(
-            f"workers that have nothing to do are awake for {min(share, 1):.0%} of the time: they "
-            "look again and again instead of sleeping until there is something (busy waiting)"
-        )
-
-
-def awake() -> float:
-    """Seconds that this process's threads ran or wanted to; a busy machine does not change it."""
-    nanoseconds = 0
-    for file in Path("/proc/self/task").glob("*/schedstat"):
-        try:
-            ran, waited, _ = file.read_text("ascii").split()
-        except FileNotFoundError:
-            continue  # that thread has ended meanwhile
-        nanoseconds += int(ran) + int(waited)
-    return nanoseconds / 1e9 if nanoseconds else time.process_time()
 
 
 def has_no_race_for_room(pool_class: Any) -> None:
@@ -259,7 +164,8 @@ def has_no_race_for_room(pool_class: Any) -> None:
                 submit(pool, number)
             if not job.happened(lambda job=job: len(job.begun) == 2):  # type: ignore[misc]
                 raise Fault("two were taken while the workers were free, and not both were handled")
-            taken = _at_once(pool, 6).count(True)
+            offers = at_once([lambda pool=pool: pool.submit(object())] * 6)  # type: ignore[misc]
+            taken = [offer.found for offer in offers if offer.came_back()].count(True)
             job.open()
             close(pool, PATIENCE_S)
         if taken > 2:
@@ -277,6 +183,7 @@ def has_no_race_for_the_last(pool_class: Any) -> None:
         with deaths() as died, disturbed(pool_class):
             pool = pool_class(4, 100, job)
             taken = [submit(pool, number) for number in range(30)].count(True)
+            job.happened(lambda job=job, taken=taken: bool(died) or len(job.done) >= taken)  # type: ignore[misc]
             close(pool, PATIENCE_S)
         if died:
             raise Fault(
@@ -287,25 +194,8 @@ def has_no_race_for_the_last(pool_class: Any) -> None:
             raise Fault("when several take at once, some were handled twice or never (a race)")
 
 
-def _at_once(pool: Any, offers: int) -> list[bool]:
-    """Submit from as many threads at the same moment; what each was told."""
-    start = threading.Barrier(offers)
-    told: list[bool] = []
-
-    def offer() -> None:
-        start.wait()
-        told.append(pool.submit(object()))
-
-    threads = [threading.Thread(target=offer, daemon=True) for _ in range(offers)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(PATIENCE_S)
-    return told
-
-
 def ends_in_time(pool_class: Any) -> None:
-    """`close` keeps to its time, whatever the workers do, and its threads end."""
+    """`close` keeps to its time, whatever the workers do."""
     took_s = []
     for _ in range(3):  # the shortest counts: the machine may stand still in one of them
         job = Job(gated=True)
@@ -330,6 +220,10 @@ def ends_in_time(pool_class: Any) -> None:
             f"close(0.4) took {min(took_s):.1f} s with four busy workers: the time is for all of "
             "them together, and not for each"
         )
+
+
+def ends_its_threads(pool_class: Any) -> None:
+    """After `close` no worker is alive."""
     before = set(threading.enumerate())
     pool = pool_class(4, 4, Job())
     time.sleep(0.05)  # so that they sleep
@@ -356,48 +250,30 @@ def close(pool: Any, timeout_s: float) -> bool:
     )
 
 
-TRIALS = (
+def left_open(trial: Callable[[Any], None]) -> Trial:
+    """The same trial of a pool whose `close` is not written yet: nobody calls it."""
+
+    def tried(pool_class: Any) -> None:
+        if not isinstance(pool_class, type):
+            raise Fault(f"the pool is to be a class, and it is {pool_class!r}")
+        open_still = {"close": lambda self, timeout: True, "__module__": pool_class.__module__}
+        trial(type(pool_class.__name__, (pool_class,), open_still))
+
+    return tried
+
+
+_AT_WORK: Sequence[Trial] = (
     has_the_methods,
     sleeps_when_there_is_nothing,
     wakes_a_sleeper,
     keeps_its_bound,
     survives_its_handlers,
-    ends_in_time,
-    loses_no_wake_up,
-    has_no_race_for_the_last,
-    has_no_race_for_room,
 )
-
-
-def examine(file: Path, name: str) -> str | None:
-    """The fault of the class of that name in that file, as a sentence; None: none was found."""
-    try:
-        pool_class = getattr(_load(file), name)
-        sys.setswitchinterval(_SWITCH_INTERVAL_S)
-        for trial in TRIALS:
-            trial(pool_class)
-    except Fault as fault:
-        return str(fault)
-    except Exception as error:  # of the learner's own code, wherever it is
-        return f"it raised {type(error).__name__}: {error}"
-    return None
-
-
-def _load(file: Path) -> Any:
-    sys.path.insert(0, str(file.parent))
-    spec = importlib.util.spec_from_file_location(file.stem, file)
-    assert spec is not None
-    assert spec.loader is not None
-    module = sys.modules[file.stem] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def main() -> None:
-    """Print the fault, and leave without waiting for the threads of a pool that hangs."""
-    print(examine(Path(sys.argv[1]), sys.argv[2]) or "", flush=True)
-    os._exit(0)
-
+_RACES: Sequence[Trial] = (loses_no_wake_up, has_no_race_for_the_last, has_no_race_for_room)
+EXAMS = {
+    "whole": (*_AT_WORK, finishes_what_it_took, ends_in_time, ends_its_threads, *_RACES),
+    "workers": tuple(left_open(trial) for trial in (*_AT_WORK, *_RACES)),
+}
 
 if __name__ == "__main__":
-    main()
+    main(EXAMS)

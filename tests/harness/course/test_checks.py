@@ -34,8 +34,8 @@ def test_numbers_are_understood(answer: object, value: float | None) -> None:
 
 @pytest.mark.parametrize(
     ("exercise", "answer"),
-    [("2.1", 1.668), ("2.1", "1.7"), ("3.2", 800), ("3.2", np.int64(800)), ("3.2", "800"),
-     ("6.1", 300), ("8.1", "lock"), ("8.1", " Lock ")],
+    [("2.1", 1.668), ("2.1", "1.7"), ("3.4", 800), ("3.4", np.int64(800)), ("3.4", "800"),
+     ("3.5", 32), ("3.6", 200), ("6.1", 300), ("8.1", "lock"), ("8.1", " Lock ")],
 )  # fmt: skip
 def test_what_is_right_is_right(
     exercise: str, answer: object, capsys: pytest.CaptureFixture[str]
@@ -54,12 +54,17 @@ def test_what_is_right_is_right(
         ("2.1", 40, "the document says"),
         ("2.1", "lots", "is no number"),
         ("2.1", 7, "Little's law"),
-        ("3.2", 720, "Multiplied"),
-        ("3.2", "0.72", "Multiplied"),
-        ("3.2", 0.8, "in a millisecond"),
-        ("3.2", 33.3, "one worker"),
-        ("3.2", 400, "24 workers, and 30 ms"),
-        ("3.2", 5, "how many can it"),
+        ("3.4", 720, "Multiplied"),
+        ("3.4", "0.72", "Multiplied"),
+        ("3.4", 0.8, "in a millisecond"),
+        ("3.4", 33.3, "one worker"),
+        ("3.4", 400, "24 workers, and 30 ms"),
+        ("3.4", 5, "how many can it"),
+        ("3.5", 32_000, "in milliseconds"),
+        ("3.5", 40, "fewer are busy"),
+        ("3.5", 20_000, "Divided"),
+        ("3.6", 400, "what comes in that time"),
+        ("3.6", 10_000, "waits for 25 s"),
         ("6.1", 300_000, "in milliseconds"),
         ("6.1", 333, "Divided"),
         ("6.1", 16, "how many the document has"),
@@ -146,9 +151,9 @@ def test_a_pool_is_examined_as_its_file_is_now_whatever_its_name(
     file.write_text(right.replace("class Pool:", "class Mine:"), "utf-8")
     monkeypatch.syspath_prepend(tmp_path)
     mine = importlib.import_module("a_learners_pool").Mine
-    assert check("3.1", mine)
+    assert check("3.3", mine)
     file.write_text(file.read_text("utf-8").replace(">= self.size", "> self.size"), "utf-8")
-    assert not check("3.1", mine)  # though the class that was imported is the old one
+    assert not check("3.3", mine)  # though the class that was imported is the old one
     assert "With room for 3 it let 4 wait" in capsys.readouterr().out
 
 
@@ -156,6 +161,6 @@ def test_a_pool_that_is_in_no_file_is_told(capsys: pytest.CaptureFixture[str]) -
     class Local:
         pass
 
-    assert not check("3.1", Local)
-    assert not check("3.1", 16)
+    assert not check("3.3", Local)
+    assert not check("3.3", 16)
     assert capsys.readouterr().out.count("examined in a file of its own") == 2
