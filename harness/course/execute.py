@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -24,8 +25,10 @@ _CELL_S = 300
 
 
 def execute(path: Path, folder: Path) -> nbformat.NotebookNode:
-    """Run a notebook's cells in `folder`; the notebook with its outputs. Raises
-    CellExecutionError for a cell that fails."""
+    """Run a notebook's cells in `folder`, where the files with gaps that lie beside it are as well;
+    the notebook with its outputs. Raises CellExecutionError for a cell that fails."""
+    for file in path.parent.glob("*.py"):
+        shutil.copy(file, folder)
     notebook = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
     client = NotebookClient(
         notebook, timeout=_CELL_S, kernel_name="python3", resources={"metadata": {"path": folder}},

@@ -18,6 +18,8 @@ from harness.views.style import nearest_level
 _PACKAGE = Path(str(resources.files("harness.course")))
 _PROJECT = _PACKAGE.parents[1]
 _MOST_ROWS = 20_000  # of a run that is kept whole
+# Of these a notebook reads the record, and draws what thinned rows draw as well.
+_THINNED = {"my-pool", "own", "short-interval", "switches"}
 
 
 def notebooks_folder() -> Path:
@@ -35,14 +37,14 @@ def recorded_folder() -> Path:
 
 def keep(run: Path, name: str) -> None:
     """Record a run under a name, for whoever cannot measure: its record and rows alone; every row,
-    rounded, and of a long run thinned (`harness.thin`)."""
+    rounded, and of a long run, or of one whose rows no notebook reads, thinned (`harness.thin`)."""
     target = recorded_folder() / name
     target.mkdir(parents=True, exist_ok=True)
     for file in (RUN_FILE, TIMELINE_FILE, ANATOMY_FILE):
         if (run / file).exists():
             shutil.copy(run / file, target / file)
     scheduled = sum(trial.client.scheduled for trial in load_run(run).trials)
-    keep_rows(run, target, thin=scheduled > _MOST_ROWS)
+    keep_rows(run, target, thin=scheduled > _MOST_ROWS or name in _THINNED)
 
 
 def keep_reference(run: Path) -> None:

@@ -47,7 +47,7 @@ def keeps_the_order(queue_class: Any) -> None:
     if len(queue) != 3:
         raise Fault(f"three were put, and len() says {len(queue)}")
     waits = "three were put, and get() does not come back"
-    got = [in_time(lambda: queue.get(), waits) for _ in range(3)]
+    got = [in_time(queue.get, waits) for _ in range(3)]
     if sorted(got, key=str) != [1, 2, 3]:
         raise Fault(f"1, 2 and 3 were put, and get() gave {', '.join(map(str, got))}")
     if got != [1, 2, 3]:
@@ -137,7 +137,7 @@ def has_no_race_for_the_last(queue_class: Any) -> None:
             takers = [Call(queue.get) for _ in range(4)]
             for number in range(4):
                 put(queue, number, _HELD)
-            ended = all([_came_back(taker) for taker in takers])
+            ended = all(_came_back(taker) for taker in takers)
         if not ended or sorted(taker.found for taker in takers) != [0, 1, 2, 3]:
             raise Fault(
                 "four were put while four threads were in get(), and not each of them got one: "

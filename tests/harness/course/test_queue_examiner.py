@@ -1,4 +1,4 @@
-"""Each fault of a bounded queue, of workers and of an end is named; files with gaps are no answer."""
+"""Each fault of a queue, of workers and of an end is named; a file with gaps is no answer."""
 
 from __future__ import annotations
 
@@ -55,7 +55,8 @@ FAULTS = {
     ),
     "busy waiting": (
         "3.1",
-        changed("        with self.changed:\n            while not self.items and not self.closed:\n"
+        changed("        with self.changed:\n"
+                "            while not self.items and not self.closed:\n"
                 "                self.changed.wait()\n",
                 "        while not self.items and not self.closed:\n            pass\n"
                 "        with self.changed:\n"),
@@ -137,9 +138,7 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_each_fault_is_named(
-    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_each_fault_is_named(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     exercise, text, sentence = FAULTS[name]
     file = tmp_path / "my_pool.py"
     file.write_text(text, "utf-8")
@@ -186,3 +185,16 @@ def test_what_is_not_there_and_what_never_ends_are_told(
     monkeypatch.setattr(examined, "LIMIT_S", 1.0)
     assert not check("3.1", file)
     assert "is there a loop in my_pool.py that never ends?" in capsys.readouterr().out
+
+
+def test_until_a_pool_is_finished_the_solution_is_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("LAB_OFFLINE", "")
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(GIVEN, "my_pool.py")
+    assert examined.pool_to_measure() == "harness.course.solved_pool:Backend"
+    assert "my_pool.py is not finished" in capsys.readouterr().out
+    Path("my_pool.py").write_text(SOLVED, "utf-8")
+    assert examined.pool_to_measure() == "my_pool:Backend"
+    assert capsys.readouterr().out == ""
