@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := $(shell find servers harness notebooks -type f -not -name '*.pyc' 2>/dev/null)
 
-.PHONY: compare test lint types tests notebooks api bench bench-ci bench-regress bench-summary bench-history clean
+.PHONY: compare test lint types tests notebooks api site bench bench-ci bench-regress bench-summary bench-history clean
 
 compare: $(VENV)/.lab
 	$(BIN)/labrun compare --rps 2000
@@ -12,11 +12,11 @@ compare: $(VENV)/.lab
 test: lint types tests
 
 lint: $(VENV)/.lab
-	$(BIN)/ruff check servers harness tests benchmarks
-	$(BIN)/ruff format --check servers harness tests benchmarks
+	$(BIN)/ruff check servers harness tests benchmarks website
+	$(BIN)/ruff format --check servers harness tests benchmarks website
 
 types: $(VENV)/.lab
-	$(BIN)/mypy servers harness benchmarks tests
+	$(BIN)/mypy servers harness benchmarks tests website
 
 # The installed wheel is what the tests import: `servers` and `harness` are common names.
 tests: $(VENV)/.lab
@@ -30,6 +30,11 @@ notebooks: $(VENV)/.lab
 # docs/api.md, from the docstrings.
 api: $(VENV)/.lab
 	PYTHONPATH=$(CURDIR) $(BIN)/griffe2md harness.lab --output docs/api.md
+
+# build/site, which can be opened as files: texts, course, API, records. SITE_URL: where it will be.
+site: $(VENV)/.lab
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
+	@echo "the site is build/site: open build/site/index.html"
 
 bench: $(VENV)/.lab
 	$(BIN)/python -m benchmarks
@@ -69,7 +74,7 @@ $(VENV)/.dependencies: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed: make PYTHON=python3.11")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt pip hatchling
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-build-isolation '.[test,bench]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-build-isolation '.[test,bench,site]'
 	touch $@
 
 # The lab itself, as a wheel, again whenever a source file has changed.

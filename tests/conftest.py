@@ -25,7 +25,7 @@ settings.load_profile("lab")
 # Half a minute and more each, so no worker may be left with one of them at the end.
 LONGEST = (
     "test_distant.py", "test_locust.py", "test_compare.py", "test_notebooks.py", "test_browser.py",
-    "test_against_ref.py", "test_capacity.py", "test_charts.py", "test_anatomy.py",
+    "test_site.py", "test_against_ref.py", "test_capacity.py", "test_charts.py", "test_anatomy.py",
     "test_crossover.py", "test_command.py", "test_report.py", "test_deadlines.py",
 )  # fmt: skip
 

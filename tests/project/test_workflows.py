@@ -16,8 +16,9 @@ ROOT = Path(__file__).parents[2]
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 
 
-def test_there_are_both() -> None:
-    assert [file.name for file in WORKFLOWS] == ["bench.yml", "ci.yml"]
+def test_there_are_three_and_one_that_writes_pages() -> None:
+    assert [file.name for file in WORKFLOWS] == ["bench.yml", "ci.yml", "site.yml"]
+    assert [f.name for f in WORKFLOWS if "deploy-pages" in f.read_text("utf-8")] == ["site.yml"]
 
 
 @pytest.mark.parametrize("file", WORKFLOWS, ids=lambda file: file.name)
@@ -55,5 +56,7 @@ def test_every_shell_step_is_one_that_runs_here() -> None:
             assert target is not None, step["run"]
             if file.name == "bench.yml":
                 assert target[1] in here
+            elif file.name == "site.yml":
+                assert f"\n{target[1]}:" in makefile
             else:
                 assert target[1] in makefile.partition("\ntest:")[2].partition("\n")[0]

@@ -17,12 +17,12 @@ Label = Callable[[float], str]
 _WIDTH, _HEIGHT, _LEFT, _TOP, _BOTTOM = 620, 190, 64, 14, 30
 _CLASSES = ("a", "b", "c", "d", "e", "f")
 _STYLE = """
-:root{color-scheme:light dark;--ink:#222;--faint:#ddd;--a:#B87A00;--b:#005A9C;--c:#009E73;
---d:#B0527F;--e:#2E86B8;--f:#6B4C9A}
-@media(prefers-color-scheme:dark){:root{--ink:#eee;--faint:#444;--a:#E69F00;--b:#6CB4EE;
---c:#3CC79A;--d:#E39AC0;--e:#8CCBEF;--f:#B49AE0}}
-body{font:15px/1.5 "DejaVu Sans",sans-serif;color:var(--ink);max-width:82rem;margin:auto;
-padding:1rem}
+:root{color-scheme:light dark;--paper:#fff;--ink:#222;--faint:#ddd;--a:#B87A00;
+--b:#005A9C;--c:#009E73;--d:#B0527F;--e:#2E86B8;--f:#6B4C9A}
+@media(prefers-color-scheme:dark){:root{--paper:#181818;--ink:#eee;--faint:#444;--a:#E69F00;
+--b:#6CB4EE;--c:#3CC79A;--d:#E39AC0;--e:#8CCBEF;--f:#B49AE0}}
+body{font:15px/1.5 "DejaVu Sans",sans-serif;color:var(--ink);background:var(--paper);
+max-width:82rem;margin:auto;padding:1rem}
 .row{display:grid;grid-template-columns:repeat(auto-fit,minmax(20rem,1fr));gap:.5rem 1.5rem}
 figure{margin:0}figcaption{font-weight:600}svg{width:100%;height:auto;display:block}
 text{fill:var(--ink);font-size:11px}.axis{stroke:var(--faint)}.one{stroke:var(--ink)}
