@@ -3,6 +3,8 @@ read from a run; none is written here."""
 
 from __future__ import annotations
 
+import os
+
 from harness.reading.runs import load_run, read_runs
 from harness.studies.compare.summary import level_finding
 from harness.studies.history import page as history_page
@@ -56,12 +58,24 @@ def look(found: History) -> str:
         f"request a dot ([how it works](docs/seeing.md)).\n\n"
         f"[![Requests as dots in the simulator]({SIMULATOR}/picture.png)]({SIMULATOR}/index.html)\n"
     )
+    if repository := os.environ.get("SITE_REPOSITORY"):
+        parts.append(_course(repository))
     for folder in reports():
         parts.append(_report(folder))
     parts.append(_history(found))
     if (ROOT / CI_HISTORY).exists():
         parts.append(f"## [The history of main]({CI_HISTORY})\n\nA run for each push, in CI.\n")
     return "\n".join(parts)
+
+
+def _course(repository: str) -> str:
+    """Where the course can be opened, of a repository as `OWNER/NAME`."""
+    first = "?urlpath=lab/tree/notebooks/00-start-here.ipynb"
+    return (
+        f"## [The course in a browser](https://mybinder.org/v2/gh/{repository}/HEAD{first})\n\n"
+        "Binder makes a machine for it, in some minutes. It reads recorded runs and measures "
+        "nothing ([why](docs/teaching.md#without-linux)).\n"
+    )
 
 
 def _report(folder: str) -> str:
