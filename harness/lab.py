@@ -75,7 +75,8 @@ def compare(
     `labrun serve`, like `{"wide": "thread-pool --workers 64"}`; `rps`: one rate or several;
     `rounds`: five give an interval; `duration`, `warmup`: seconds; `options`: others of
     `labrun compare` by their names (`clients`, `workload`, `driver`, `workers`, `timeout`,
-    `switch_interval`, ...).
+    `switch_interval`, ...); `pythons="3.11,3.13"` compares interpreters, of the pool unless
+    backends are named.
 
     `servers`: any others, by a name of their own and the command that starts them, in which
     `{port}` is a free port, or the address of one that runs:
@@ -95,9 +96,10 @@ def compare(
         asked = {"rps": rates, "backends": backends, "rounds": rounds, "duration": duration}
         return _recorded(name, asked | {"warmup": warmup} | options)
     others = bool(arms or servers or options.get("servers_file"))
+    usual = BOTH[1:] if options.get("pythons") else BOTH
     typed = CompareOptions(
         rps=",".join(map(str, rates)),
-        backends=",".join((() if others else BOTH) if backends is None else backends),
+        backends=",".join((() if others else usual) if backends is None else backends),
         arms=[f"{arm}={what}" for arm, what in (arms or {}).items()],
         server=_as_typed(servers or ()),
         rounds=rounds,
@@ -230,6 +232,8 @@ def _as_options(options: dict[str, Any]) -> dict[str, Any]:
     others = {known[name]: value for name, value in options.items() if name in known}
     if "expect" in others:
         others["expect"] = str(others["expect"])
+    if isinstance(others.get("pythons"), list | tuple):
+        others["pythons"] = ",".join(others["pythons"])
     return others | {"servers": servers}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import resource
+import sys
 
 import msgspec
 
@@ -114,7 +115,10 @@ class Sample(msgspec.Struct, frozen=True):
 
 
 class Report(msgspec.Struct, frozen=True):
-    """`GET /report`. `stages_us` covers the window: since the start, or since `POST /window`."""
+    """`GET /report`. `stages_us` covers the window: since the start, or since `POST /window`.
+
+    `python_version` and `gil_enabled`: what runs the server, and whether its GIL is on now, after
+    all imports (None: no Python, or a server of before there was this)."""
 
     backend: str
     pid: int
@@ -129,6 +133,14 @@ class Report(msgspec.Struct, frozen=True):
     stage_rows_dropped: int
     draining: bool
     settings: dict[str, str | int | float | bool | None]
+    python_version: str | None = None
+    gil_enabled: bool | None = None
+
+
+def gil_is_enabled() -> bool:
+    """Whether threads take turns in this interpreter: always, but in a build without the GIL that
+    no extension has switched it on in again."""
+    return bool(getattr(sys, "_is_gil_enabled", lambda: True)())
 
 
 def process_usage() -> resource.struct_rusage:

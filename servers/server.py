@@ -24,6 +24,7 @@ from servers.report import (
     Process,
     Report,
     Sample,
+    gil_is_enabled,
     process_usage,
     prometheus,
     read_process,
@@ -242,6 +243,8 @@ class Server:
                 "switch_interval_s": sys.getswitchinterval(),
                 "cpus": plain(frozenset(os.sched_getaffinity(0))),
             },
+            python_version=sys.version.split()[0],
+            gil_enabled=gil_is_enabled(),
         )
 
     def _counters(self) -> Counters:

@@ -49,6 +49,8 @@ _HELP = {
     "failure.",
     "arrivals": "poisson: independent clients; constant: equal gaps.",
     "python": "Run the servers under this Python: 3.13, or a build without the GIL.",
+    "pythons": "Compare interpreters, by path, name or version: 3.11,3.13. Each runs each backend "
+    "(thread-pool, if none is named).",
     "seed": "Equal seeds give equal schedules.",
     "out": "Where the run's folder goes.",
     "name": "The end of the folder's name.",
@@ -69,7 +71,7 @@ _HELP = {
 _METAVARS = {
     "arms": "'NAME=BACKEND ...'", "max_loss": "M=SHARE", "least": "M=VALUE",
     "server": "'NAME=COMMAND'", "url": "NAME=http://HOST:PORT", "servers_file": "FILE",
-    "env": "NAME=VALUE", "request": "'METHOD PATH'",
+    "env": "NAME=VALUE", "request": "'METHOD PATH'", "pythons": "A,B",
 }  # fmt: skip
 _FLAGS = {"servers_file": "--servers", "arms": "--arm", "least": "--min"}
 # How long, in which turns, and by whom load is sent.
@@ -83,7 +85,7 @@ ANY_SERVER = (
     "server", "url", "servers_file", "cwd", "env", "ready", "ready_timeout_s",
     "request", "header", "body", "expect",
 )  # fmt: skip
-BOTH = "thread-per-request,thread-pool"
+BOTH, POOL = "thread-per-request,thread-pool", "thread-pool"
 _TYPES = get_type_hints(CompareOptions)
 _FIELDS = {field.name: field for field in fields(CompareOptions)}
 RUN = ("clients", "timeout_s", "arrivals", *ASKED, "python", "seed", "out", "name", "json")
@@ -157,10 +159,11 @@ def asks(
 
 
 def backends_of(backends: str | None, typed: Mapping[str, Any], others: bool = False) -> str:
-    """The backends as typed; without, both built-in ones, unless servers of any kind (or `others`)
-    are named."""
+    """The backends as typed; without, both built-in ones, or the pool alone where interpreters are
+    compared, unless servers of any kind (or `others`) are named."""
     named = others or any(typed.get(name) for name in ("server", "url", "servers_file"))
-    return backends or ("" if named else BOTH)
+    usual = POOL if typed.get("pythons") else BOTH
+    return backends or ("" if named else usual)
 
 
 def _parameter(name: str, usual: Mapping[str, object], told: Mapping[str, str]) -> Parameter:

@@ -17,6 +17,7 @@ from harness.cli.app import ANY_SERVER, BOTH, DESIGN, DRIVING, RUN, asks, backen
     "most",
     "warmup_s",
     *DRIVING,
+    "pythons",
     *ANY_SERVER,
     *RUN,
     "plot",

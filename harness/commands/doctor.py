@@ -28,18 +28,21 @@ from harness.session.settings import CompareOptions, design_options, make_settin
 from harness.store import as_json
 from harness.studies.compare.aa_control import CONTROL_FILE
 from harness.targets.arm import Arm
+from harness.targets.interpreter import FoundPython, found_pythons
 from harness.terminal.output import Console, command_line, complain, write_json
 
 _STYLES = {"good": "green", "doubtful": "yellow", "spoils": "bold red"}
 
 
 class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
-    """The record that `labrun doctor --json` prints. `sound`: whether a run at `rps` would be."""
+    """The record that `labrun doctor --json` prints. `sound`: whether a run at `rps` would be;
+    `interpreters`: those that `--pythons` could compare, or could once mended."""
 
     rps: float
     sound: bool
     findings: list[Finding]
     environment: Environment
+    interpreters: list[FoundPython] = []
 
 
 def doctor_command(rps: float, duration_s: float, in_json: bool) -> int:
@@ -55,12 +58,16 @@ def doctor_command(rps: float, duration_s: float, in_json: bool) -> int:
     if duration_s > 0:
         with announced(command_line()):
             findings += tried(settings, cpus)
-    sound = is_sound(findings)
+    sound, pythons = is_sound(findings), found_pythons()
     if in_json:
-        found = Diagnosis(rps=rps, sound=sound, findings=findings, environment=environment)
+        found = Diagnosis(
+            rps=rps, sound=sound, findings=findings, environment=environment, interpreters=pythons
+        )
         write_json(as_json(found))
     else:
-        _print(Console(), rps, sound, findings)
+        console = Console()
+        _print_pythons(console, pythons)
+        _print(console, rps, sound, findings)
     return 0 if sound else 1
 
 
@@ -175,6 +182,27 @@ def _kernel(trial: Trial) -> list[Finding]:
         Finding(check="a trial", level="doubtful", found=warning, mend=None)
         for warning in trial.warnings
     ]
+
+
+def _print_pythons(console: Console, pythons: Sequence[FoundPython]) -> None:
+    """The interpreters that the servers could run under, and how to mend those that lack something.
+    `--json` has paths and commands in one piece."""
+    console.print("Pythons that the servers could run under (--python, --pythons):", style="bold")
+    for each in pythons:
+        if each.too_old:
+            continue
+        build = ", free-threaded" if each.free_threaded_build else ""
+        gil = "GIL on" if each.gil_enabled else "GIL off"
+        lacks = f": lacks {' and '.join(each.missing)}" if each.missing else ""
+        console.print(f"{each.version}{build}, {gil}{lacks}", highlight=False)
+        console.print(f"  {each.path}", highlight=False, overflow="fold")
+        if each.mend is not None:
+            style = _STYLES["doubtful"]
+            console.print(f"  mend: {each.mend}", highlight=False, style=style, overflow="fold")
+    old = listed([each.version for each in pythons if each.too_old])
+    if old:
+        console.print(f"Too old for them: {old}.", highlight=False)
+    console.print()
 
 
 def _print(console: Console, rps: float, sound: bool, findings: Sequence[Finding]) -> None:

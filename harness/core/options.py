@@ -83,10 +83,14 @@ def _arms_in_words(settings: Settings, slots: Collection[int] | None) -> list[st
             for name, value in there.items()
             if value is not None and value is not False
         )
+        if settings.pythons and not words:
+            continue  # its name says which backend it is, or all are one
         if arm.name != arm.backend:
             told.append(f"{arm.name} is {arm.backend}" + (f" with {words}" if words else ""))
         elif words:
             told.append(f"{arm.name} has {words}")
+    if settings.pythons and not told and len(set(settings.backends)) == 1:
+        return [f"{settings.backends[0]} under each"]
     return told
 
 

@@ -246,7 +246,9 @@ class Server(msgspec.Struct, frozen=True, kw_only=True):
     `instrument`: who took the figures; `outside`: the operating system, of the whole tree of
     processes and without the server's help, and `missing` says why figures are None, by their
     names. Then the answers are those that the generator got, threads created are births of threads
-    and processes, and there is no account of requests.
+    and processes, and there is no account of requests. `python_version` and `gil_enabled`: what ran
+    it and whether its GIL was on, as the running server said after its imports (None: no Python, or
+    an earlier lab's).
     """
 
     threads_created: int | None
@@ -268,6 +270,8 @@ class Server(msgspec.Struct, frozen=True, kw_only=True):
     window_s: float | None = None
     instrument: Instrument = "inside"
     missing: dict[str, str] = {}
+    python_version: str | None = None
+    gil_enabled: bool | None = None
 
     @property
     def account(self) -> Requests:
@@ -616,7 +620,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     the servers has its default, its limits and its reader from `servers.options`. `arms`: one for
     each of `backends` where any was asked for as such; else none. `servers`: those of `backends`
     that are servers of any kind; with one of them all are observed from outside, ours too.
-    `request`: what is sent, where it is not the document's metric."""
+    `request`: what is sent, where it is not the document's metric. `pythons`: where interpreters
+    are compared (`--pythons`), that of each arm's servers as it was named; else none."""
 
     rps: list[float]
     backends: list[str]
@@ -704,6 +709,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     arms: list[ArmSettings] = []
     servers: list[ServerSettings] = []
     request: RequestSettings | None = None
+    pythons: list[str] = []
 
     @property
     def outside(self) -> bool:
@@ -725,17 +731,22 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Interpreter(msgspec.Struct, frozen=True, kw_only=True):
-    """The Python that ran the servers, when it was not the lab's own (`--python`)."""
+    """A Python that ran servers, when it was not the lab's own (`--python`, `--pythons`), as it
+    answered after it had imported what the servers do. `gil_enabled_by`: the extension whose import
+    switched the GIL on again, in a build without; `path`: where it is."""
 
     version: str
     build: str
     free_threaded_build: bool
     gil_enabled: bool
     packages: dict[str, str]
+    path: str | None = None
+    gil_enabled_by: str | None = None
 
 
 class Environment(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything about the machine that could explain a figure; None where it cannot be read."""
+    """Everything about the machine that could explain a figure; None where it cannot be read.
+    `server_pythons`: the interpreters that were compared, by their names in `Settings.pythons`."""
 
     cpu_model: str | None
     cpu_count: int
@@ -764,6 +775,7 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
     git_dirty: bool | None
     server_python: Interpreter | None = None
     findings: list[Finding] = []
+    server_pythons: dict[str, Interpreter] = {}
 
 
 class Source(msgspec.Struct, frozen=True, kw_only=True):

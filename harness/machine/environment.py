@@ -7,12 +7,12 @@ import platform
 import resource
 import subprocess
 import sys
-import sysconfig
 from importlib import metadata
 from pathlib import Path
 
 from harness.core.record import Environment
 from harness.machine.cpus import CpuPlan
+from servers.report import gil_is_enabled
 
 _PACKAGES = (
     "metricstream-lab",
@@ -43,7 +43,7 @@ def read_environment(cpus: CpuPlan) -> Environment:
         virtualisation=_virtualisation(),
         python_version=platform.python_version(),
         python_build=" ".join(platform.python_build()) + ", " + platform.python_compiler(),
-        gil_enabled=not bool(sysconfig.get_config_var("Py_GIL_DISABLED")),
+        gil_enabled=gil_is_enabled(),
         switch_interval_s=sys.getswitchinterval(),
         packages=_package_versions(),
         somaxconn=_number("/proc/sys/net/core/somaxconn"),

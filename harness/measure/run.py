@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import resource
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Protocol
@@ -14,6 +14,7 @@ import msgspec
 import pandas as pd
 
 from harness.core.errors import LabError, ServerRefused
+from harness.core.pythons import gil_warnings
 from harness.core.record import SCHEMA_VERSION, Environment, Interpreter, Run, Settings, Trial
 from harness.core.wording import listed
 from harness.designs.trials import Planned, PlannedTrial, Planner, StartOver
@@ -70,18 +71,31 @@ def run_experiment(
 
     Raises `LabError` when not even one trial could be run.
     """
-    with announced(command):
-        if settings.python is None:
-            return _Experiment(settings, folder, command, watcher, planner).run()
-        interpreter = examine_python(settings.python)
-        with servers_under(settings.python, interpreter) as source:
-            return _Experiment(
-                settings, folder, command, watcher, planner, source, interpreter
-            ).run()
+    with announced(command), ExitStack() as stack:
+        named = dict.fromkeys(settings.pythons, "--pythons")
+        if settings.python is not None:
+            named[settings.python] = "--python"
+        under = {typed: _under(stack, typed, option) for typed, option in named.items()}
+        return _Experiment(settings, folder, command, watcher, planner, under).run()
+
+
+@dataclass(frozen=True, slots=True)
+class _Under:
+    """An interpreter of the servers, and the lab's servers as it runs them."""
+
+    interpreter: Interpreter
+    source: ServerSource
+
+
+def _under(stack: ExitStack, typed: str, option: str) -> _Under:
+    """The servers under an interpreter, for as long as `stack` lasts. Raises `LabError`."""
+    interpreter = examine_python(typed, option)
+    return _Under(interpreter, stack.enter_context(servers_under(typed, interpreter)))
 
 
 class _Experiment:
-    """A run in the making. `source`: whose servers, where the planner does not say."""
+    """A run in the making. `under`: the interpreters of its servers by how they were named, where
+    they are not the lab's own."""
 
     def __init__(
         self,
@@ -90,22 +104,24 @@ class _Experiment:
         command: str,
         watcher: Watcher,
         planner: Planner,
-        source: ServerSource | None = None,
-        interpreter: Interpreter | None = None,
+        under: Mapping[str, _Under],
     ) -> None:
         self._settings = settings
         self._folder = folder
         self._command = command
         self._watcher = watcher
         self._planner = planner
-        self._source = source
+        self._sources = {typed: each.source for typed, each in under.items()}
         self._cpus = plan_cpus()
         if settings.target is not None:
             examine_target(settings)
         else:
             build_native(settings.backends)
-        self._environment = examined(
-            read_environment(self._cpus), settings, self._cpus, interpreter
+        interpreters = {typed: each.interpreter for typed, each in under.items()}
+        self._environment = msgspec.structs.replace(
+            examined(read_environment(self._cpus), settings, self._cpus),
+            server_python=interpreters.get(settings.python or ""),
+            server_pythons={typed: interpreters[typed] for typed in settings.pythons},
         )
         self._created = datetime.now(UTC).isoformat(timespec="seconds")
         self._descriptors = raise_descriptor_limit()
@@ -126,7 +142,7 @@ class _Experiment:
                 if isinstance(step, StartOver):
                     self._start_over(step)
                 else:
-                    self._measure(from_source(step, self._source))
+                    self._measure(from_source(step, self._sources, self._settings.python))
         except KeyboardInterrupt:
             interrupted = True
             total = self._planner.total(self._trials)
@@ -170,6 +186,10 @@ class _Experiment:
         self._reason = _ended_by(results, self._trials, number, total, self._planner.most_deaths)
 
     def _record(self) -> Run:
+        run = self._so_far()
+        return msgspec.structs.replace(run, warnings=[*run.warnings, *gil_warnings(run)])
+
+    def _so_far(self) -> Run:
         return Run(
             schema=SCHEMA_VERSION,
             id=self._folder.id,
@@ -219,11 +239,17 @@ def _measure(
         raise LabError(f"restart {planned.round} was not completed: {error}") from error
 
 
-def from_source(planned: Planned, source: ServerSource | None) -> Planned:
-    """The plan with the servers of `source`, where an arm has no other."""
+def from_source(
+    planned: Planned, sources: Mapping[str, ServerSource], python: str | None
+) -> Planned:
+    """The plan with the servers under the interpreter of each arm, else under `python`, where an
+    arm has no other source."""
 
     def of(arm: Arm) -> Arm:
-        return replace(arm, source=source) if arm.source is None else arm
+        typed = arm.python or python
+        if arm.source is not None or typed is None:
+            return arm
+        return replace(arm, source=sources[typed])
 
     if isinstance(planned, PlannedTrial):
         return replace(planned, arm=of(planned.arm))
@@ -294,12 +320,7 @@ def raise_descriptor_limit() -> int:
     return hard
 
 
-def examined(
-    environment: Environment,
-    settings: Settings,
-    cpus: CpuPlan,
-    interpreter: Interpreter | None = None,
-) -> Environment:
+def examined(environment: Environment, settings: Settings, cpus: CpuPlan) -> Environment:
     """The environment with what `labrun doctor` would say of it at the highest rate asked for."""
     if settings.target is not None:
         environment = msgspec.structs.replace(environment, server_cpus=None)
@@ -311,4 +332,4 @@ def examined(
         settings.clients,
         settings.timeout_s,
     )
-    return msgspec.structs.replace(environment, findings=found, server_python=interpreter)
+    return msgspec.structs.replace(environment, findings=found)

@@ -102,6 +102,8 @@ def server_figures(window: ServerWindow, fresh: bool = True) -> Server:
         pid=rested.pid,
         window_s=elapsed_ns / 1e9,
         fresh_process=fresh,
+        python_version=rested.python_version,
+        gil_enabled=rested.gil_enabled,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from shlex import quote
 
+from harness.core.pythons import interpreters_of, python_sentences
 from harness.core.record import Environment, Run
 from harness.core.units import rate, share, size
 from harness.core.wording import slot_names
@@ -38,6 +39,7 @@ def trust_section(run: Run) -> Section:
     ]
     items += [f"{told}." for told in block_sentences(run)]
     items += outside_sentences(run)
+    items += python_sentences(run)
     driven = driver_of(run.settings.driver).sentence(run.settings)
     if driven is not None:
         items.append(driven)
@@ -63,9 +65,7 @@ def trust_section(run: Run) -> Section:
 
 def environment_section(run: Run) -> Section:
     """The machine, and every setting."""
-    machine = Table(
-        "The machine", (Column("What", False), Column("Value", False)), _machine(run.environment)
-    )
+    machine = Table("The machine", (Column("What", False), Column("Value", False)), _machine(run))
     chosen = tuple(
         (Cell(name.replace("_", " ")), Cell(_plain(getattr(run.settings, name))))
         for name in run.settings.__struct_fields__
@@ -93,7 +93,8 @@ def _findings(environment: Environment) -> Table:
     )
 
 
-def _machine(e: Environment) -> tuple[tuple[Cell, ...], ...]:
+def _machine(run: Run) -> tuple[tuple[Cell, ...], ...]:
+    e = run.environment
     facts = (
         ("CPU", f"{e.cpu_model or 'unknown'}, {e.cpu_count} seen"),
         ("Server on CPU", _plain(e.server_cpus)),
@@ -103,7 +104,7 @@ def _machine(e: Environment) -> tuple[tuple[Cell, ...], ...]:
         ("Memory", size(e.memory_bytes)),
         ("Kernel", e.kernel),
         ("Python", f"{e.python_version} ({e.python_build})"),
-        *_server_python(e),
+        *_server_pythons(run),
         ("Interpreter lock (GIL)", "on" if e.gil_enabled else "off"),
         ("Switch interval", f"{e.switch_interval_s:g} s"),
         ("somaxconn", _plain(e.somaxconn)),
@@ -120,13 +121,15 @@ def _machine(e: Environment) -> tuple[tuple[Cell, ...], ...]:
     return tuple((Cell(name), Cell(value)) for name, value in facts)
 
 
-def _server_python(e: Environment) -> tuple[tuple[str, str], ...]:
-    """The interpreter of the servers, where it was another."""
-    if e.server_python is None:
-        return ()
-    gil = "on" if e.server_python.gil_enabled else "off"
-    return (("Python of the servers", f"{e.server_python.version} ({e.server_python.build})"),
-            ("GIL of the servers", gil))  # fmt: skip
+def _server_pythons(run: Run) -> tuple[tuple[str, str], ...]:
+    """The interpreters of the servers, where they were others."""
+    rows: list[tuple[str, str]] = []
+    for what, each, gil in interpreters_of(run):
+        rows += [
+            (f"Python of {what}", f"{each.version} ({each.build})"),
+            (f"GIL of {what}", "on" if gil else "off"),
+        ]
+    return tuple(rows)
 
 
 def _plain(value: object) -> str:

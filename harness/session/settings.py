@@ -51,6 +51,7 @@ class CompareOptions(LoadOptions):
     plot: bool = False
     bare: bool = False
     python: str | None = None
+    pythons: str | None = None
     control: str | None = None
     design: str = "trials"
     block_s: float | None = None
@@ -87,9 +88,8 @@ def make_settings(options: CompareOptions) -> Settings:
     checks.one_of("--design", options.design, Design)
     in_blocks = options.design == "blocks"
     limit = rate_limit(rates, sent["clients"])
-    named_alone = bool(options.arms or options.names_servers) and not options.backends
-    backends = [] if named_alone else checks.parse_backends(options.backends)
-    arms = parse_arms(options.arms or (), backends, {**servers, "rate_limit_per_s": limit})
+    backends, arms = _named(options, {**servers, "rate_limit_per_s": limit})
+    arms, pythons = _under_pythons(options, arms, backends)
     foreign, request = _foreign(options, [arm.name for arm in arms] or backends)
     arms += [ArmSettings(name=each.name, backend=each.name) for each in foreign if arms]
     _check_target(options, len(arms) or len(backends))
@@ -111,6 +111,7 @@ def make_settings(options: CompareOptions) -> Settings:
         rate_limit_per_s=limit,
         seed=options.seed,
         python=options.python,
+        pythons=pythons,
         target=options.target,
         control=options.control,
         design=cast(Design, options.design),
@@ -123,6 +124,38 @@ def make_settings(options: CompareOptions) -> Settings:
         precision=_precision(options, len(arms) or len(backends) + len(foreign)),
         most_s=_most_s(options),
     )
+
+
+def _named(
+    options: CompareOptions, chosen: Mapping[str, Any]
+) -> tuple[list[str], list[ArmSettings]]:
+    """The backends that were named, and the arms where any has a name of its own. Raises
+    `LabError`."""
+    named_alone = bool(options.arms or options.names_servers) and not options.backends
+    backends = [] if named_alone else checks.parse_backends(options.backends)
+    return backends, parse_arms(options.arms or (), backends, chosen)
+
+
+def _under_pythons(
+    options: CompareOptions, arms: list[ArmSettings], backends: Sequence[str]
+) -> tuple[list[ArmSettings], list[str]]:
+    """The arms, each under each interpreter where these are compared, and the interpreter of each.
+    Raises `LabError`."""
+    if options.pythons is None:
+        return arms, []
+    for flag, given in (("--python", options.python), ("--target", options.target)):
+        if given is not None:
+            raise LabError(f"--pythons and {flag} do not go together; leave one out")
+    if options.names_servers:
+        raise LabError(
+            "--pythons are for the lab's own servers; write the interpreter into the command of "
+            "--server, or leave one of the two out"
+        )
+    from harness.session.pythons import parse_pythons, under_each  # which `--help` has no use for
+
+    pythons = parse_pythons(options.pythons)
+    named = arms or [ArmSettings(name=name, backend=name) for name in backends]
+    return under_each(named, pythons)
 
 
 def _check_values(options: CompareOptions) -> None:

@@ -15,14 +15,16 @@ from harness.targets.server_code import ServerSource
 class Arm:
     """A backend in one slot of a run. `name`: its own, where it has one. `options`: of its server,
     where they are other than the settings have them; `workload` and `workers`: a trial's, where
-    they change from trial to trial. `source`: where the code is other than the lab's own. `server`:
-    a server of any kind, and no backend; `backend` is then its name."""
+    they change from trial to trial. `source`: where the code is other than the lab's own.
+    `python`: the interpreter that runs it, as it was named, where arms have several. `server`: a
+    server of any kind, and no backend; `backend` is then its name."""
 
     backend: str
     slot: int
     workload: str | None = None
     workers: int | None = None
     source: ServerSource | None = None
+    python: str | None = None
     name: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     server: ServerSettings | None = None
@@ -43,7 +45,15 @@ def arms_of(settings: Settings) -> list[Arm]:
             Arm(backend, slot, server=foreign.get(backend))
             for slot, backend in enumerate(settings.backends)
         ]
+    pythons: list[str | None] = [*settings.pythons] or [None] * len(settings.arms)
     return [
-        Arm(arm.backend, slot, name=arm.name, options=arm.options, server=foreign.get(arm.backend))
-        for slot, arm in enumerate(settings.arms)
+        Arm(
+            arm.backend,
+            slot,
+            python=python,
+            name=arm.name,
+            options=arm.options,
+            server=foreign.get(arm.backend),
+        )
+        for slot, (arm, python) in enumerate(zip(settings.arms, pythons, strict=True))
     ]

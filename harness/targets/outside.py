@@ -292,7 +292,7 @@ def _ours(arm: Arm, settings: Settings, cpus: CpuPlan, port: int) -> _Command:
     python, folder, environment = sys.executable, None, dict(os.environ)
     if source is not None:
         arguments = source.accepted(arguments)
-        python, folder, environment = source.python, source.folder, source.environment()
+        python, folder, environment = source.python, source.where, source.environment()
     words = [python, "-P", "-m", "servers", *arguments, f"--port={port}"]
     return _Command(arm.name or arm.backend, words, environment, folder, None, _OWN_READY_S)
 

@@ -35,7 +35,8 @@ _INSTALL_S = 600.0
 class ServerSource:
     """A folder with a package `servers` in it, and how it is run.
 
-    `label` is what people read; `options` are the options its server knows.
+    `label` is what people read; `options` are the options its server knows; `started_in`: where it
+    starts, if not in the folder.
     """
 
     label: str
@@ -46,6 +47,12 @@ class ServerSource:
     options: frozenset[str] = frozenset()
     packages: tuple[str, ...] = ()
     advice: str = "name a later ref"  # what to do when its server cannot be run
+    started_in: Path | None = None
+
+    @property
+    def where(self) -> Path:
+        """The folder in which its server starts."""
+        return self.started_in or self.folder
 
     def record(self, slot: int) -> Source:
         """Its entry in the record, for one slot."""
@@ -139,7 +146,7 @@ def _said(source: ServerSource, option: str) -> subprocess.CompletedProcess[str]
     try:
         return subprocess.run(
             [source.python, "-P", "-m", "servers", option],
-            cwd=source.folder,
+            cwd=source.where,
             env=source.environment(),
             capture_output=True,
             text=True,
@@ -161,7 +168,7 @@ def _must_report(source: ServerSource) -> None:
             ServerProcess(
                 source.accepted(["thread-pool"]),
                 source.python,
-                source.folder,
+                source.where,
                 source.environment(),
             ) as server,
             ControlClient("127.0.0.1", server.ready.control_port) as control,

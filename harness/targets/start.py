@@ -48,7 +48,7 @@ def start_server(arm: Arm, settings: Settings, cpus: CpuPlan) -> ServerProcess |
         return ServerProcess(arguments)
     accepted = source.accepted(arguments)
     try:
-        return ServerProcess(accepted, source.python, source.folder, source.environment())
+        return ServerProcess(accepted, source.python, source.where, source.environment())
     except ServerRefused as error:
         raise ServerRefused(f"{source.label}: {error}") from error
 

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from harness.core.metrics import BY_PATH, shown
 from harness.core.options import conditions
+from harness.core.pythons import python_sentences
 from harness.core.record import Cell, Comparison, Run, Trial
 from harness.core.trials import design_at
 from harness.core.units import rate
@@ -172,10 +173,7 @@ def notes(run: Run) -> list[str]:
             f"--max-threads {run.settings.max_threads}: thread-per-request was bounded, which the "
             "document's server is not; what it turned away is named in the outcomes."
         )
-    interpreter = run.environment.server_python
-    if interpreter is not None:
-        gil = "with the GIL" if interpreter.gil_enabled else "without the GIL"
-        lines.append(f"The servers ran under {interpreter.version}, {gil}.")
+    lines += python_sentences(run)
     if not run.complete:
         lines.append(f"This run is PARTIAL: {run.incomplete_reason}.")
     return lines

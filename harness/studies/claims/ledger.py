@@ -129,6 +129,8 @@ def departures(run: Run) -> list[str]:
         found.append("servers by command")
     if run.sources:
         found.append("servers of another commit")
+    if settings.pythons:
+        found.append("several interpreters")
     if run.crossover is not None:
         found.append("a search that varies the conditions")
     return [text for text in found if text is not None]
