@@ -25,6 +25,8 @@ MAX_STACK_BYTES = 1024 * MIB
 # a monitoring client sooner. Every second of it is a second that a slow client holds a thread.
 REQUEST_DEADLINE_S = 5.0
 
+PER_REQUEST, KEEP_ALIVE = "per-request", "keep-alive"
+
 _SIZE = re.compile(r"(\d+)\s*(B|KiB|MiB|GiB|K|M|G)?", re.IGNORECASE)
 _SIZE_UNITS = {"": 1, "b": 1, "k": KIB, "kib": KIB, "m": MIB, "mib": MIB}
 _SIZE_UNITS |= {"g": 1024 * MIB, "gib": 1024 * MIB}
@@ -237,6 +239,13 @@ class ServerOptions:
     request_deadline_s: float = _chosen("--request-deadline", REQUEST_DEADLINE_S,
         Seconds("--request-deadline", 0.05, 3600),
         "seconds that a whole request may take from accept; also of the drain (default 5)", "S")
+    connections: str = _chosen("--connections", PER_REQUEST,
+        OneOf("--connections", (PER_REQUEST, KEEP_ALIVE)),
+        "per-request closes each after its answer, as the document has it; keep-alive keeps them "
+        "(default per-request)", "MODE")
+    idle_deadline_s: float = _chosen("--idle-deadline", 60.0,
+        Seconds("--idle-deadline", 0.05, 3600),
+        "keep-alive: seconds that a connection may be without a request (default 60)", "S")
     max_threads: int | None = _chosen("--max-threads", None,
         WholeNumber("--max-threads", 0, 1_000_000),
         "thread-per-request: live threads at most, one more gets 503 (default 0: no limit)")

@@ -50,6 +50,10 @@ class Counters(msgspec.Struct, frozen=True):
     in progress, divided by the window, is the mean number of requests in the server.
     `rejected_by_backend` are refusals by limits that a backend has names of its own for. None: a
     server of before there was this.
+
+    `connections`: how many were accepted. Where they stay that is another number than requests: a
+    request is accepted with its first bytes, so `idle_connections`, those that have none now, are
+    not in progress, and `idle_closed`, those that had none for too long, are in no other count.
     """
 
     accepted: int
@@ -70,10 +74,13 @@ class Counters(msgspec.Struct, frozen=True):
     held_ns: int | None = None
     dispatch_errors: int | None = None
     rejected_by_backend: dict[str, int] = {}
+    connections: int | None = None
+    idle_connections: int | None = None
+    idle_closed: int | None = None
 
     @property
     def in_progress(self) -> int:
-        """Connections that were accepted and have not come to an end yet."""
+        """Requests that were accepted and have not come to an end yet."""
         return self.accepted - self.answered - self.timed_out - self.reset - self.abandoned
 
 
@@ -196,6 +203,8 @@ _COUNTED = (
     ("accept_errors", "Failed calls of accept."),
     ("descriptor_episodes", "Times that file descriptors ran out."),
     ("metrics_taken", "Metrics in accepted requests."),
+    ("connections", "Connections accepted."),
+    ("idle_closed", "Connections closed that had no request for too long."),
 )
 
 
@@ -212,7 +221,7 @@ def prometheus(report: Report) -> str:
             lines.append(header)
         lines.append(f"metricstream_{name}{labels} {value}")
 
-    add("accepted_total", "counter", "Connections accepted.", counters.accepted)
+    add("accepted_total", "counter", "Requests accepted.", counters.accepted)
     for status, count in sorted(counters.answered_by_status.items()):
         add("answered_total", "counter", "Responses sent.", count, f'{{status="{status}"}}')
     rejected = {cause: getattr(counters, f"rejected_{cause}") for cause in _REJECTED}
@@ -223,7 +232,8 @@ def prometheus(report: Report) -> str:
         add(f"{name}_total", "counter", help_text, getattr(counters, name))
     add("held_seconds_total", "counter", "Time from accept to the end of requests that ended.",
         None if counters.held_ns is None else counters.held_ns / 1e9)  # fmt: skip
-    add("in_progress", "gauge", "Connections accepted and not at their end.", counters.in_progress)
+    add("in_progress", "gauge", "Requests accepted and not at their end.", counters.in_progress)
+    add("idle_connections", "gauge", "Connections without a request.", counters.idle_connections)
     add("clients_tracked", "gauge", "Clients in the rate limiter.", counters.clients_tracked)
     add("threads_created_total", "counter", "Threads created.", gauges.threads_created)
     add("threads_replaced_total", "counter", "Workers replaced.", gauges.threads_replaced)

@@ -17,7 +17,8 @@ from servers.access import TOKEN_VARIABLE, Access
 from servers.backend import Backend
 from servers.control import encode
 from servers.housekeeper import Housekeeper
-from servers.options import ServerOptions, plain, reported
+from servers.keeping import Keeping
+from servers.options import KEEP_ALIVE, ServerOptions, plain, reported
 from servers.rate_limit import TokenBuckets
 from servers.report import (
     Counters,
@@ -83,13 +84,21 @@ class Server:
             Access(self.control.getsockname()[1], options.control_host, self._needed_token()),
             self._parent_gone if options.exit_with_parent else None,
         )
+        self._keeping = (
+            Keeping(options.idle_deadline_s, options.request_deadline_s)
+            if options.connections == KEEP_ALIVE
+            else None
+        )
         self.acceptor = Acceptor(
             self.listener,
             options.backlog,
             int(options.request_deadline_s * 1e9),
             self._housekeeper.linger,
+            keeps=self._keeping is not None,
         )
-        self._path = RequestPath(self._limiter, self._housekeeper.linger, options.workload)
+        self._path = RequestPath(
+            self._limiter, self._housekeeper.linger, options.workload, self._keeping
+        )
         self.backend = backend_class(options, self._path, self.telemetry)
 
     def _needed_token(self) -> bytes | None:
@@ -134,6 +143,7 @@ class Server:
 
         The control port answers until this is over; the last line of the log has the sum.
         """
+        self.backend.let_go()
         if not self.backend.drain(self.options.request_deadline_s + DRAIN_GRACE_S):
             self._cut_off()
         self._housekeeper.stop()
@@ -162,6 +172,8 @@ class Server:
         if self.acceptor.stopping:
             os.write(2, b"a second signal: stopped at once, with whatever was in progress\n")
             os._exit(1)
+        if self._keeping is not None:
+            self._keeping.closing = True
         self.acceptor.stop()
 
     # ---- housekeeping thread ----------------------------------------------------------------
@@ -208,7 +220,7 @@ class Server:
         threads_step_peak, queue_step_max = self.backend.step_peaks()
         return Sample(
             monotonic_ns=time.monotonic_ns(),
-            accepted=self.acceptor.accepted,
+            accepted=self._accepted(),
             cpu_us=int((usage.ru_utime + usage.ru_stime) * 1e6),
             voluntary_switches=usage.ru_nvcsw,
             involuntary_switches=usage.ru_nivcsw,
@@ -275,8 +287,18 @@ class Server:
             dispatch_errors=acceptor.dispatch_errors,
             held_ns=sum(r.held_ns for r in recorders),
             clients_tracked=len(self._limiter),
-            accepted=self.acceptor.accepted,
+            connections=acceptor.connections,
+            idle_connections=len(self.telemetry.idle),
+            idle_closed=sum(r.idle_closed for r in recorders),
+            accepted=self._accepted(),
         )
+
+    def _accepted(self) -> int:
+        """Requests accepted: by the acceptor, and on connections that stay by handlers."""
+        if self._keeping is None:
+            return self.acceptor.accepted
+        begun = sum(recorder.begun for recorder in self.telemetry.recorders())
+        return self.acceptor.accepted + begun
 
     def _process(self) -> Process:
         return read_process(

@@ -32,6 +32,7 @@ class Recorder:
 
     __slots__ = (
         "abandoned",
+        "begun",
         "chunks",
         "connection",
         "deadlines_missed",
@@ -39,6 +40,8 @@ class Recorder:
         "handler_cpu_ns",
         "handler_errors",
         "held_ns",
+        "idle_closed",
+        "idle_ns",
         "metrics",
         "rejected",
         "reset",
@@ -57,6 +60,9 @@ class Recorder:
         self.timed_out = 0
         self.reset = 0
         self.abandoned = 0
+        self.begun = 0  # requests that began in a handler, on a connection that stays
+        self.idle_closed = 0  # connections that were idle for too long
+        self.idle_ns = 0  # that connections which threads waited on were idle, summed
         self.deadlines_missed = 0
         self.handler_errors = 0
         self.handler_cpu_ns = 0
@@ -99,6 +105,8 @@ class Telemetry:
         # Rows that have become whole chunks, each with the number of its window.
         # No deque: without the GIL a copy of one is not atomic before Python 3.15.
         self._chunks: list[tuple[int, bytes]] = []
+        # Connections that stay and wait for a request, by descriptor.
+        self.idle: dict[int, Connection] = {}
 
     def lend(self) -> Recorder:
         """Any thread: a recorder that nobody else holds."""
@@ -131,6 +139,12 @@ class Telemetry:
     def in_progress(self) -> list[Connection]:
         """Any thread: the connections that a handler is busy with."""
         return [c for r in self.recorders() if (c := r.connection) is not None]
+
+    def idle_ns(self) -> int:
+        """Any thread: the time that connections have been idle so far, summed."""
+        now_ns = time.monotonic_ns()
+        still = sum(now_ns - connection.idle_ns for connection in self.idle.copy().values())
+        return still + sum(recorder.idle_ns for recorder in self.recorders())
 
     def open_window(self) -> None:
         """Housekeeping thread: forget the stage times of the requests that came before."""

@@ -114,6 +114,16 @@ class BlockTimes(msgspec.Struct, frozen=True, kw_only=True):
     beyond: list[str] = []
 
 
+class Connections(msgspec.Struct, frozen=True, kw_only=True):
+    """Of clients whose connections stay: how many were `opened` while it was measured, how many
+    requests were sent over one that was there (`reused`), and how many of those were sent once more
+    on a new one (`retried`), since the server had closed theirs before any byte of the answer."""
+
+    opened: int
+    reused: int
+    retried: int
+
+
 class Client(msgspec.Struct, frozen=True, kw_only=True):
     """The generator's figures. `response_us` counts from the intended time, `service_us` from the
     actual send, `connect_us` from the send to the connection's being established.
@@ -131,7 +141,8 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
     `little_gap_us`: how much more that account has than they, for each request, or None without
     one. `closed_by_server`: of the connections whose response ended by its framing, how many the
     server had closed when the generator came to close them (the others are the generator's, which
-    then keeps their TIME_WAIT); None where the server is to close, as our own do.
+    then keeps their TIME_WAIT); None where the server is to close, as our own do. Where connections
+    stay (`connections`), how many the server closed after an answer or while they were free.
     """
 
     scheduled: int
@@ -156,6 +167,7 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
     block_curve_us: list[float | None] = []
     block_start_left_out: bool = False
     closed_by_server: int | None = None
+    connections: Connections | None = None
 
 
 class Kernel(msgspec.Struct, frozen=True, kw_only=True):
@@ -217,7 +229,8 @@ class Stages(msgspec.Struct, frozen=True, kw_only=True):
 
 class Requests(msgspec.Struct, frozen=True, kw_only=True):
     """The server's own count over the measured window, taken once it had come to rest. `held_s`:
-    the times from accept to each request's end, added up, by the server's clock."""
+    the times from accept to each request's end, added up, by the server's clock. `connections`: how
+    many it accepted, where they stay; then a request is accepted with its first bytes."""
 
     accepted: int
     answered: int
@@ -228,6 +241,7 @@ class Requests(msgspec.Struct, frozen=True, kw_only=True):
     in_progress: int = 0
     in_progress_at_start: int = 0
     held_s: float | None = None
+    connections: int | None = None
 
 
 class Sampling(msgspec.Struct, frozen=True, kw_only=True):
@@ -681,6 +695,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             lowest=1,
         ),
     ] = None
+    connections: Annotated[
+        str,
+        Choice(
+            "{} connections",
+            "per-request, as the document has it; keep-alive: clients and servers keep theirs.",
+        ),
+    ] = "per-request"
     queue_policy: Annotated[
         str,
         Choice(

@@ -10,6 +10,7 @@ import numpy as np
 from harness.core.record import (
     QUANTILE_SHARES,
     Client,
+    Connections,
     Died,
     DriverName,
     Kernel,
@@ -105,7 +106,15 @@ def client_figures(rows: Rows, duration_s: float, summary: Summary | None) -> Cl
         in_flight_max=rows.in_flight_max,
         generator_cpu_share=None if summary is None else summary.cpu_ns / summary.window_ns,
         closed_by_server=None if summary is None else summary.closed_by_server,
+        connections=_connections(summary),
     )
+
+
+def _connections(summary: Summary | None) -> Connections | None:
+    kept = None if summary is None else summary.connections
+    if kept is None:
+        return None
+    return Connections(opened=kept.opened, reused=kept.reused, retried=kept.retried)
 
 
 def _unsent_causes(rows: Rows) -> dict[str, int]:

@@ -37,6 +37,7 @@ from harness.drivers import request_log as L
 from harness.machine.outside.look import Look
 from harness.measure.request_rows import Rows
 from harness.targets.sampler import Observation
+from servers.options import KEEP_ALIVE
 from servers.report import Report, Sample
 
 _ANSWERED = (L.OK, L.REJECTED, L.HTTP_ERROR)
@@ -190,10 +191,19 @@ def _requests(opened: Report, rested: Report) -> Requests:
         abandoned=after.abandoned - before.abandoned,
         in_progress=after.in_progress,
         in_progress_at_start=before.in_progress,
+        connections=_grown_connections(opened, rested),
         held_s=None
         if after.held_ns is None or before.held_ns is None
         else (after.held_ns - before.held_ns) / 1e9,
     )
+
+
+def _grown_connections(opened: Report, rested: Report) -> int | None:
+    """How many connections were accepted, where that is another number than requests."""
+    before, after = opened.counters.connections, rested.counters.connections
+    if before is None or after is None or rested.settings.get("connections") != KEEP_ALIVE:
+        return None
+    return after - before
 
 
 def _sampling(opened: Report, closed: Report, samples: int) -> Sampling:

@@ -27,7 +27,11 @@ from harness.core.wording import (
 from harness.designs.stopping import ratio_confidence_words
 from harness.drivers.driver import driver_of
 from harness.studies.compare.aa_control import control_sentences
-from harness.studies.compare.remarks import block_sentences, outside_sentences
+from harness.studies.compare.remarks import (
+    block_sentences,
+    connection_sentences,
+    outside_sentences,
+)
 from harness.studies.compare.summary import run_sentences
 from harness.studies.regress.sentences import (
     interval_text,
@@ -164,7 +168,7 @@ def notes(run: Run) -> list[str]:
     if len(told) > MOST_TOLD:
         lines.append(f"{len(told) - MOST_TOLD} more such warnings are in run.json.")
     lines += [f"{told}." for told in block_sentences(run)]
-    lines += outside_sentences(run)
+    lines += [*connection_sentences(run), *outside_sentences(run)]
     driven = driver_of(run.settings.driver).sentence(run.settings)
     if driven is not None:
         lines.append(driven)
