@@ -839,7 +839,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
 
 def json_schema() -> dict[str, Any]:
     """The JSON Schema (2020-12) that every `run.json` validates against."""
-    schema = _with_clean_descriptions(msgspec.json.schema(Run))
+    schema = with_clean_descriptions(msgspec.json.schema(Run))
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": f"MetricStream lab run, schema {SCHEMA_VERSION}",
@@ -847,16 +847,16 @@ def json_schema() -> dict[str, Any]:
     }
 
 
-def _with_clean_descriptions(value: Any) -> Any:
+def with_clean_descriptions(value: Any) -> Any:
     """Each description without the indentation of its docstring, which Python 3.13 leaves out."""
     if isinstance(value, list):
-        return [_with_clean_descriptions(item) for item in value]
+        return [with_clean_descriptions(item) for item in value]
     if not isinstance(value, dict):
         return value
     return {
         key: cleandoc(item)
         if key == "description" and isinstance(item, str)
-        else _with_clean_descriptions(item)
+        else with_clean_descriptions(item)
         for key, item in value.items()
     }
 
