@@ -15,7 +15,6 @@ from harness.drivers.open_loop.worker import GeneratorConfig, Phase, Summary, Ta
 from harness.drivers.payloads import THE_METRIC, request_text
 from harness.drivers.request_log import NEVER_ALLOWED, RequestLog
 from harness.machine.child_process import ChildProcess
-from servers.options import KEEP_ALIVE
 
 # A generator that is this late at p99, or did not get this share off at all, was the limit.
 LAG_LIMIT_US = 1000.0
@@ -44,7 +43,6 @@ class OpenLoop:
     options: tuple[str, ...] = ()
     in_turns = True
     any_server = True
-    keeps_connections = True
     falls_behind = False
     leaves_out: str | None = None
 
@@ -127,9 +125,8 @@ def target_config(host: str, port: int, settings: Settings) -> TargetConfig:
     """Where a server is, and what each client sends to it. With a server of any kind responses end
     by their framing, for all alike."""
     clients, asked = range(settings.clients), settings.request
-    keeps = settings.connections == KEEP_ALIVE
     requests = [
-        request_text(asked or THE_METRIC, f"{host}:{port}", f"client-{client}", keeps)
+        request_text(asked or THE_METRIC, f"{host}:{port}", f"client-{client}")
         for client in clients
     ]
     return TargetConfig(
@@ -139,7 +136,6 @@ def target_config(host: str, port: int, settings: Settings) -> TargetConfig:
         [source_address(client, host) for client in clients],
         framed=settings.outside or asked is not None,
         expect=(asked or THE_METRIC).expect,
-        keeps=keeps,
     )
 
 

@@ -1,1 +1,0 @@
-"""The gallery: summaries of runs on other people's machines, and what they say together."""
