@@ -55,7 +55,8 @@ class Acceptor:
     """Accepts on `listener`, until a signal and then whatever the kernel's backlog still holds.
 
     `deadline_ns` is how long a request may take in all; `linger` takes over a socket whose answer
-    the client may still be kept from reading; `recorder` counts those that reach no handler.
+    the client may still be kept from reading. `keeps`: connections stay, so that to accept one is
+    to accept no request yet.
     """
 
     def __init__(
@@ -64,16 +65,18 @@ class Acceptor:
         backlog: int,
         deadline_ns: int,
         linger: Linger,
-        recorder: Recorder | None = None,
+        keeps: bool = False,
     ) -> None:
         self.listener = listener
+        self._keeps = keeps
         self._backlog = backlog
         self._deadline_ns = deadline_ns
         self._linger = linger
         self.stopping = False
         self.stopped = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)  # readable once it stops
-        self.recorder = recorder or Recorder()
-        self.accepted = 0
+        self.recorder = Recorder()  # of the connections that never reach a handler
+        self.accepted = 0  # requests, as far as they begin here
+        self.connections = 0
         self.dispatch_errors = 0
         self.accept_errors = 0
         self.descriptor_episodes = 0
@@ -124,25 +127,33 @@ class Acceptor:
             return self._failed(error)
         now_ns = time.monotonic_ns()
         connection = Connection(sock, address[0], now_ns, now_ns + self._deadline_ns)
-        self.accepted += 1
+        self.connections += 1
+        if not self._keeps:
+            self.accepted += 1
         try:
             dispatch(connection)
         except BaseException as error:  # whatever a backend does, the acceptor outlives it
-            self._not_dispatched(connection, error)
+            self._not_dispatched(connection, error, begun=not self._keeps)
         return Accepted.ONE
+
+    def request(self, connection: Connection, dispatch: Dispatch) -> None:
+        """A poller on this thread: a request has come in on a connection that stays."""
+        connection.begin(time.monotonic_ns(), self._deadline_ns)
+        connection.hand_over_again()
+        self.accepted += 1
+        try:
+            dispatch(connection)
+        except BaseException as error:
+            self._not_dispatched(connection, error, begun=True)
 
     def stop(self) -> None:
         """Signal handler: end `run` once the backlog is empty."""
         self.stopping = True
         self._stopping_ns = time.monotonic_ns()
-        self.interrupt()
-        os.eventfd_write(self.stopped, 1)
-
-    def interrupt(self) -> None:
-        """Signal handler: let an accept() that waits come to its end."""
-        # It is interrupted by the signal and tried again by Python; on a non-blocking listener the
-        # second try fails when there is nobody left to accept.
+        # A blocked accept() is interrupted by the signal and tried again by Python; on a
+        # non-blocking listener the second try fails when there is nobody left to accept.
         os.set_blocking(self.listener.fileno(), False)
+        os.eventfd_write(self.stopped, 1)
 
     def _failed(self, error: OSError) -> Accepted:
         """Count it. Where it is this one connection (say, reset while it waited), the next may be
@@ -160,9 +171,12 @@ class Acceptor:
         self._no_room = True
         return Accepted.NO_ROOM
 
-    def _not_dispatched(self, connection: Connection, error: BaseException) -> None:
-        """Say no at once, without waiting for the client: 503 or 500, half-close, hand over."""
+    def _not_dispatched(self, connection: Connection, error: BaseException, begun: bool) -> None:
+        """Say no at once, without waiting for the client: 503 or 500, half-close, hand over.
+        `begun`: its request is counted."""
         handed_over = not connection.claim()  # before it raised: its answer comes from there
+        if not handed_over and not begun:
+            self.accepted += 1
         if isinstance(error, Overloaded) and not handed_over:
             turn_away(connection, self.recorder, error, self._linger)
             return
@@ -187,7 +201,6 @@ def answer_at_once(
     connection: Connection, recorder: Recorder, problem: Problem, linger: Linger
 ) -> None:
     """Send `problem` without looking at the request, half-close, and let `linger` do the rest."""
-    recorder.answering(problem.status)
     try:
         for wait in connection.send(problem_response(problem)):
             connection.wait(wait)

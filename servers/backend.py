@@ -8,15 +8,15 @@ and name it as `module:Class`; docs/plugins.md has a whole example.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from time import thread_time_ns
+from time import monotonic_ns, thread_time_ns
 from typing import ClassVar
 
 from servers.acceptor import Acceptor, Overloaded, turn_away
-from servers.connection import Connection
+from servers.connection import Connection, Steps
 from servers.options import ServerOptions
 from servers.report import Gauges
 from servers.request_path import RequestPath
-from servers.telemetry import Telemetry
+from servers.telemetry import Recorder, Telemetry
 
 __all__ = ["Backend", "Overloaded", "Peak"]
 
@@ -25,11 +25,11 @@ class Backend(ABC):
     """Base of all backends. Banners say which thread may call what."""
 
     name: ClassVar[str]
-    forked: ClassVar[bool] = False  # a master has processes of it: see `servers/prefork.py`
 
     def __init__(self, options: ServerOptions, path: RequestPath, telemetry: Telemetry) -> None:
         self.options = options
         self.telemetry = telemetry
+        self.keeping = path.keeping  # the rules of connections that stay; None: they do not
         self._path = path
 
     # ---- main thread, before the first connection -------------------------------------------
@@ -52,6 +52,11 @@ class Backend(ABC):
         of the backend: the client gets 500, and the acceptor goes on.
         """
 
+    def let_go(self) -> None:
+        """Before `drain`: whoever waits for the next request of a connection waits no longer."""
+        for connection in self.telemetry.idle.copy().values():
+            connection.end_reading()
+
     @abstractmethod
     def drain(self, timeout_s: float) -> bool:
         """Finish what was dispatched; True when all of it was, within `timeout_s` seconds."""
@@ -63,11 +68,36 @@ class Backend(ABC):
     # ---- handler threads --------------------------------------------------------------------
 
     def handle(self, connection: Connection) -> None:
-        """Take `connection` through the request path, on the calling thread."""
+        """Take `connection` through the request path, on the calling thread; where connections
+        stay, request after request until it is closed."""
         if not connection.claim():  # `dispatch` raised after all, and the acceptor has answered
             return
+        if self.keeping is None:
+            self._serve(connection)
+        else:
+            self.handle_all(connection)
+
+    def handle_all(self, connection: Connection) -> None:
+        """Take the requests of a connection that stays, which the calling thread has, through the
+        request path until it is closed."""
+        while self._waited(connection):
+            self._serve(connection, began_here=True)
+            if not connection.stays:
+                return
+            connection.rest()
+
+    def handle_one(self, connection: Connection) -> None:
+        """Take one request, which has begun, through the request path. Afterwards
+        `connection.stays` tells whether there may be more on its connection."""
+        if connection.claim():
+            self._serve(connection)
+
+    def _serve(self, connection: Connection, began_here: bool = False) -> None:
+        """One request. `began_here`: nobody has counted it yet."""
         recorder = self.telemetry.lend()
         recorder.connection = connection
+        if began_here:
+            self.count_begun(recorder, connection)
         cpu_started_ns = thread_time_ns()
         steps = self._path.serve(connection, recorder)
         try:
@@ -78,6 +108,38 @@ class Backend(ABC):
         finally:
             recorder.handler_cpu_ns += thread_time_ns() - cpu_started_ns
             self.telemetry.give_back(recorder)
+
+    def _waited(self, connection: Connection) -> bool:
+        """Wait on the calling thread for the next request; False where there is none to come, and
+        the connection is closed."""
+        for wait in self.next_request(connection):
+            connection.wait(wait)
+        return bool(connection.received)
+
+    def next_request(self, connection: Connection) -> Steps[None]:
+        """Wait for the first bytes of the next request. Without any, close the connection."""
+        assert self.keeping is not None
+        descriptor = connection.sock.fileno()
+        self.telemetry.idle[descriptor] = connection
+        try:
+            yield from connection.next_request(self.keeping)
+        finally:
+            self.telemetry.idle.pop(descriptor, None)
+            if not connection.received:
+                self.close_idle(connection)
+
+    def count_begun(self, recorder: Recorder, connection: Connection) -> None:
+        """A request has begun on a connection that stays."""
+        recorder.begun += 1
+        recorder.idle_ns += connection.accepted_ns - connection.idle_ns
+
+    def close_idle(self, connection: Connection) -> None:
+        """Close a connection that has no request, and count how long it had none."""
+        recorder = self.telemetry.lend()
+        recorder.idle_closed += connection.overdue
+        recorder.idle_ns += monotonic_ns() - connection.idle_ns
+        self.telemetry.give_back(recorder)
+        connection.sock.close()
 
     def refuse(self, connection: Connection, limit: Overloaded) -> None:
         """Answer 503 instead of handling it, and count which limit it was."""

@@ -14,6 +14,7 @@ import time
 from collections.abc import Generator
 from typing import Final, NamedTuple, TypeAlias, TypeVar
 
+from servers.keeping import EMPTY_LINE, Keeping
 from servers.problem import Problem
 
 RECEIVE_BYTES: Final = 4 * 1024
@@ -47,9 +48,24 @@ class Connection:
     `accepted_ns` is when accept() returned, on the monotonic clock. `deadline_ns` is for the
     whole request and counts from there, so a byte a second does not hold a thread, and time
     spent waiting for a thread is not given back to a slow client.
+
+    Where connections stay (`servers.keeping`) both are of the request that it carries:
+    `accepted_ns` is when its first bytes were seen, or accept() returned if they were there by
+    then. `received` has come in and is not read yet; `stays` says that the last answer did not end
+    it, `idle_ns` since when it has had no request, and `overdue` that this was too long.
     """
 
-    __slots__ = ("_unclaimed", "accepted_ns", "address", "deadline_ns", "sock")
+    __slots__ = (
+        "_unclaimed",
+        "accepted_ns",
+        "address",
+        "deadline_ns",
+        "idle_ns",
+        "overdue",
+        "received",
+        "sock",
+        "stays",
+    )
 
     def __init__(
         self, sock: socket.socket, address: str, accepted_ns: int, deadline_ns: int
@@ -58,6 +74,10 @@ class Connection:
         self.address = address
         self.accepted_ns = accepted_ns
         self.deadline_ns = deadline_ns
+        self.idle_ns = accepted_ns
+        self.received = b""
+        self.stays = False
+        self.overdue = False
         self._unclaimed = [True]
 
     def claim(self) -> bool:
@@ -71,12 +91,19 @@ class Connection:
         except IndexError:
             return False
 
+    def hand_over_again(self) -> None:
+        """Poller: it is to be claimed for one more request."""
+        self._unclaimed.append(True)
+
     def receive(self) -> Steps[bytes]:
         """The next bytes; b"" at the end. Raises `ClientLeft`, or `Problem` 408 at the deadline.
 
         What has already come in is taken even after the deadline, so that a connection that
         waited long for a thread still gets its answer.
         """
+        if self.received:
+            data, self.received = self.received, b""
+            return data
         while True:
             try:
                 return self.sock.recv(RECEIVE_BYTES, socket.MSG_DONTWAIT)
@@ -87,6 +114,48 @@ class Connection:
             if time.monotonic_ns() >= self.deadline_ns:
                 raise self._too_late()
             yield READABLE
+
+    def rest(self) -> None:
+        """Holder: the last answer is out, and the connection stays."""
+        self.accepted_ns = self.idle_ns = time.monotonic_ns()
+
+    def begin(self, began_ns: int, request_ns: int) -> None:
+        """Holder: a request has begun; it may take `request_ns`."""
+        self.accepted_ns = began_ns
+        self.deadline_ns = began_ns + request_ns
+        self.stays = False
+
+    def next_request(self, keeping: Keeping) -> Steps[None]:
+        """Wait for the first bytes of a request, with which it begins. Without any in `received`
+        there is none to come: the client has left, it took too long, or the server stops."""
+        began_ns = self.accepted_ns
+        self.deadline_ns = self.idle_ns + keeping.idle_ns
+        look = not self.stays or keeping.closing  # a new one has mostly sent its request already
+        skip = EMPTY_LINE if self.stays else b""
+        while not self.received:
+            if look:
+                data = self._look()
+                if data == b"":
+                    return
+                self.overdue = time.monotonic_ns() >= self.deadline_ns
+                if data is None and (self.overdue or keeping.closing):
+                    return
+                self.received = (data or b"").removeprefix(skip)
+                skip = skip if data is None else b""
+            if not self.received:
+                yield READABLE
+                began_ns, look = time.monotonic_ns(), True
+        self.overdue = False
+        self.begin(began_ns, keeping.request_ns)
+
+    def _look(self) -> bytes | None:
+        """What has come in; b"" where the client has left, None where it is silent."""
+        try:
+            return self.sock.recv(RECEIVE_BYTES, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return None
+        except OSError:
+            return b""
 
     def send(self, answer: bytes) -> Steps[None]:
         """Send all of `answer`. Raises `ClientLeft` or `AnswerTimedOut`."""
@@ -125,6 +194,23 @@ class Connection:
             self.sock.shutdown(socket.SHUT_RDWR)
         except OSError:
             pass  # it has ended by itself
+
+    def end_reading(self) -> None:
+        """Any thread: whoever waits for the next request reads what has come in, and then its end.
+        An answer that is on its way is not touched."""
+        try:
+            self.sock.shutdown(socket.SHUT_RD)
+        except OSError:
+            pass  # it has ended by itself
+
+    def has_bytes(self) -> bool:
+        """Holder: whether something has come in that is not read."""
+        if self.received:
+            return True
+        try:
+            return bool(self.sock.recv(1, socket.MSG_DONTWAIT | socket.MSG_PEEK))
+        except OSError:
+            return False
 
     def _too_late(self) -> Problem:
         allowed_s = (self.deadline_ns - self.accepted_ns) / 1e9

@@ -9,7 +9,8 @@
     select()
     ...
 
-A connection that waits costs its state and no thread, so a thousand slow clients hold up nobody.
+A connection that waits costs its state and no thread, so a thousand slow clients hold up nobody,
+nor do as many connections that stay (`--connections keep-alive`) without a request.
 The price: whatever computes in a handler, or blocks where the loop does not know of it, holds up
 everybody.
 Compare `thread_per_request.py` and `thread_pool.py`: the steps of a request are the same generator
@@ -43,14 +44,16 @@ _LISTENER = 0  # its number among the timers
 
 @dataclass(slots=True, eq=False)
 class Request:
-    """A request in progress. Between two of its steps, this is all that there is of it."""
+    """A request in progress. Between two of its steps, this is all that there is of it. Where its
+    connection stays it becomes the wait for the next one, which has no recorder."""
 
     number: int
     connection: Connection
-    recorder: Recorder
+    recorder: Recorder | None
     steps: Steps[None]
     watched: bool = False  # whether the selector has its socket
     due_ns: int = 0  # when it goes on at the latest
+    timer_ns: int = 0  # when the loop looks at it next, if nothing happens
 
 
 class EventLoop(Backend):
@@ -82,10 +85,14 @@ class EventLoop(Backend):
 
     def dispatch(self, connection: Connection) -> None:
         connection.claim()
-        recorder = self.telemetry.lend()
-        recorder.connection = connection
-        steps = self._path.serve(connection, recorder)
-        request = Request(next(self._numbers), connection, recorder, steps)
+        if self.keeping is None:
+            recorder = self.telemetry.lend()
+            recorder.connection = connection
+            steps = self._path.serve(connection, recorder)
+            request = Request(next(self._numbers), connection, recorder, steps)
+        else:
+            steps = self.next_request(connection)
+            request = Request(next(self._numbers), connection, None, steps)
         self._requests[request.number] = request
         self._go_on(request)
 
@@ -122,8 +129,13 @@ class EventLoop(Backend):
                 self._watch_listener()
             return
         request = self._requests.get(number)
-        if request is not None and request.due_ns == due_ns:
+        if request is None or request.timer_ns != due_ns:
+            return
+        request.timer_ns = 0
+        if request.due_ns <= due_ns:
             self._go_on(request)
+        else:  # it has gone on since, and is due later
+            self._look_at(request, request.due_ns)
 
     def _go_on(self, request: Request) -> None:
         """The next steps of a request, as far as they go without waiting."""
@@ -134,11 +146,12 @@ class EventLoop(Backend):
         except BaseException:  # what would kill a thread of its own; this one is everybody's
             log.exception("a handler tried to end the event loop, which goes on")
             wait = None
-        request.recorder.handler_cpu_ns += thread_time_ns() - cpu_started_ns
-        if wait is None:
-            self._ended(request)
-        else:
+        if request.recorder is not None:
+            request.recorder.handler_cpu_ns += thread_time_ns() - cpu_started_ns
+        if wait is not None:
             self._suspend(request, wait)
+        elif self.keeping is None or not self._following(request):
+            self._ended(request)
 
     def _suspend(self, request: Request, wait: Wait) -> None:
         """Until its socket is ready or its deadline is over; or, of a pause, until that is."""
@@ -148,9 +161,38 @@ class EventLoop(Backend):
             due_ns = request.connection.deadline_ns
             self._selector.register(request.connection.sock, wait, partial(self._go_on, request))
             request.watched = True
-        if due_ns != request.due_ns:
-            request.due_ns = due_ns
+        request.due_ns = due_ns
+        self._look_at(request, due_ns)
+
+    def _look_at(self, request: Request, due_ns: int) -> None:
+        """Go on with it then, unless the loop looks at it earlier anyway."""
+        if not request.timer_ns or due_ns < request.timer_ns:
+            request.timer_ns = due_ns
             heapq.heappush(self._timers, (due_ns, request.number))
+
+    def _following(self, request: Request) -> bool:
+        """Go on with its connection, which stays: after the wait its request, after that the next
+        wait. False where it is closed."""
+        connection = request.connection
+        if request.recorder is None:
+            if not connection.received:
+                return False
+            request.recorder = self.telemetry.lend()
+            request.recorder.connection = connection
+            self.count_begun(request.recorder, connection)
+            request.steps = self._path.serve(connection, request.recorder)
+        else:
+            if not connection.stays:
+                return False
+            connection.rest()
+            self.telemetry.give_back(request.recorder)
+            request.recorder, request.steps = None, self.next_request(connection)
+            if connection.received:  # sent behind the last one: the others have their turn before
+                request.due_ns = monotonic_ns()
+                self._look_at(request, request.due_ns)
+                return True
+        self._go_on(request)
+        return True
 
     def _unwatch(self, request: Request) -> None:
         if request.watched:
@@ -159,7 +201,8 @@ class EventLoop(Backend):
 
     def _ended(self, request: Request) -> None:
         del self._requests[request.number]
-        self.telemetry.give_back(request.recorder)
+        if request.recorder is not None:
+            self.telemetry.give_back(request.recorder)
 
     # ---- the one thread: the end ------------------------------------------------------------
 

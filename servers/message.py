@@ -1,4 +1,5 @@
-"""HTTP/1.x on the wire: one request in, one response out, then the connection closes."""
+"""HTTP/1.x on the wire: one request in, one response out, then the connection closes, unless it is
+to stay (`servers.keeping`)."""
 
 from __future__ import annotations
 
@@ -16,6 +17,8 @@ MAX_HEADER_BYTES = 16 * KIB
 MAX_BODY_BYTES = 1 * MIB
 MAX_CLIENT_ID_BYTES = 128  # longer ones are hashed, which bounds the memory of the table of clients
 
+# The line of an answer that says what becomes of its connection. HTTP/1.1 stays unless told else.
+CLOSES, STAYS, STAYS_1_0 = "Connection: close\r\n", "", "Connection: keep-alive\r\n"
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _HEADERS_READ = frozenset(
     (b"host", b"content-length", b"transfer-encoding", b"x-client-id", b"expect")
@@ -28,7 +31,8 @@ class Message:
 
     llhttp (through httptools) does the parsing, strictly: what request smuggling lives on
     (a bare LF, both lengths, a folded header, a signed length) is an error. What follows the
-    first request on a connection is ignored, since each connection carries one.
+    first request on a connection is ignored, since each connection carries one; where connections
+    stay it is not fed (`servers.keeping.feed_one`), and `persistent` says what the client wants.
 
     A message does not hold its parser: the parser holds the message, and a cycle of the two would
     leave every request to the garbage collector.
@@ -48,6 +52,8 @@ class Message:
         "expects_continue",
         "headers_complete",
         "method",
+        "parsing",
+        "persistent",
         "target",
         "trailing",
     )
@@ -61,6 +67,8 @@ class Message:
         self.headers_complete = False
         self.expects_continue = False
         self.trailing = False  # bytes beyond the first request have come in
+        self.parsing: httptools.HttpRequestParser | None = None  # where connections stay
+        self.persistent = False  # it is complete, and its client wants the connection to stay
         self._is_1_1 = True
         self._hosts = 0
         self._length = 0
@@ -84,6 +92,31 @@ class Message:
             return path
         return b"/" + rest.partition(b"/")[2]
 
+    @property
+    def is_1_1(self) -> bool:
+        """Whether it is of HTTP/1.1, once its first line has come in."""
+        return self._is_1_1
+
+    @property
+    def chunked(self) -> bool:
+        """Whether its body comes in chunks, once the headers are complete."""
+        return self._chunked
+
+    @property
+    def body_left(self) -> int:
+        """How much of a body with a length has not come in; 1 at least, of one that is too long."""
+        return max(1, self._length - len(self.body))
+
+    def until_end_of_head(self, data: bytes) -> int:
+        """How many of these bytes, that came in next, are of the head."""
+        before = self._head or b""
+        head = before + data
+        start = 0
+        while head.startswith(b"\r\n", start):
+            start += 2
+        end = head.find(b"\r\n\r\n", start)
+        return len(data) if end < 0 else max(1, end + 4 - len(before))
+
     def feed(self, parser: httptools.HttpRequestParser, data: bytes) -> None:
         """Take in what was received. Raises `Problem` when it cannot become a good request."""
         if self._head is not None:
@@ -105,8 +138,10 @@ class Message:
         """No protocol is switched to, so what follows the headers is a body as in any request.
 
         llhttp takes no body after an offer to switch protocols; a second parser, told of the
-        same framing, does. It makes a cycle with this message, so it is let go at the end.
+        same framing, does. It makes a cycle with this message, so it is let go at the end. The
+        connection does not stay.
         """
+        self.persistent = False
         if self.method == b"CONNECT" or not (self._length or self._chunked):
             self.complete = True
             self.trailing = bool(rest)
@@ -193,6 +228,8 @@ class Message:
 
     def on_message_complete(self) -> None:
         self.complete = True
+        if self.parsing is not None and self._body_parser is None:  # it knows until this returns
+            self.persistent = self.parsing.should_keep_alive()
         self._body_parser = None
 
 
@@ -212,22 +249,24 @@ def response(
     body: bytes,
     content_type: str = "application/json",
     headers: tuple[tuple[str, str], ...] = (),
+    connection: str = CLOSES,
 ) -> bytes:
-    """The bytes of a response that ends its connection."""
+    """The bytes of a response. `connection`: what becomes of its connection, `CLOSES`, `STAYS` or
+    `STAYS_1_0`."""
     lines = "".join(f"{name}: {value}\r\n" for name, value in headers)
     head = (
         f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n"
         f"Date: {formatdate(usegmt=True)}\r\n"
         f"Content-Type: {content_type}\r\n"
         f"Content-Length: {len(body)}\r\n"
-        f"{lines}Connection: close\r\n\r\n"
+        f"{lines}{connection}\r\n"
     )
     return head.encode("latin-1") + body
 
 
-def problem_response(problem: Problem) -> bytes:
+def problem_response(problem: Problem, connection: str = CLOSES) -> bytes:
     """The bytes of an error response."""
-    return response(problem.status, problem.body(), PROBLEM_TYPE, problem.headers)
+    return response(problem.status, problem.body(), PROBLEM_TYPE, problem.headers, connection)
 
 
 def without_body(answer: bytes) -> bytes:
@@ -238,7 +277,8 @@ def without_body(answer: bytes) -> bytes:
 class AcceptedResponses:
     """`202` for a number of metrics, rendered once a second: only its Date changes."""
 
-    def __init__(self) -> None:
+    def __init__(self, connection: str = CLOSES) -> None:
+        self._connection = connection
         self._rendered: tuple[int, dict[int, bytes]] = (0, {})
 
     def __call__(self, count: int) -> bytes:
@@ -250,5 +290,6 @@ class AcceptedResponses:
             self._rendered = (second, responses)
         found = responses.get(count)
         if found is None:
-            found = responses[count] = response(202, b'{"accepted": %d}' % count)
+            body = b'{"accepted": %d}' % count
+            found = responses[count] = response(202, body, connection=self._connection)
         return found

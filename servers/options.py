@@ -25,6 +25,8 @@ MAX_STACK_BYTES = 1024 * MIB
 # a monitoring client sooner. Every second of it is a second that a slow client holds a thread.
 REQUEST_DEADLINE_S = 5.0
 
+PER_REQUEST, KEEP_ALIVE = "per-request", "keep-alive"
+
 _SIZE = re.compile(r"(\d+)\s*(B|KiB|MiB|GiB|K|M|G)?", re.IGNORECASE)
 _SIZE_UNITS = {"": 1, "b": 1, "k": KIB, "kib": KIB, "m": MIB, "mib": MIB}
 _SIZE_UNITS |= {"g": 1024 * MIB, "gib": 1024 * MIB}
@@ -219,12 +221,6 @@ class ServerOptions:
         "0 takes a free one (default 8080)")
     workers: int = _chosen("--workers", 16, WholeNumber("--workers", 1, 10_000),
         "threads of the pool (default 16)")
-    processes: int | None = _chosen("--processes", None, WholeNumber("--processes", 1, 1000),
-        "prefork: processes that serve, each with so many workers (default: one for each CPU)")
-    listener: str = _chosen("--listener", "inherited",
-        OneOf("--listener", ("inherited", "reuseport")),
-        "prefork: inherited: all accept on one socket; reuseport: each on its own, and the kernel "
-        "deals out (default inherited)", "KIND")
     queue_size: int = _chosen("--queue-size", 10_000, WholeNumber("--queue-size", 1, 10_000_000),
         "connections that may wait for a worker; one more gets 503 (default 10000)")
     queue_policy: str = _chosen("--queue-policy", "fifo",
@@ -243,6 +239,13 @@ class ServerOptions:
     request_deadline_s: float = _chosen("--request-deadline", REQUEST_DEADLINE_S,
         Seconds("--request-deadline", 0.05, 3600),
         "seconds that a whole request may take from accept; also of the drain (default 5)", "S")
+    connections: str = _chosen("--connections", PER_REQUEST,
+        OneOf("--connections", (PER_REQUEST, KEEP_ALIVE)),
+        "per-request closes each after its answer, as the document has it; keep-alive keeps them "
+        "(default per-request)", "MODE")
+    idle_deadline_s: float = _chosen("--idle-deadline", 60.0,
+        Seconds("--idle-deadline", 0.05, 3600),
+        "keep-alive: seconds that a connection may be without a request (default 60)", "S")
     max_threads: int | None = _chosen("--max-threads", None,
         WholeNumber("--max-threads", 0, 1_000_000),
         "thread-per-request: live threads at most, one more gets 503 (default 0: no limit)")
@@ -324,7 +327,7 @@ def build_parser(prog: str, exit_on_error: bool = True) -> argparse.ArgumentPars
     parser.add_argument(
         "backend",
         help="thread-per-request or thread-pool, each also in C++ with native- before it, "
-        "event-loop, prefork, or a plugin as module:Class",
+        "event-loop, or a plugin as module:Class",
     )
     for name, option in OPTIONS.items():
         if option.read is None:

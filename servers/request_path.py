@@ -23,10 +23,14 @@ from servers.connection import (
     Pause,
     Steps,
 )
+from servers.keeping import EMPTY_LINE, Keeping, feed_one
 from servers.message import (
+    CLOSES,
     CONTINUE,
     MAX_BODY_BYTES,
     MAX_HEADER_BYTES,
+    STAYS,
+    STAYS_1_0,
     AcceptedResponses,
     Message,
     problem_response,
@@ -50,19 +54,29 @@ class RequestPath:
     """Answers connections. Any number of them may be in `serve` at the same time.
 
     `workload` is what a handler does besides; `linger` takes over a socket whose error response the
-    client may still be kept from reading.
+    client may still be kept from reading; `keeping`: the rules of connections that stay (None: each
+    carries one request).
     """
 
-    def __init__(self, limiter: TokenBuckets, linger: Linger, workload: Workload) -> None:
+    def __init__(
+        self,
+        limiter: TokenBuckets,
+        linger: Linger,
+        workload: Workload,
+        keeping: Keeping | None = None,
+    ) -> None:
         self._limiter = limiter
         self.linger = linger
         self._workload = workload
         self.cut_off = False  # set when a drain runs out of time: it is the server that leaves
+        self.keeping = keeping
         self._accepted = AcceptedResponses()
+        self._accepted_and = {line: AcceptedResponses(line) for line in (STAYS, STAYS_1_0)}
+        self._accepted_and[CLOSES] = self._accepted
 
     def serve(self, connection: Connection, recorder: Recorder) -> Steps[None]:
-        """Take one connection through all steps and close it. Closing this generator in the middle
-        abandons the connection."""
+        """Take one request through all steps, and close its connection unless that is to stay.
+        Closing this generator in the middle abandons the connection."""
         started_ns = monotonic_ns()
         message = Message()
         try:
@@ -87,11 +101,10 @@ class RequestPath:
         self, connection: Connection, recorder: Recorder, message: Message, started_ns: int
     ) -> Steps[None]:
         """The eight steps of a request that goes well, each edge stamped."""
-        parse_ns = yield from receive(connection, message)
+        parse_ns = yield from receive(connection, message, self.keeping is not None)
         if message.target != b"/metrics" or message.method != b"POST":
-            answer = route(message)
+            answer = route(message, self._end_of(message))
             if answer is not None:
-                recorder.answering(200)
                 yield from connection.send(answer)
                 recorder.answered(200, connection)
                 self._close(connection, message)
@@ -105,9 +118,11 @@ class RequestPath:
         validated_ns = monotonic_ns()
         if self._workload.seconds:
             yield from self._work()
-        recorder.answering(202, count)
         worked_ns = monotonic_ns()
-        yield from connection.send(self._accepted(count))
+        accepted = self._accepted
+        if self.keeping is not None:
+            accepted = self._accepted_and[self._end_of(message)]
+        yield from connection.send(accepted(count))
         written_ns = monotonic_ns()
         recorder.answered(202, connection)
         recorder.metrics += count
@@ -144,8 +159,7 @@ class RequestPath:
             log.error("a handler raised; the client gets 500", exc_info=error)
             recorder.handler_errors += 1
             problem = Problem(500, "The server made a mistake; its log says more.")
-        answer = problem_response(problem)
-        recorder.answering(problem.status)
+        answer = problem_response(problem, self._end_of(message))
         is_head = message.headers_complete and message.method == b"HEAD"
         yield from connection.send(without_body(answer) if is_head else answer)
         recorder.answered(problem.status, connection)
@@ -158,17 +172,29 @@ class RequestPath:
         else:
             self._workload.compute()
 
+    def _end_of(self, message: Message) -> str:
+        """What the answer says of its connection, which stays where this server keeps them, the
+        client wants it to, and the request was whole: else nobody knows where the next begins."""
+        keeping = self.keeping
+        if keeping is None or not message.persistent or keeping.closing:
+            message.persistent = False  # as its answer says
+            return CLOSES
+        return STAYS if message.is_1_1 else STAYS_1_0
+
     def _close(self, connection: Connection, message: Message) -> None:
         # Closing a socket with unread input sends a reset, which can destroy the response on its
         # way. Whoever may still be sending is left to the housekeeper: half-close, drain, close.
-        if message.complete and not message.trailing:
+        if message.persistent:
+            connection.stays = True
+        elif message.complete and not message.trailing:
             connection.sock.close()
         else:
             self.linger(connection.sock)
 
 
-def receive(connection: Connection, message: Message) -> Steps[int]:
-    """Read and parse until `message` is complete; the nanoseconds that parsing took.
+def receive(connection: Connection, message: Message, keeps: bool = False) -> Steps[int]:
+    """Read and parse until `message` is complete; the nanoseconds that parsing took. `keeps`: what
+    comes after it stays in the connection, for the next.
 
     Raises `Problem` for a request that cannot be served and `ClientLeft` when there is none.
     """
@@ -182,9 +208,14 @@ def receive(connection: Connection, message: Message) -> Steps[int]:
                 raise ClientLeft
             raise Problem(400, "The request was cut short.")
         fed_ns = monotonic_ns()
-        message.feed(parser, data)
+        if keeps:
+            connection.received = feed_one(message, parser, data).removeprefix(EMPTY_LINE)
+        else:
+            message.feed(parser, data)
         parse_ns += monotonic_ns() - fed_ns
         if message.complete:
+            if connection.received:
+                message.trailing = True
             # A full read may have left something unread, whose reset would destroy the answer.
             message.trailing |= len(data) == RECEIVE_BYTES
             return parse_ns
@@ -198,8 +229,9 @@ def receive(connection: Connection, message: Message) -> Steps[int]:
             yield from connection.send(CONTINUE)
 
 
-def route(message: Message) -> bytes | None:
-    """The answer to what is not `POST /metrics`, which gives None. Raises `Problem`."""
+def route(message: Message, connection: str) -> bytes | None:
+    """The answer to what is not `POST /metrics`, which gives None. `connection`: what it says of
+    it. Raises `Problem`."""
     path, method = message.path, message.method
     allowed = _ALLOW.get(path)
     if allowed is None:
@@ -208,5 +240,5 @@ def route(message: Message) -> bytes | None:
         raise Problem(405, f"This path takes {allowed}.", (("Allow", allowed),))
     if path == b"/metrics":
         return None
-    answer = response(200, b'{"status": "ok"}')
+    answer = response(200, b'{"status": "ok"}', connection=connection)
     return without_body(answer) if method == b"HEAD" else answer

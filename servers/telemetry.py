@@ -12,7 +12,6 @@ import statistics
 import struct
 import time
 from array import array
-from collections.abc import Callable
 from itertools import chain
 from typing import TYPE_CHECKING, Literal
 
@@ -33,6 +32,7 @@ class Recorder:
 
     __slots__ = (
         "abandoned",
+        "begun",
         "chunks",
         "connection",
         "deadlines_missed",
@@ -40,6 +40,8 @@ class Recorder:
         "handler_cpu_ns",
         "handler_errors",
         "held_ns",
+        "idle_closed",
+        "idle_ns",
         "metrics",
         "rejected",
         "reset",
@@ -58,6 +60,9 @@ class Recorder:
         self.timed_out = 0
         self.reset = 0
         self.abandoned = 0
+        self.begun = 0  # requests that began in a handler, on a connection that stays
+        self.idle_closed = 0  # connections that were idle for too long
+        self.idle_ns = 0  # that connections which threads waited on were idle, summed
         self.deadlines_missed = 0
         self.handler_errors = 0
         self.handler_cpu_ns = 0
@@ -67,10 +72,6 @@ class Recorder:
         self.window = window  # which one `rows` and `chunks` are of
         self.rows: list[bytes] = []  # stage times of the newest requests, one `ROW` each
         self.chunks = 0  # how often they became a chunk
-
-    def answering(self, status: int, metrics: int = 0) -> None:
-        """Holder only: an answer is about to be sent. For who keeps counts beyond this process
-        (`servers.ledger`)."""
 
     def ended(self, connection: Connection) -> None:
         """Holder only: a request has come to its end, which is counted next. In this order, so
@@ -93,11 +94,9 @@ class Recorder:
 
 
 class Telemetry:
-    """All recorders of a server, and the sums over them. `make_recorder`: of the window of that
-    number."""
+    """All recorders of a server, and the sums over them."""
 
-    def __init__(self, make_recorder: Callable[[int], Recorder] = Recorder) -> None:
-        self._make_recorder = make_recorder
+    def __init__(self) -> None:
         self.started_ns = time.monotonic_ns()
         self.window_ns = self.started_ns
         self._window = 0  # its number
@@ -106,6 +105,8 @@ class Telemetry:
         # Rows that have become whole chunks, each with the number of its window.
         # No deque: without the GIL a copy of one is not atomic before Python 3.15.
         self._chunks: list[tuple[int, bytes]] = []
+        # Connections that stay and wait for a request, by descriptor.
+        self.idle: dict[int, Connection] = {}
 
     def lend(self) -> Recorder:
         """Any thread: a recorder that nobody else holds."""
@@ -113,7 +114,7 @@ class Telemetry:
         try:
             recorder = self._free.pop()
         except IndexError:
-            recorder = self._make_recorder(window)
+            recorder = Recorder(window)
             self._all.append(recorder)
         if recorder.window != window:
             recorder.rows, recorder.chunks = [], 0
@@ -138,6 +139,12 @@ class Telemetry:
     def in_progress(self) -> list[Connection]:
         """Any thread: the connections that a handler is busy with."""
         return [c for r in self.recorders() if (c := r.connection) is not None]
+
+    def idle_ns(self) -> int:
+        """Any thread: the time that connections have been idle so far, summed."""
+        now_ns = time.monotonic_ns()
+        still = sum(now_ns - connection.idle_ns for connection in self.idle.copy().values())
+        return still + sum(recorder.idle_ns for recorder in self.recorders())
 
     def open_window(self) -> None:
         """Housekeeping thread: forget the stage times of the requests that came before."""

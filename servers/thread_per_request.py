@@ -8,6 +8,8 @@
       start a thread  ----------------> ...            (the thread ends)
     ...
 
+Where connections stay (`--connections keep-alive`) a thread has its connection until that closes,
+and sleeps in between: a thread per connection.
 Nothing limits how many threads there are but the operating system (or `--max-threads`): under
 overload they pile up, and compete for the same CPUs, the same interpreter lock and memory.
 Compare `thread_pool.py`, which differs from this file in dispatch alone.
@@ -72,8 +74,11 @@ class ThreadPerRequest(Backend):
     # ---- any thread -------------------------------------------------------------------------
 
     def gauges(self) -> Gauges:
-        # A thread lives as long as its request: from accept until the handler is done with it.
+        # A thread lives as long as its request: from accept until the handler is done with it; and
+        # where connections stay, while its own has none.
         lived_ns = sum(r.waited_ns + r.handled_ns for r in self.telemetry.recorders())
+        if self.keeping is not None:
+            lived_ns += self.telemetry.idle_ns()
         return Gauges(
             threads_created=self._created,
             threads_active=self._threads(),

@@ -14,6 +14,8 @@ database) serves nobody else, and 16 of them are soon all waiting. Only the requ
 frees a worker from a slow client: `deadlines_missed` in the report counts how often it had to.
 And a queue that is longer than its clients' patience makes the workers serve those that have left;
 `--queue-policy` chooses what to do about it.
+Where connections stay (`--connections keep-alive`) they wait for their next request before the
+queue, at the acceptor's poller, and a worker has one for a request at a time (`poller.py`).
 Compare `thread_per_request.py`, which differs from this file in dispatch alone.
 """
 
@@ -27,9 +29,11 @@ from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from typing import ClassVar
 
+from servers.acceptor import Acceptor
 from servers.backend import Backend, Overloaded, Peak
 from servers.connection import Connection
 from servers.patience import Patience
+from servers.poller import Poller
 from servers.report import Gauges
 
 log = logging.getLogger("servers")
@@ -130,11 +134,21 @@ class ThreadPoolBackend(Backend):
         policy = self.options.queue_policy
         self._queue = WorkQueue(self.options.queue_size, newest_first=policy == "lifo")
         self._patience = Patience(self.options.patience_s)
-        serve = self._handle_in_time if policy == "drop-expired" else self.handle
+        self._handle = self.handle if self.keeping is None else self._handle_kept
+        serve = self._handle_in_time if policy == "drop-expired" else self._handle
+        if self.keeping is not None:
+            idle = self.telemetry.idle
+            self._poller = Poller(self.keeping, idle, self.dispatch, self.close_idle)
         self._pool = ThreadPool(self.options.workers, self._queue, serve)
         self._queue_peak = Peak()
 
     # ---- acceptor thread --------------------------------------------------------------------
+
+    def serve(self, acceptor: Acceptor) -> None:
+        if self.keeping is None:
+            super().serve(acceptor)
+        else:
+            self._poller.serve(acceptor)
 
     def dispatch(self, connection: Connection) -> None:
         if not self._queue.put(connection):
@@ -156,8 +170,14 @@ class ThreadPoolBackend(Backend):
             self.refuse(connection, Overloaded("it waited too long to be answered", "expired"))
         else:
             began_ns = time.monotonic_ns()
-            self.handle(connection)
+            self._handle(connection)
             self._patience.learn(time.monotonic_ns() - began_ns)
+
+    def _handle_kept(self, connection: Connection) -> None:
+        """Handle one request; then its connection is the poller's again."""
+        self.handle_one(connection)
+        if connection.stays and not self._poller.watch(connection):
+            self.handle_all(connection)  # the server stops: what has come in, and no more
 
     # ---- any thread -------------------------------------------------------------------------
 

@@ -101,6 +101,9 @@ class _Site:
         for folder in pages.reports():
             self.take(f"{folder}/{pages.REPORT}")
         self.put("look.md", pages.look(history))
+        self.put("gallery.md", pages.gallery())
+        for file in sorted((ROOT / pages.GALLERY).glob("*.json")):
+            self.take(f"{pages.GALLERY}/{file.name}")
 
     def follow(self) -> None:
         """What the pages link and what is no page yet; of source, its listing."""

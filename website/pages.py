@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import os
 
+from harness.gallery.page import gallery_page
+from harness.gallery.reading import gallery_files, read_entry
 from harness.reading.runs import load_run, read_runs
 from harness.studies.compare.summary import level_finding
 from harness.studies.history import page as history_page
@@ -13,6 +15,7 @@ from harness.views.style import nearest_level
 from website.repository import ROOT
 
 HISTORY = "results/history"
+GALLERY = "gallery"
 SIMULATOR = "docs/simulator"
 CI_HISTORY = "build/bench/history/history.html"  # of .github/workflows/bench.yml
 REPORT = "report.html"
@@ -32,6 +35,20 @@ your own ([how](plugins.md)).
 
 ::: servers.report.Gauges
 """
+
+
+GALLERY_HEAD = """# Over machines
+
+Microseconds are a machine's own; a ratio may travel. These are the runs that people gave, each
+linked by its day. [How to give one](CONTRIBUTING.md#a-run-for-the-gallery).
+
+"""
+
+
+def gallery() -> str:
+    """The ratios of all gallery files. Raises `LabError` for a file that is none."""
+    files = gallery_files(ROOT / GALLERY)
+    return GALLERY_HEAD + gallery_page([(f.name, read_entry(f)) for f in files], GALLERY)
 
 
 def reports() -> list[str]:

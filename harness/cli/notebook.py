@@ -23,7 +23,9 @@ _LEFT = {"recorded", "results", ".ipynb_checkpoints", "__pycache__"}
 
 @command()
 def notebook(
-    number: Annotated[int | None, typer.Argument(help="Which to open, 0 to 8.")] = None,
+    number: Annotated[
+        str | None, typer.Argument(help="Which to open: 0 to 8, 2a or 2b.", show_default=False)
+    ] = None,
     folder: Annotated[
         str, typer.Option(help="Where the course goes; what you changed is kept.")
     ] = "metricstream-course",
@@ -73,13 +75,16 @@ def _until_ended(command: list[str]) -> int:
     return 0
 
 
-def chosen_notebook(source: Path, number: int | None) -> str:
-    """The name of a notebook by its number. Raises `LabError` where there is none."""
+def chosen_notebook(source: Path, number: str | None) -> str:
+    """The name of a notebook by its number, like 3, 03 or 2a. Raises `LabError` where there is
+    none."""
+    from harness.course.files import number_of
+
     names = [path.name for path in sorted(source.glob("[0-9]*.ipynb"))]
     if number is None:
         return names[0]
     for name in names:
-        if int(name[:2]) == number:
+        if number_of(Path(name)) == (number.lower().lstrip("0") or "0"):
             return name
     raise LabError(f"there is no notebook {number}; there are {', '.join(names)}")
 

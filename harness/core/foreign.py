@@ -19,16 +19,17 @@ _LARGEST = 1e18  # nanoseconds of thirty years
 _LONGEST_TOLD = 200
 
 
-def read_json(file: Path) -> Any:
-    """The value in a JSON file, with texts on one line each and all of it visible.
+def read_json(file: Path, most_bytes: int = MOST_BYTES) -> Any:
+    """The value in a JSON file, with texts on one line each and all of it visible. A file of more
+    than `most_bytes` is not read.
 
     Raises OSError when it cannot be read, `LabError` with what is wrong with it, to be followed by
     what to do.
     """
     if file.exists() and not file.is_file():
         raise LabError("it is no file of data")
-    if file.stat().st_size > MOST_BYTES:
-        raise LabError(f"it is larger than any that a run leaves ({MOST_BYTES >> 20} MiB)")
+    if file.stat().st_size > most_bytes:
+        raise LabError(f"it is larger than any that a run leaves ({most_bytes >> 20} MiB)")
     data = file.read_bytes()
     if not data.strip():
         raise LabError("it is empty")

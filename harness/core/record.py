@@ -114,6 +114,16 @@ class BlockTimes(msgspec.Struct, frozen=True, kw_only=True):
     beyond: list[str] = []
 
 
+class Connections(msgspec.Struct, frozen=True, kw_only=True):
+    """Of clients whose connections stay: how many were `opened` while it was measured, how many
+    requests were sent over one that was there (`reused`), and how many of those were sent once more
+    on a new one (`retried`), since the server had closed theirs before any byte of the answer."""
+
+    opened: int
+    reused: int
+    retried: int
+
+
 class Client(msgspec.Struct, frozen=True, kw_only=True):
     """The generator's figures. `response_us` counts from the intended time, `service_us` from the
     actual send, `connect_us` from the send to the connection's being established.
@@ -131,7 +141,8 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
     `little_gap_us`: how much more that account has than they, for each request, or None without
     one. `closed_by_server`: of the connections whose response ended by its framing, how many the
     server had closed when the generator came to close them (the others are the generator's, which
-    then keeps their TIME_WAIT); None where the server is to close, as our own do.
+    then keeps their TIME_WAIT); None where the server is to close, as our own do. Where connections
+    stay (`connections`), how many the server closed after an answer or while they were free.
     """
 
     scheduled: int
@@ -156,6 +167,7 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
     block_curve_us: list[float | None] = []
     block_start_left_out: bool = False
     closed_by_server: int | None = None
+    connections: Connections | None = None
 
 
 class Kernel(msgspec.Struct, frozen=True, kw_only=True):
@@ -217,7 +229,8 @@ class Stages(msgspec.Struct, frozen=True, kw_only=True):
 
 class Requests(msgspec.Struct, frozen=True, kw_only=True):
     """The server's own count over the measured window, taken once it had come to rest. `held_s`:
-    the times from accept to each request's end, added up, by the server's clock."""
+    the times from accept to each request's end, added up, by the server's clock. `connections`: how
+    many it accepted, where they stay; then a request is accepted with its first bytes."""
 
     accepted: int
     answered: int
@@ -228,6 +241,7 @@ class Requests(msgspec.Struct, frozen=True, kw_only=True):
     in_progress: int = 0
     in_progress_at_start: int = 0
     held_s: float | None = None
+    connections: int | None = None
 
 
 class Sampling(msgspec.Struct, frozen=True, kw_only=True):
@@ -249,12 +263,6 @@ class Server(msgspec.Struct, frozen=True, kw_only=True):
     and processes, and there is no account of requests. `python_version` and `gil_enabled`: what ran
     it and whether its GIL was on, as the running server said after its imports (None: no Python, or
     an earlier lab's).
-
-    `processes`: how many served at the end, where a server has several (all figures are then sums
-    over them and their master; peaks are sums of peaks, so at most that; memory that they share is
-    counted once); `processes_replaced`: how many died in the window and were replaced. `cpus`: how
-    many CPUs it had; `efficiency_per_cpu`: where they are two or more, its CPU time in handlers
-    over the time that all of them had, used or not.
     """
 
     threads_created: int | None
@@ -278,10 +286,6 @@ class Server(msgspec.Struct, frozen=True, kw_only=True):
     missing: dict[str, str] = {}
     python_version: str | None = None
     gil_enabled: bool | None = None
-    processes: int | None = None
-    processes_replaced: int | None = None
-    cpus: int | None = None
-    efficiency_per_cpu: float | None = None
 
     @property
     def account(self) -> Requests:
@@ -691,6 +695,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             lowest=1,
         ),
     ] = None
+    connections: Annotated[
+        str,
+        Choice(
+            "{} connections",
+            "per-request, as the document has it; keep-alive: clients and servers keep theirs.",
+        ),
+    ] = "per-request"
     queue_policy: Annotated[
         str,
         Choice(
@@ -702,17 +713,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     patience_s: Annotated[
         float, Choice("patience of {:g} s", "How long drop-expired takes clients to wait.")
     ] = 1.0
-    processes: Annotated[
-        int | None,
-        Choice("{:,} processes", "Processes of prefork (default: one for each CPU of the server)."),
-    ] = None
-    listener: Annotated[
-        str,
-        Choice(
-            "{} listener",
-            "How prefork's share the port: inherited (one socket), or reuseport (one for each).",
-        ),
-    ] = "inherited"
     python: Annotated[str | None, Choice("servers under {}")] = None
     user_class: UserClass | None = None  # Locust's, and how many processes they are in beside
     locust_workers: int | None = None  # the master; 0: one process for all
@@ -839,7 +839,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
 
 def json_schema() -> dict[str, Any]:
     """The JSON Schema (2020-12) that every `run.json` validates against."""
-    schema = _with_clean_descriptions(msgspec.json.schema(Run))
+    schema = with_clean_descriptions(msgspec.json.schema(Run))
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": f"MetricStream lab run, schema {SCHEMA_VERSION}",
@@ -847,16 +847,16 @@ def json_schema() -> dict[str, Any]:
     }
 
 
-def _with_clean_descriptions(value: Any) -> Any:
+def with_clean_descriptions(value: Any) -> Any:
     """Each description without the indentation of its docstring, which Python 3.13 leaves out."""
     if isinstance(value, list):
-        return [_with_clean_descriptions(item) for item in value]
+        return [with_clean_descriptions(item) for item in value]
     if not isinstance(value, dict):
         return value
     return {
         key: cleandoc(item)
         if key == "description" and isinstance(item, str)
-        else _with_clean_descriptions(item)
+        else with_clean_descriptions(item)
         for key, item in value.items()
     }
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from harness.course.examined import examined
+from harness.course.puzzles import deadlock, lost_updates
 
 if TYPE_CHECKING:
     from harness.session.experiment import Experiment
@@ -149,6 +150,35 @@ EXERCISES = {
                     }),
                     "Little's law: how many are in the system follows from how many come in a "
                     "second, and how many seconds each stays."),
+    "2a.1": Exercise(lost_updates, "Let all three read before the first of them writes."),
+    "2a.2": Exercise(numeric(2, 0.01, {
+                         200: "That is the most: nothing is lost.",
+                         100: "That is one thread's work lost. Can a thread write, late, what it "
+                              "read at the very beginning, and lose more?",
+                         101: "Nearly all of one thread's work lost; but the other's can be too.",
+                         1: "Whoever writes last has done 100 rounds: can its last write be of 1?",
+                         0: "Every write is of something that was read, and one more: not 0.",
+                     }),
+                     "Whoever writes last read something before: how little can that have been?"),
+    "2a.3": Exercise(examined("race_examiner", "Counter", "counter", ["Counter.add"]),
+                     "A counter counts."),
+    "2a.4": Exercise(examined("race_examiner", "Hall", "hall", ["Hall.book"]), "A hall sells."),
+    "2a.5": Exercise(examined("race_examiner", "Once", "once", ["Once.get"]), "It makes once."),
+    "2b.1": Exercise(examined("waiting_examiner", "Gate", "gate", ["Gate.wait", "Gate.open"]),
+                     "A gate opens."),
+    "2b.2": Exercise(examined("waiting_examiner", "Barrier", "barrier", ["Barrier.wait"]),
+                     "A barrier holds."),
+    "2b.3": Exercise(deadlock, "Each takes one, and then asks for the other."),
+    "2b.4": Exercise(examined("waiting_examiner", "transfer", "transfer", ["transfer"]),
+                     "It moves money."),
+    "2b.5": Exercise(numeric(4, 0.01, {
+                         5: "All five can take their left fork, and then none has a right one.",
+                         2: "Two can eat at the same time; but how many may sit without ever being "
+                            "stuck?",
+                         1: "One is safe, and so are more: when does nobody get a second fork?",
+                         3: "Three are safe, and so are more: when does nobody get a second fork?",
+                     }),
+                     "How many must sit so that each can hold one fork, and none is left over?"),
     "3.1": Exercise(examined("queue_examiner", "BoundedQueue", "queue",
                              ["BoundedQueue.put", "BoundedQueue.get"]),
                     "A queue takes, refuses, gives and lets sleep."),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -89,4 +90,6 @@ def _verdict(module: str, file: Path, name: str, exam: str) -> bool | str:
         return True
     if not fault:  # the code has ended the process that tried it
         return f"The process that tried {file.name} ended before it could say anything."
-    return f"{fault[0].upper()}{fault[1:]}" + ("" if fault[-1] in ".?!" else ".")
+    if not re.match(r"\w+\(", fault):  # the name of a function is written as it is
+        fault = f"{fault[0].upper()}{fault[1:]}"
+    return fault + ("" if fault[-1] in ".?!" else ".")

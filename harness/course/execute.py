@@ -19,7 +19,7 @@ import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
-from harness.course.files import keep_reference, notebooks_folder
+from harness.course.files import keep_reference, notebooks_folder, number_of
 
 _CELL_S = 300
 
@@ -45,17 +45,17 @@ def execute(path: Path, folder: Path) -> nbformat.NotebookNode:
     return done
 
 
-def numbered(numbers: list[int]) -> list[Path]:
+def numbered(numbers: list[str]) -> list[Path]:
     """The notebooks of these numbers, solutions after them; all without any."""
     folder = notebooks_folder()
     found = sorted(folder.glob("[0-9]*.ipynb")) + sorted((folder / "solutions").glob("*.ipynb"))
-    return [path for path in found if not numbers or int(path.name[:2]) in numbers]
+    return [path for path in found if not numbers or number_of(path) in numbers]
 
 
 def main() -> int:
     """0, or 1 when a cell failed."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("numbers", nargs="*", type=int, help="which notebooks (default: all)")
+    parser.add_argument("numbers", nargs="*", help="which notebooks, like 3 or 2a (default: all)")
     parser.add_argument("--offline", action="store_true", help="from recorded runs")
     parser.add_argument("--reference", type=Path, help="a run to record as the reference first")
     asked = parser.parse_args()

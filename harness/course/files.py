@@ -30,6 +30,11 @@ def notebooks_folder() -> Path:
     raise LabError("this installation has no notebooks; install the lab from its wheel")
 
 
+def number_of(notebook: Path) -> str:
+    """The number of a notebook, as one says it: 0, 2a, 8."""
+    return notebook.name.partition("-")[0].lstrip("0") or "0"
+
+
 def recorded_folder() -> Path:
     """The folder of the recorded runs, one folder each, by name."""
     return notebooks_folder() / "recorded"

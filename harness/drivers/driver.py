@@ -75,6 +75,7 @@ class Driver(Protocol):
 
     `called`: in a sentence. `options`: the fields of `LoadOptions` that no other driver has.
     `in_turns`: whether it loads several targets, one after the other, as the design of blocks does.
+    `keeps_connections`: whether its clients can keep theirs (`--connections keep-alive`).
     `any_server`: whether it can send any request, and takes a response to end by its framing.
     `falls_behind`: whether a client that waits for an answer sends its next request later than it
     was planned, so that between the two there is more than lag (charts and kept rows ask).
@@ -86,6 +87,7 @@ class Driver(Protocol):
     options: tuple[str, ...]
     in_turns: bool
     any_server: bool
+    keeps_connections: bool
     falls_behind: bool
     leaves_out: str | None
 

@@ -29,8 +29,9 @@ _BAD = (
 )
 
 
-def request_text(asked: RequestSettings, address: str, client: str) -> str:
-    """A request as it goes over the wire, in bytes as Latin-1: one connection a request."""
+def request_text(asked: RequestSettings, address: str, client: str, keeps: bool = False) -> str:
+    """A request as it goes over the wire, in bytes as Latin-1. Unless its client `keeps` the
+    connection it says so."""
     body = asked.body.encode().decode("latin-1")
     names = {name.lower() for name, _ in asked.headers}
     own = [("Host", address)]
@@ -39,7 +40,9 @@ def request_text(asked: RequestSettings, address: str, client: str) -> str:
     own += asked.headers
     if body or asked.method in ("POST", "PUT", "PATCH"):
         own.append(("Content-Length", str(len(body))))
-    lines = "".join(f"{name}: {value}\r\n" for name, value in [*own, ("Connection", "close")])
+    if not keeps:
+        own.append(("Connection", "close"))
+    lines = "".join(f"{name}: {value}\r\n" for name, value in own)
     return f"{asked.method} {asked.path} HTTP/1.1\r\n{lines}\r\n{body}"
 
 

@@ -69,12 +69,23 @@ class ResponseReader:
         self._head = head
         self._parser = httptools.HttpResponseParser(self)
         self._begun = self._headers = self._framed = self._whole = self._broken = False
+        self._stays: bool | None = None  # as it says itself
+        self._spoilt = False
         self._status = 0
 
     @property
     def status(self) -> int:
         """The status; 0 before the head is whole."""
         return self._status
+
+    @property
+    def stays(self) -> bool:
+        """Of a response that is over: whether its connection can carry another. It ended by its own
+        framing and nothing came behind it, and its server does not close (RFC 9112, 9.3)."""
+        if not self._whole or self._broken or self._spoilt:
+            return False
+        said = self._stays
+        return self._parser.get_http_version() == "1.1" if said is None else said
 
     @property
     def code(self) -> int:
@@ -98,22 +109,35 @@ class ResponseReader:
             self._broken = True
         except httptools.HttpParserError:
             self._broken = not self._whole  # what follows a whole response is none of it
+            self._spoilt = True
         return self._whole or self._broken
 
     def end(self) -> None:
         """The connection is over."""
+        self._spoilt = True
         if self._headers and not self._framed:
             self._whole = True
 
     # ---- called by the parser ----
 
     def on_message_begin(self) -> None:
-        if not self._whole:
+        if self._whole:
+            self._spoilt = True
+        else:
             self._headers = self._framed = False
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if not self._whole and name.lower() in (b"content-length", b"transfer-encoding"):
+        if self._whole:
+            return
+        name = name.lower()
+        if name in (b"content-length", b"transfer-encoding"):
             self._framed = True
+        elif name == b"connection":
+            options = [option.strip() for option in value.lower().split(b",")]
+            if b"close" in options:
+                self._stays = False
+            elif b"keep-alive" in options and self._stays is None:
+                self._stays = True
 
     def on_headers_complete(self) -> None:
         if self._whole:

@@ -141,20 +141,25 @@ def _server_longer(rows: Rows, client: Client, requests: Requests, whole: bool) 
 
 
 def _connections(client: Client, kernel: Kernel, requests: Requests, whole: bool) -> str | None:
-    """Reconciles the server's accepted count with the generator's answered and begun requests."""
-    outcomes, accepted = client.outcomes, requests.accepted
+    """Reconciles the server's accepted count with the generator's answered and begun requests.
+    Where connections stay both are of requests, and one that was sent again may have been taken
+    twice."""
+    outcomes, accepted, kept = client.outcomes, requests.accepted, client.connections
+    what = "connection" if kept is None else "request"
     most = client.scheduled - outcomes.unsent - outcomes.refused
     least = most - outcomes.timeout - outcomes.reset
+    most += 0 if kept is None else kept.retried
     if accepted < least or (whole and accepted > most):
         made = f"{most:,}" if least == most else f"{least:,} to {most:,}"
         return (
-            f"{_APART}: the server accepted {counted(accepted, 'connection')}, and by the "
+            f"{_APART}: the server accepted {counted(accepted, what)}, and by the "
             f"generator's account {made} were made; nothing explains it"
         )
-    never = most - accepted
+    never = most - accepted - (0 if kept is None else kept.retried)
     if never <= 0:
         return None
-    said = f"the server accepted {accepted:,} of the {most:,} connections that were begun"
+    most = accepted + never
+    said = f"the server accepted {accepted:,} of the {most:,} {what}s that were begun"
     if kernel.listen_overflows is None:
         return f"{said}; what became of the other {never:,} only the kernel of its machine knows"
     dropped = max(kernel.listen_overflows, kernel.listen_drops or 0)

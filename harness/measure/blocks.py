@@ -32,12 +32,11 @@ from harness.drivers.driver import Load, LoadPhase, driver_of
 from harness.drivers.open_loop.driver import GeneratorProcess
 from harness.drivers.open_loop.worker import Summary
 from harness.machine.child_process import ProcessDied
-from harness.machine.cpus import CpuPlan, steal_s
-from harness.machine.family import family_cpu_s
+from harness.machine.cpus import CpuPlan, process_cpu_s, steal_s
 from harness.machine.kernel import deltas, read_kernel
 from harness.measure.build_trial import beyond, build_trial, quantiles
 from harness.measure.request_rows import Rows, copy_rows, requests_frame, timeline_frame
-from harness.measure.splice import BlockLook, spliced_rows, spliced_window
+from harness.measure.splice import BlockLook, spliced_rows, spliced_summary, spliced_window
 from harness.measure.trial import (
     IDLE_S,
     READY_S,
@@ -228,7 +227,7 @@ class _Restart:
 
     def _clocks(self, arms: Sequence[_Alive]) -> list[float | None]:
         """The CPU seconds of their processes so far; those of another machine cannot be read."""
-        return [None if self._elsewhere else family_cpu_s(a.server.ready.pid) for a in arms]
+        return [None if self._elsewhere else process_cpu_s(a.server.ready.pid) for a in arms]
 
     def _seen(self, each: _Alive) -> list[Observation]:
         """The sampler's looks in this block. One whose server is gone has ended with it."""
@@ -473,11 +472,7 @@ def _result(planned: PlannedRestart, settings: Settings, started: str, each: _Al
     whole = each.died is None and len(each.looks) == len(each.blocks)
     window = spliced_window(each.looks, block_ns) if whole else None
     trial_plan = PlannedTrial(each.arm, planned.rps, planned.round, each.place, 0, 0)
-    summary = Summary(
-        window_ns=sum(s.window_ns for s in each.summaries),
-        cpu_ns=sum(s.cpu_ns for s in each.summaries),
-        involuntary_switches=sum(s.involuntary_switches for s in each.summaries),
-    )
+    summary = spliced_summary(each.summaries)
     trial = build_trial(
         trial_plan, started, duration_s, rows, summary, summed(each.kernels), window, None,
         settings.driver, getattr(each.server, "fresh", True),

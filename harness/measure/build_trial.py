@@ -10,6 +10,7 @@ import numpy as np
 from harness.core.record import (
     QUANTILE_SHARES,
     Client,
+    Connections,
     Died,
     DriverName,
     Kernel,
@@ -26,7 +27,7 @@ from harness.drivers.driver import driver_of
 from harness.drivers.open_loop.worker import Summary
 from harness.measure.accounts import account_warnings, failure_causes, in_flight_mean, little_gap_us
 from harness.measure.request_rows import Floats, Rows
-from harness.measure.server_metrics import ServerWindow, process_warnings, server_figures
+from harness.measure.server_metrics import ServerWindow, server_figures
 
 STALE = (
     "the server's process was not started for this trial, so its memory and threads are those of "
@@ -105,7 +106,15 @@ def client_figures(rows: Rows, duration_s: float, summary: Summary | None) -> Cl
         in_flight_max=rows.in_flight_max,
         generator_cpu_share=None if summary is None else summary.cpu_ns / summary.window_ns,
         closed_by_server=None if summary is None else summary.closed_by_server,
+        connections=_connections(summary),
     )
+
+
+def _connections(summary: Summary | None) -> Connections | None:
+    kept = None if summary is None else summary.connections
+    if kept is None:
+        return None
+    return Connections(opened=kept.opened, reused=kept.reused, retried=kept.retried)
 
 
 def _unsent_causes(rows: Rows) -> dict[str, int]:
@@ -187,7 +196,6 @@ def build_trial(
         warnings=[
             *account_warnings(rows, client, kernel, server, gap is None),
             *window_warnings(window),
-            *(() if server is None else process_warnings(server)),
             *failure_causes(rows, client, kernel),
             *(() if fresh or outside is not None else (STALE,)),
             *driver.warnings(client, asked),

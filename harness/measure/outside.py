@@ -44,7 +44,7 @@ from harness.measure.build_trial import build_trial
 from harness.measure.first_request import look_at_one
 from harness.measure.request_rows import Rows, copy_rows, looks_frame, requests_frame
 from harness.measure.server_metrics import OutsideLook, answered, counted, grown, outside_figures
-from harness.measure.splice import spliced_rows
+from harness.measure.splice import spliced_rows, spliced_summary
 from harness.measure.trial import READY_S, Progress, TrialResult, Watch
 from harness.targets.arm import Arm
 from harness.targets.outside import OutsideServer, start_outside
@@ -358,7 +358,7 @@ def _result(
     plan = PlannedTrial(each.arm, restart.rps, restart.round, each.place, 0, 0)
     died = each.died if whole else None
     trial = build_trial(
-        plan, started, restart.block_s * len(each.blocks), rows, _summary(each.summaries),
+        plan, started, restart.block_s * len(each.blocks), rows, spliced_summary(each.summaries),
         summed(each.kernels), None, died, settings.driver, each.server.fresh,
         "server" if died else None,
         outside_figures(each.looks, each.counting, each.server.fresh)
@@ -377,14 +377,3 @@ def _result(
         for number, (part, look) in enumerate(zip(each.rows, each.looks, strict=False))
     ]
     return TrialResult(trial, requests, looks_frame(plan, loads), died)
-
-
-def _summary(parts: Sequence[Summary]) -> Summary:
-    """The generator's summaries of all times of load, together."""
-    closed = [part.closed_by_server for part in parts if part.closed_by_server is not None]
-    return Summary(
-        window_ns=sum(part.window_ns for part in parts),
-        cpu_ns=sum(part.cpu_ns for part in parts),
-        involuntary_switches=sum(part.involuntary_switches for part in parts),
-        closed_by_server=sum(closed) if len(closed) == len(parts) else None,
-    )

@@ -15,6 +15,7 @@ import msgspec
 import numpy as np
 
 from harness.drivers import request_log as L
+from harness.drivers.open_loop.worker import Opened, Summary
 from harness.measure.request_rows import Ints, Rows
 from harness.measure.server_metrics import ServerWindow
 from harness.targets.sampler import Observation
@@ -27,7 +28,8 @@ _GROWING = {
     "counters": (
         "accepted", "answered", "rejected_queue_full", "rejected_no_thread", "rejected_rate",
         "timed_out", "reset", "abandoned", "deadlines_missed", "handler_errors", "accept_errors",
-        "descriptor_episodes", "metrics_taken", "held_ns", "dispatch_errors",
+        "descriptor_episodes", "metrics_taken", "held_ns", "dispatch_errors", "connections",
+        "idle_closed",
     ),
     "gauges": ("threads_created", "threads_active_ns", "queue_wait_ns"),
     "process": (
@@ -71,6 +73,25 @@ def spliced_rows(blocks: Sequence[Rows], block_ns: int) -> Rows:
         in_flight_max=max(rows.in_flight_max for rows in blocks),
         in_flight_ns=sum(held) if len(held) == len(blocks) else None,
         **{name: moved(name) for name in ("intended", "allowed", "sent", "connected", "ended")},
+    )
+
+
+def spliced_summary(parts: Sequence[Summary]) -> Summary:
+    """The generator's summaries of all blocks, together."""
+    closed = [part.closed_by_server for part in parts if part.closed_by_server is not None]
+    kept = [part.connections for part in parts if part.connections is not None]
+    return Summary(
+        window_ns=sum(part.window_ns for part in parts),
+        cpu_ns=sum(part.cpu_ns for part in parts),
+        involuntary_switches=sum(part.involuntary_switches for part in parts),
+        closed_by_server=sum(closed) if closed and len(closed) == len(parts) else None,
+        connections=Opened(
+            sum(one.opened for one in kept),
+            sum(one.reused for one in kept),
+            sum(one.retried for one in kept),
+        )
+        if kept
+        else None,
     )
 
 

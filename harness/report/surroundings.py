@@ -10,7 +10,11 @@ from harness.core.units import rate, share, size
 from harness.core.wording import slot_names
 from harness.drivers.driver import driver_of
 from harness.studies.compare.aa_control import control_sentences
-from harness.studies.compare.remarks import block_sentences, outside_sentences
+from harness.studies.compare.remarks import (
+    block_sentences,
+    connection_sentences,
+    outside_sentences,
+)
 from harness.views.model import (
     Block,
     Cell,
@@ -38,8 +42,7 @@ def trust_section(run: Run) -> Section:
         f"{scheduled:,} requests were scheduled and {accounted:,} have an outcome.",
     ]
     items += [f"{told}." for told in block_sentences(run)]
-    items += outside_sentences(run)
-    items += python_sentences(run)
+    items += [*connection_sentences(run), *outside_sentences(run), *python_sentences(run)]
     driven = driver_of(run.settings.driver).sentence(run.settings)
     if driven is not None:
         items.append(driven)

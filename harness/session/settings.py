@@ -17,10 +17,13 @@ from harness.designs.stopping import FIGURES, LOOKS
 from harness.drivers.driver import LoadOptions, choose, driver_of
 from harness.session.request import RequestTyped, parse_request
 from harness.session.servers import ServersTyped, parse_servers, request_table
+from servers.native.build import NATIVE
 from servers.options import (
     CHOSEN,
     DEFAULTS,
+    KEEP_ALIVE,
     OPTIONS,
+    PER_REQUEST,
     build_parser,
     given_options,
     parse_workload,
@@ -93,6 +96,7 @@ def make_settings(options: CompareOptions) -> Settings:
     foreign, request = _foreign(options, [arm.name for arm in arms] or backends)
     arms += [ArmSettings(name=each.name, backend=each.name) for each in foreign if arms]
     _check_target(options, len(arms) or len(backends))
+    _check_connections(options, servers["connections"], arms, backends)
     workloads = [servers["workload"], *(arm.options.get("workload", "ingest") for arm in arms)]
     block_s = _block_s(options, workloads) if in_blocks else None
     duration_s = options.duration_s
@@ -287,6 +291,32 @@ def _block_s(options: CompareOptions, workloads: Sequence[str]) -> float:
             f"three; take --block {3 * handler_s:g} or more, or --design trials"
         )
     return block_s
+
+
+def _check_connections(
+    options: CompareOptions, connections: str, arms: Sequence[ArmSettings], backends: Sequence[str]
+) -> None:
+    """Raise `LabError` where connections cannot stay."""
+    for arm in arms:
+        if arm.options.get("connections") == KEEP_ALIVE and connections != KEEP_ALIVE:
+            raise LabError(
+                f"--arm {arm.name}: a connection stays where its client wants it to as well, so "
+                "--connections keep-alive is for the whole run; give it to labrun"
+            )
+    if connections != KEEP_ALIVE:
+        return
+    if not driver_of(options.driver).keeps_connections:
+        raise LabError(
+            f"--connections keep-alive and --driver {options.driver} do not go together, since "
+            "each of its requests has a connection of its own; leave one out"
+        )
+    keeping = [arm.backend for arm in arms if arm.options.get("connections") != PER_REQUEST]
+    for backend in keeping if arms else backends:
+        if backend in NATIVE:
+            raise LabError(
+                f"{backend} closes each connection after its answer; leave out --connections "
+                "keep-alive, or take a backend in Python"
+            )
 
 
 def _check_target(options: CompareOptions, arms: int) -> None:

@@ -27,7 +27,11 @@ from harness.core.wording import (
 from harness.designs.stopping import ratio_confidence_words
 from harness.drivers.driver import driver_of
 from harness.studies.compare.aa_control import control_sentences
-from harness.studies.compare.remarks import block_sentences, outside_sentences
+from harness.studies.compare.remarks import (
+    block_sentences,
+    connection_sentences,
+    outside_sentences,
+)
 from harness.studies.compare.summary import run_sentences
 from harness.studies.regress.sentences import (
     interval_text,
@@ -108,7 +112,7 @@ def level_table(run: Run, rps: float, cells: list[Cell]) -> Table:
         table.add_column(f"ratio ({level} CI)", justify="left", no_wrap=True)
     for title, metric in shown("table", design):
         figures = [figure_words(cell.metrics.get(metric.path), metric.unit.write) for cell in cells]
-        if (settings.outside or metric.seldom) and all(figure == "-" for figure in figures):
+        if settings.outside and all(figure == "-" for figure in figures):
             continue
         ratios = (ratio_text(c) for c in of_pair(run, rps, metric.path, cells))
         table.add_row(title, *figures, *ratios)
@@ -164,7 +168,7 @@ def notes(run: Run) -> list[str]:
     if len(told) > MOST_TOLD:
         lines.append(f"{len(told) - MOST_TOLD} more such warnings are in run.json.")
     lines += [f"{told}." for told in block_sentences(run)]
-    lines += outside_sentences(run)
+    lines += [*connection_sentences(run), *outside_sentences(run)]
     driven = driver_of(run.settings.driver).sentence(run.settings)
     if driven is not None:
         lines.append(driven)

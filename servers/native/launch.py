@@ -8,7 +8,7 @@ import sys
 from typing import Any, NoReturn
 
 from servers.native.build import CannotBuild, built
-from servers.options import OPTIONS, ServerOptions, plain, reported
+from servers.options import OPTIONS, PER_REQUEST, ServerOptions, plain, reported
 
 
 def launch(options: ServerOptions) -> NoReturn:
@@ -22,6 +22,11 @@ def launch(options: ServerOptions) -> NoReturn:
         raise CannotBuild(
             f"{options.backend} serves the oldest first; leave out "
             f"--queue-policy {options.queue_policy}, or take thread-pool"
+        )
+    if options.connections != PER_REQUEST:
+        raise CannotBuild(
+            f"{options.backend} closes each connection after its answer; leave out "
+            f"--connections {options.connections}, or take a backend in Python"
         )
     program = built(options.backend)
     os.execv(program, [str(program), *arguments(options)])

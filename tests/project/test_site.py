@@ -50,7 +50,7 @@ def text_of(page: Path) -> str:
 def test_texts_course_api_and_records_are_pages(site: Path) -> None:
     texts = [file.with_suffix(".html").name for file in (ROOT / "docs").glob("*.md")]
     expected = [f"docs/{name}" for name in texts] + [f"notebooks/{name}.html" for name in NOTEBOOKS]
-    expected += ["index.html", "CONTRIBUTING.html", "CHANGELOG.html", "look.html"]
+    expected += ["index.html", "CONTRIBUTING.html", "CHANGELOG.html", "look.html", "gallery.html"]
     expected += ["results/history/history.html", "results/reference/report.html"]
     assert [name for name in expected if not (site / name).is_file()] == []
     assert "thread-pool" in text_of(site / "results/history/history.html")
@@ -175,7 +175,7 @@ def test_axe_finds_nothing_serious_and_a_telephone_needs_no_horizontal_scroll(
 ) -> None:
     """axe sees pages in turns dark and narrow, light and wide; some in both. Of listings
     of source, which are all alike, one is looked at, and reports by `tests/harness/report`."""
-    both = [site / name for name in ("index.html", "look.html", "docs/api.html",
+    both = [site / name for name in ("index.html", "gallery.html", "docs/api.html",
             f"notebooks/{NOTEBOOKS[1]}.html", "results/history/history.html")]  # fmt: skip
     one_listing = site / "servers" / "thread_pool.py.html"
     looked_at = [p for p in every(site) if p == one_listing or not is_listing(p, site)]

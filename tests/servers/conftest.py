@@ -13,7 +13,6 @@ FAULTY = {
     "thread-per-request": "faulty:Threads",
     "thread-pool": "faulty:Pool",
     "event-loop": "faulty:Loop",
-    "prefork": "faulty:Forked",
 }
 
 

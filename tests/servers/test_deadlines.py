@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
 import threading
 import time
@@ -68,8 +70,9 @@ def test_a_server_that_is_stopped_again_and_again_keeps_to_the_deadline(
     with connect(server.port) as sock:
         sock.settimeout(0.2)
         while time.monotonic() < end_s:
-            server.stand_still()
-            server.go_on()
+            os.kill(server.pid, signal.SIGSTOP)
+            os.waitid(os.P_PID, server.pid, os.WSTOPPED)
+            os.kill(server.pid, signal.SIGCONT)
             try:
                 assert sock.recv(1000).startswith(b"HTTP/1.1 408 ")
                 break

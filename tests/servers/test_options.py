@@ -106,7 +106,7 @@ OTHERS = {
     "workers": 3, "queue_size": 7, "stack_size_bytes": 512 << 10, "backlog": 9,
     "rate_limit_per_s": 0, "request_deadline_s": 2.5, "max_threads": 4, "workload": "io:40ms",
     "switch_interval_s": 0.001, "lock_stacks": True, "queue_policy": "lifo", "patience_s": 0.25,
-    "processes": 3, "listener": "reuseport",
+    "connections": "keep-alive", "idle_deadline_s": 7.5,
 }  # fmt: skip
 
 

@@ -81,6 +81,7 @@ class Locust:
     )  # fmt: skip
     in_turns = False
     any_server = False
+    keeps_connections = False
     falls_behind = False  # a user's next request is due when its last one is answered
     leaves_out: str | None = (
         "Locust is a closed loop, so what requests would have waited that its users did not send "

@@ -15,6 +15,7 @@ from harness.drivers.open_loop.worker import GeneratorConfig, Phase, Summary, Ta
 from harness.drivers.payloads import THE_METRIC, request_text
 from harness.drivers.request_log import NEVER_ALLOWED, RequestLog
 from harness.machine.child_process import ChildProcess
+from servers.options import KEEP_ALIVE
 
 # A generator that is this late at p99, or did not get this share off at all, was the limit.
 LAG_LIMIT_US = 1000.0
@@ -43,6 +44,7 @@ class OpenLoop:
     options: tuple[str, ...] = ()
     in_turns = True
     any_server = True
+    keeps_connections = True
     falls_behind = False
     leaves_out: str | None = None
 
@@ -125,8 +127,9 @@ def target_config(host: str, port: int, settings: Settings) -> TargetConfig:
     """Where a server is, and what each client sends to it. With a server of any kind responses end
     by their framing, for all alike."""
     clients, asked = range(settings.clients), settings.request
+    keeps = settings.connections == KEEP_ALIVE
     requests = [
-        request_text(asked or THE_METRIC, f"{host}:{port}", f"client-{client}")
+        request_text(asked or THE_METRIC, f"{host}:{port}", f"client-{client}", keeps)
         for client in clients
     ]
     return TargetConfig(
@@ -136,6 +139,7 @@ def target_config(host: str, port: int, settings: Settings) -> TargetConfig:
         [source_address(client, host) for client in clients],
         framed=settings.outside or asked is not None,
         expect=(asked or THE_METRIC).expect,
+        keeps=keeps,
     )
 
 

@@ -178,13 +178,8 @@ class Engine:
     def _start(self, row: int, allowed: int, now: int) -> None:
         """Send `row`, which the driver's rule has allowed since `allowed`."""
         start_ns = self._start_ns
-        self._allowed[row] = allowed - start_ns
-        if now - allowed > self._rules.timeout_ns:
-            self._unsent(row, L.UNSENT_LATE)
-            return
         in_flight = len(self._sockets) + 1
-        if in_flight > self._rules.max_in_flight:
-            self._unsent(row, L.UNSENT_IN_FLIGHT)
+        if self._kept_back(row, allowed, now, in_flight):
             return
         sock = self._prepared.pop(row, None)
         try:
@@ -224,6 +219,17 @@ class Engine:
         self._in_flight_ns -= read if read - sent < STOOD_STILL_NS else sent + STOOD_STILL_NS
         if failed is not None:
             self._broken(row, failed, monotonic_ns(), monotonic_ns())
+
+    def _kept_back(self, row: int, allowed: int, now: int, in_flight: int) -> bool:
+        """Whether it is too late for `row`, or too many are in flight."""
+        self._allowed[row] = allowed - self._start_ns
+        if now - allowed > self._rules.timeout_ns:
+            self._unsent(row, L.UNSENT_LATE)
+            return True
+        if in_flight > self._rules.max_in_flight:
+            self._unsent(row, L.UNSENT_IN_FLIGHT)
+            return True
+        return False
 
     def _make_socket(self, row: int) -> socket.SocketType:
         # SocketType is the C class beneath socket.socket, and half as dear to make.

@@ -36,6 +36,7 @@ class FramedEngine(Engine):
         self._readers: dict[int, ResponseReader] = {}  # row -> its response so far
         self._codes: dict[int, int] = {}  # row -> of a response that is read, until it is closed
         self._good_code = 0
+        self._good_stays = False
         self.closed_by_server = 0
 
     def _make_socket(self, row: int) -> socket.SocketType:
@@ -67,11 +68,11 @@ class FramedEngine(Engine):
                 return
             except OSError as error:
                 self._readers.pop(row, None)
-                self._broken(row, error, now, read)
+                self._cut(row, error, now, read)
                 return
             if reader is None and data and data == self._good:
-                self._codes[row] = self._good_code
-                break
+                self._answered(row, descriptor, self._good_code, self._good_stays, now, read)
+                return
             first = reader is None
             if reader is None:
                 reader = self._readers[row] = ResponseReader(self._expected, self._head)
@@ -80,10 +81,27 @@ class FramedEngine(Engine):
             elif not reader.feed(data):
                 continue
             elif first and reader.code % L.DETAIL == L.OK:
-                self._good, self._good_code = data, reader.code
-            self._codes[row] = reader.code
+                self._good, self._good_code, self._good_stays = data, reader.code, reader.stays
             del self._readers[row]
-            break
+            if first and not data:
+                self._cut(row, None, now, read)
+            else:
+                self._answered(row, descriptor, reader.code, reader.stays, now, read)
+            return
+
+    def _cut(self, row: int, error: OSError | None, now: int, read: int) -> None:
+        """The connection ended with an error, or (None) before any byte of a response."""
+        if error is not None:
+            self._broken(row, error, now, read)
+        else:
+            self._answered(row, self._sockets[row].fileno(), L.RESET, False, now, read)
+
+    def _answered(
+        self, row: int, descriptor: int, code: int, stays: bool, now: int, read: int
+    ) -> None:
+        """The response is over, and its connection is closed when there is time. `stays`: it could
+        carry another."""
+        self._codes[row] = code
         del self._row_of[descriptor]
         self._responded.append((row, self._sockets.pop(row), now))
         self._in_flight_ns += read

@@ -20,6 +20,7 @@ import msgspec
 
 from harness.drivers.open_loop.engine import Engine, Rules, Target
 from harness.drivers.open_loop.framed import FramedEngine
+from harness.drivers.open_loop.kept import Connections, KeptEngine
 from harness.drivers.request_log import RequestLog
 
 _LEAD_NS = 5_000_000  # between starting the engine and the first intended time
@@ -28,7 +29,8 @@ _LEAD_NS = 5_000_000  # between starting the engine and the first intended time
 class TargetConfig(msgspec.Struct, frozen=True):
     """One server: where it is, what each client sends to it, and from which address (None: the
     system's choice). `framed`: its responses end by their framing, since it may not be the one that
-    closes; `expect`: the statuses that are then `ok`."""
+    closes; `expect`: the statuses that are then `ok`; `keeps`: connections stay, and responses end
+    by their framing too."""
 
     host: str
     port: int
@@ -36,6 +38,7 @@ class TargetConfig(msgspec.Struct, frozen=True):
     sources: list[str | None]
     framed: bool = False
     expect: list[int] = []
+    keeps: bool = False
 
 
 class Phase(msgspec.Struct, frozen=True):
@@ -60,13 +63,22 @@ class GeneratorConfig(msgspec.Struct, frozen=True):
     cpus: list[int]
 
 
+class Opened(msgspec.Struct, frozen=True):
+    """Connections that stay: how many were opened, how many requests went over one that was there,
+    and how many of those were sent once more, since their server had closed it."""
+
+    opened: int
+    reused: int
+    retried: int
+
+
 class Summary(msgspec.Struct, frozen=True):
     """The process's own cost over one measured phase.
 
     `recorded`: how many requests each of several processes has in its account; `failure`: what is
     missing from it, in a sentence without a full stop. `closed_by_server`: how many connections the
     server had closed when the generator came to close them, after a response that ended by its
-    framing; None where it is the server's to close.
+    framing; None where it is the server's to close. `connections`: where they stay.
     """
 
     window_ns: int
@@ -75,6 +87,7 @@ class Summary(msgspec.Struct, frozen=True):
     recorded: list[int] = []
     failure: str | None = None
     closed_by_server: int | None = None
+    connections: Opened | None = None
 
 
 def cpu_ns() -> int:
@@ -107,16 +120,22 @@ def take_priority() -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Sent:
-    """A target, and which engine sends to it."""
+    """A target, and which engine sends to it: with `connections`, where they stay."""
 
     target: Target
-    engine: type[Engine]
+    framed: bool
+    connections: Connections | None
+
+    def engine(self, log: RequestLog, rules: Rules, watch_fd: int) -> Engine:
+        """A new engine for one phase."""
+        if self.connections is not None:
+            return KeptEngine(log, self.target, rules, watch_fd, self.connections)
+        return (FramedEngine if self.framed else Engine)(log, self.target, rules, watch_fd)
 
 
 def run_phase(phase: Phase, targets: list[_Sent], rules: Rules) -> Engine | None:
     """Run one phase to its end; None when the parent was gone before."""
-    sent = targets[phase.target]
-    engine = sent.engine(RequestLog.attach(phase.fd), sent.target, rules, watch_fd=0)
+    engine = targets[phase.target].engine(RequestLog.attach(phase.fd), rules, watch_fd=0)
     engine.run(monotonic_ns() + _LEAD_NS)
     return None if engine.parent_gone else engine
 
@@ -132,6 +151,9 @@ def measured(phase: Phase, targets: list[_Sent], rules: Rules) -> Summary | None
         cpu_ns() - used_ns,
         _involuntary_switches() - switches,
         closed_by_server=engine.closed_by_server if isinstance(engine, FramedEngine) else None,
+        connections=Opened(engine.opened, engine.reused, engine.retried)
+        if isinstance(engine, KeptEngine)
+        else None,
     )
 
 
@@ -159,7 +181,8 @@ def main() -> int:
                 each.sources,
                 each.expect,
             ),
-            FramedEngine if each.framed else Engine,
+            each.framed,
+            Connections() if each.keeps else None,
         )
         for each in config.targets
     ]

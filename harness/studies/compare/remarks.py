@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from harness.core.record import ONLY_INSIDE, Block, Run, ServerSettings, Settings, Trial
 from harness.core.trials import comparable
 from harness.core.units import percent, rate, ratio, share
-from harness.core.wording import listed, slot_names
+from harness.core.wording import counted, listed, slot_names
 from harness.drivers.driver import driver_of
 from harness.studies.compare.blocks import SHOWS, Start, starts_of
 
@@ -128,6 +128,27 @@ def position_effect(
     return math.exp(statistics.median(logs)) if logs else None
 
 
+def connection_sentences(run: Run) -> list[str]:
+    """How connections that stay were used, a sentence for each arm; none where each request had one
+    of its own."""
+    told = []
+    for slot, name in enumerate(slot_names(run.settings)):
+        mine = [t.client for t in run.trials if t.slot == slot]
+        kept = [client.connections for client in mine if client.connections is not None]
+        if not kept:
+            continue
+        opened, reused, retried = (
+            sum(getattr(one, part) for one in kept) for part in ("opened", "reused", "retried")
+        )
+        closed = sum(client.closed_by_server or 0 for client in mine)
+        told.append(
+            f"Connections to {name} stayed: {opened:,} opened while it was measured, "
+            f"{counted(reused, 'request')} over one that was there, {closed:,} closed by the "
+            f"server, {counted(retried, 'request')} sent again."
+        )
+    return told
+
+
 def outside_sentences(run: Run) -> list[str]:
     """The servers, the request, who closed, and what could not be seen; none of a run whose servers
     said of themselves what they used."""
@@ -178,7 +199,11 @@ def _closed(run: Run) -> Iterator[str]:
     told = []
     for slot, name in enumerate(slot_names(run.settings)):
         mine = [trial for trial in run.trials if trial.slot == slot]
-        known = [t for t in mine if t.client.closed_by_server is not None]
+        known = [
+            t
+            for t in mine
+            if t.client.closed_by_server is not None and t.client.connections is None
+        ]
         answers = sum(t.client.outcomes.total() - t.client.outcomes.unsent for t in known)
         if answers:
             closed = sum(t.client.closed_by_server or 0 for t in known)

@@ -50,6 +50,13 @@ def assert_one_sentence(done: subprocess.CompletedProcess[str], *words: str) -> 
         (["--workload", "io:9s"], ["at most 4 s"]),
         (["--stack-size", "7"], ["--stack-size", "32KiB"]),
         (["--workers", "0"], ["--workers"]),
+        (["--connections", "kept"], ["--connections", "per-request, keep-alive"]),
+        (["--connections", "keep-alive", "--driver", "locust"], ["--connections", "leave one out"]),
+        (
+            ["--connections", "keep-alive", "--backends", "native-thread-pool"],
+            ["native-thread-pool closes each connection", "take a backend in Python"],
+        ),
+        (["--arm", "a=thread-pool --connections keep-alive"], ["--arm a", "give it to labrun"]),
         (["--out", "/proc/nowhere"], ["cannot write", "--out"]),
         (["--json", "/nowhere/run.json"], ["--json", "/nowhere/run.json"]),
         (["--no-such-option"], ["--no-such-option", "--help"]),

@@ -10,7 +10,7 @@ import nbformat
 import pytest
 
 from harness.course.execute import execute
-from harness.course.files import notebooks_folder
+from harness.course.files import notebooks_folder, number_of
 
 FOLDER = notebooks_folder()
 NOTEBOOKS = sorted(FOLDER.glob("[0-9]*.ipynb"))
@@ -73,8 +73,9 @@ def test_it_is_committed_with_clean_outputs_and_short_cells(path: Path) -> None:
     assert max(len(cell.source.splitlines()) for cell in code(notebook)) <= 10
 
 
-def test_there_are_nine_each_with_its_solutions() -> None:
-    assert [int(path.name[:2]) for path in NOTEBOOKS] == list(range(9))
+def test_there_are_eleven_each_with_its_solutions() -> None:
+    numbers = [number_of(path) for path in NOTEBOOKS]
+    assert numbers == ["0", "1", "2", "2a", "2b", "3", "4", "5", "6", "7", "8"]
     assert [path.name for path in SOLUTIONS] == [path.name for path in NOTEBOOKS]
 
 
@@ -95,4 +96,4 @@ def test_it_has_every_part_of_a_chapter(path: Path) -> None:
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=names(NOTEBOOKS))
 def test_an_exercise_without_an_answer_says_so(path: Path) -> None:
     text = words(read(path))
-    assert re.search(rf"Exercise {int(path.name[:2])}\.1: no answer yet\. \w+", text)
+    assert re.search(rf"Exercise {number_of(path)}\.1: no answer yet\. \w+", text)

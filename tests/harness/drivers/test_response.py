@@ -111,3 +111,31 @@ def test_an_answer_to_a_head_ends_with_its_head() -> None:
 def test_a_change_of_protocol_is_no_answer() -> None:
     answer = b"HTTP/1.1 101 Switching\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n\r\n"
     assert read(answer, 10_000) % L.DETAIL == L.BAD_RESPONSE
+
+
+@pytest.mark.parametrize(
+    ("data", "stays"),
+    [
+        (OK, True),
+        (CHUNKED, True),
+        (CONTINUE + OK, True),
+        (b"HTTP/1.1 204 No\r\n\r\n", True),
+        (OK.replace(b"\r\nC", b"\r\nConnection: close\r\nC"), False),
+        (OK.replace(b"\r\nC", b"\r\nConnection: Upgrade, Close\r\nC"), False),
+        (OK.replace(b"\r\nC", b"\r\nConnection: Upgrade\r\nC"), True),
+        (OK.replace(b"HTTP/1.1", b"HTTP/1.0"), False),
+        (b"HTTP/1.0 202 A\r\nConnection: Keep-Alive\r\nContent-Length: 0\r\n\r\n", True),
+        (OK[:-1], False),
+        (OK + b"x", False),
+        (OK + OK, False),
+        (TO_THE_END, False),
+        (TO_THE_END.replace(b"1.0", b"1.1"), False),
+        (b"this is not HTTP", False),
+        (b"", False),
+    ],
+)
+def test_a_connection_stays_after_a_response_that_ends_by_itself(data: bytes, stays: bool) -> None:
+    reader = ResponseReader((202,))
+    if not data or not reader.feed(data):
+        reader.end()
+    assert reader.stays is stays
