@@ -26,6 +26,7 @@ from harness.core.record import Settings, Trial
 from harness.core.wording import slot_names
 from harness.course.checks import check
 from harness.course.files import keep, recorded_folder
+from harness.course.predictions import calibration, predict, resolve, show_after
 from harness.course.recorded import recorded
 from harness.designs.trials import Planned, name_of
 from harness.session.experiment import Experiment, Picture
@@ -43,13 +44,17 @@ __all__ = [
     "LabError",
     "Picture",
     "anatomy",
+    "calibration",
     "check",
     "claims",
     "compare",
     "load_run",
     "offline",
+    "predict",
     "reference",
+    "resolve",
     "say",
+    "show_after",
 ]
 
 BOTH = ("thread-per-request", "thread-pool")

@@ -2,13 +2,15 @@
 
 Live, which takes some minutes and a quiet machine, each run is recorded for those who have none;
 the notebooks are written back with their outputs, without what differs from run to run for nothing
-(execution times, ids of kernels). The first cell that fails ends it, with its traceback.
+(execution times, ids of kernels). What answers a prediction is written with its outputs folded.
+The first cell that fails ends it, with its traceback.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -22,6 +24,7 @@ from nbclient.exceptions import CellExecutionError
 from harness.course.files import keep_reference, notebooks_folder, number_of
 
 _CELL_S = 300
+_ANSWERS = re.compile(r"^\s*(show_after|resolve)\(", re.MULTILINE)
 
 
 def execute(path: Path, folder: Path) -> nbformat.NotebookNode:
@@ -41,8 +44,17 @@ def execute(path: Path, folder: Path) -> nbformat.NotebookNode:
             "language_info": {"name": "python"},
         }
     )
+    for cell in notebook.cells:
+        fold(cell)
     done: nbformat.NotebookNode = notebook
     return done
+
+
+def fold(cell: nbformat.NotebookNode) -> None:
+    """Have JupyterLab show a cell's outputs, where they answer a prediction, only once it was run
+    or they were asked for."""
+    if cell.cell_type == "code" and _ANSWERS.search(cell.source):
+        cell.metadata["jupyter"] = {"outputs_hidden": True}
 
 
 def numbered(numbers: list[str]) -> list[Path]:
@@ -65,7 +77,8 @@ def main() -> int:
         began = monotonic()
         # Solutions are of what was recorded a moment ago.
         still = asked.offline or path.parent.name == "solutions"
-        os.environ.update(LAB_OFFLINE="1" if still else "", LAB_RECORD="" if still else "1")
+        os.environ.update(LAB_OFFLINE="1" if still else "", LAB_RECORD="" if still else "1",
+                          LAB_UNFOLDED="1")  # fmt: skip
         try:
             with TemporaryDirectory(prefix="notebook-") as scratch:
                 notebook = execute(path, Path(scratch))

@@ -22,7 +22,7 @@ from harness.studies.compare.section import from_trials
 from harness.studies.compare.summary import only, run_finding
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Picture:
     """A chart, shown in Jupyter. `figure` is Matplotlib's."""
 
@@ -34,6 +34,21 @@ class Picture:
 
         with style.styled():
             self.figure.savefig(path)
+
+    @property
+    def alternative(self) -> str:
+        """What it shows, in words."""
+        from harness.views import style
+
+        return style.description(self.figure)
+
+    def __repr__(self) -> str:
+        return f"Picture: {self.alternative}"
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Any:
+        """For Jupyter: the picture, with its words for whoever cannot see it."""
+        data = {"image/png": self._repr_png_(), "text/plain": repr(self)}
+        return data, {"image/png": {"alt": self.alternative}}
 
     def _repr_png_(self) -> bytes:
         from io import BytesIO

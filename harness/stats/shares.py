@@ -89,9 +89,9 @@ def _share(rounds: Sequence[Tally], effect: float, confidence: float) -> Estimat
         end = 1 - (1 - confidence) ** (1 / independent)
         low, high = (1 - end, 1.0) if share else (0.0, end)
     else:
-        low, high = _wilson(share, scheduled, NormalDist().inv_cdf((1 + confidence) / 2))
+        low, high = wilson(share, scheduled, NormalDist().inv_cdf((1 + confidence) / 2))
         if effect > 1:
-            wider = _wilson(share, independent, _student(len(rounds) - 1, confidence))
+            wider = wilson(share, independent, _student(len(rounds) - 1, confidence))
             low, high = min(low, wider[0]), max(high, wider[1])
     return Estimate(share, low, high, len(rounds))
 
@@ -108,7 +108,7 @@ def _design_effect(rounds: Sequence[Tally]) -> float:
     return max(1.0, between * scheduled / (share * (1 - share)))
 
 
-def _wilson(share: float, n: float, z: float) -> tuple[float, float]:
+def wilson(share: float, n: float, z: float) -> tuple[float, float]:
     """Wilson's interval of a share of n independent requests."""
     centre = (share + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))

@@ -80,6 +80,7 @@ class Words:
 
 
 _WORDS: WeakKeyDictionary[Figure, Words] = WeakKeyDictionary()
+_DESCRIPTIONS: WeakKeyDictionary[Figure, str] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +146,18 @@ def legend_columns(wanted: int) -> int:
 def words(figure: Figure) -> Words:
     """The title that `head` gave a figure."""
     return _WORDS.get(figure) or Words("", "")
+
+
+def describe(figure: Figure, text: str) -> None:
+    """Give a figure a text alternative: what somebody who cannot see it must know."""
+    _DESCRIPTIONS[figure] = text
+
+
+def description(figure: Figure) -> str:
+    """A figure's text alternative: its own, or its title, which is the finding, and subtitle."""
+    has = words(figure)
+    own = _DESCRIPTIONS.get(figure) or f"{has.title.rstrip('.')}. {has.subtitle}"
+    return " ".join(own.split())
 
 
 def new_figure(width: float = 8.0, height: float = 4.6) -> Figure:

@@ -11,11 +11,14 @@ import pytest
 
 from harness.course.execute import execute
 from harness.course.files import notebooks_folder, number_of
+from harness.course.predictions import load_predictions
 
 FOLDER = notebooks_folder()
 NOTEBOOKS = sorted(FOLDER.glob("[0-9]*.ipynb"))
 SOLUTIONS = sorted((FOLDER / "solutions").glob("*.ipynb"))
 PARTS = ("**The question.**", "## Predict first", "## Exercises", "*Sources.*")
+PREDICTS = [path for path in NOTEBOOKS if 'predict(\\"' in path.read_text("utf-8")]
+PICTURE = re.compile(r"\.plot\(|^resolve\(", re.MULTILINE)
 
 
 def names(paths: list[Path]) -> list[str]:
@@ -58,6 +61,7 @@ def assert_clean(notebook: nbformat.NotebookNode) -> None:
 @pytest.mark.parametrize("path", NOTEBOOKS + SOLUTIONS, ids=names(NOTEBOOKS + SOLUTIONS))
 def test_it_runs_offline(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LAB_OFFLINE", "1")
+    monkeypatch.setenv("LAB_UNFOLDED", "1")
     monkeypatch.delenv("LAB_RECORD", raising=False)
     done = execute(path, tmp_path)
     assert_clean(done)
@@ -90,7 +94,57 @@ def test_it_has_every_part_of_a_chapter(path: Path) -> None:
     pictures = [o for o in outputs(notebook) if "image/png" in o.get("data", {})]
 
     assert pictures
-    assert len(pictures) == sum(".plot(" in cell.source for cell in code(notebook))
+    assert len(pictures) == sum(len(PICTURE.findall(cell.source)) for cell in code(notebook))
+
+
+@pytest.mark.parametrize("path", PREDICTS, ids=names(PREDICTS))
+def test_nothing_above_a_prediction_shows_a_figure_and_what_answers_it_is_folded(
+    path: Path,
+) -> None:
+    cells = code(read(path))
+    asks = next(place for place, cell in enumerate(cells) if "\npredict(" in cell.source)
+    shown = [output for cell in cells[:asks] for output in cell.outputs if "data" in output]
+    assert not shown
+    text = "".join(output.get("text", "") for output in cells[asks].outputs)
+    asked = re.findall(r"Prediction (\d\.\d): none yet", text)
+    assert asked == re.findall(r'predict\("(\d\.\d)", None', cells[asks].source) != []
+    resolved = [cell for cell in cells if re.search(r"^resolve\(", cell.source, re.MULTILINE)]
+    assert len(resolved) == 1
+    assert re.findall(r'"(\d\.\d)": ', resolved[0].source) == asked
+    for cell in cells[asks:]:
+        answers = re.search(r"^\s*(show_after|resolve)\(", cell.source, re.MULTILINE)
+        assert bool(answers) == bool(cell.metadata.get("jupyter", {}).get("outputs_hidden"))
+
+
+@pytest.mark.parametrize("path", PREDICTS, ids=names(PREDICTS))
+def test_a_picture_says_in_words_what_it_shows(path: Path) -> None:
+    for output in outputs(read(path)):
+        if "image/png" in output.get("data", {}):
+            said = output.metadata.get("image/png", {}).get("alt", "")
+            assert len(said) > 30
+            assert said in output.data["text/plain"]
+
+
+def test_without_a_prediction_answers_stay_folded_and_with_one_they_are_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LAB_OFFLINE", "1")
+    monkeypatch.delenv("LAB_UNFOLDED", raising=False)
+    folded = execute(NOTEBOOKS[0], tmp_path)
+    assert words(folded).count("Folded until there is a prediction 0.") == 5
+    assert "Not shown: 0.1, 0.2, 0.3" in words(folded)
+    assert not [output for output in outputs(folded) if "image/png" in output.get("data", {})]
+    predicted = tmp_path / "predicted.ipynb"
+    made = NOTEBOOKS[0].read_text("utf-8").replace("None, sure=None", "16, sure=80")
+    predicted.write_text(made.replace('\\"0.3\\", 16', '\\"0.3\\", \\"pool\\"'), "utf-8")
+    shown = execute(predicted, tmp_path)
+    assert_clean(shown)
+    assert "Folded" not in words(shown)
+    assert "0.3: thread-pool predicted, thread-pool came out: right." in words(shown)
+    kept = load_predictions(tmp_path)
+    assert {made.seen for made in kept.values()} == {True}
+    assert kept["0.3"].right("0.3") is True
+    assert kept["0.1"].right("0.1") is False
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=names(NOTEBOOKS))
