@@ -24,6 +24,7 @@ from harness.cli import (
     serve as serve,
     locust as locust,
     notebook as notebook,
+    grade as grade,
     backends as backends,
     init as init,
 )
