@@ -95,7 +95,8 @@ def _load(run: Run) -> LoadSummary:
         design=run_design(run), rounds=settings.rounds, duration_s=settings.duration_s,
         block_s=settings.block_s, clients=settings.clients, timeout_s=settings.timeout_s,
         arrivals=settings.arrivals, workload=settings.workload, driver=settings.driver,
-        workers=settings.workers, queue_size=settings.queue_size,
+        connections=settings.connections, workers=settings.workers,
+        queue_size=settings.queue_size,
     )  # fmt: skip
 
 

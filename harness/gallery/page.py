@@ -23,7 +23,7 @@ def gallery_page(entries: Sequence[tuple[str, Entry]], folder: str) -> str:
     """The page of gallery files, each with its name in `folder`, which the page links."""
     parts = []
     for number, pair in enumerate(pairs(entries)):
-        load = f"workload {pair.workload}, {pair.driver}"
+        load = ", ".join(pair.load)
         parts.append(f"## {_text(f'{pair.contender} against {pair.baseline}')}\n")
         parts.append(f"{_text(f'{variety(pair)}; {load}')}.\n")
         metrics = charted(pair, HEADLINES)

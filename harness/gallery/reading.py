@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 
 import msgspec
@@ -79,6 +80,10 @@ def _told(error: msgspec.ValidationError) -> str:
 
 
 def _contradictions(entry: Entry) -> Iterator[str]:
+    try:
+        datetime.strptime(entry.created, "%Y-%m-%dT%H:%M:%SZ")
+    except ValueError:
+        yield f"there is no {entry.created!r}"
     texts = [*(arm.name for arm in entry.arms), entry.machine.kernel]
     for text in texts:
         if _ADDRESS.search(text):

@@ -66,6 +66,7 @@ class LoadSummary(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     arrivals: Arrivals
     workload: Name
     driver: DriverName
+    connections: Name
     workers: Annotated[int, Meta(ge=1, le=10**6)]
     queue_size: Annotated[int, Meta(ge=0, le=10**9)]
 

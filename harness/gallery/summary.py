@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from harness.core.metrics import BY_PATH, Metric
 from harness.core.wording import counted
-from harness.gallery.record import Arm, Entry, Ratio
+from harness.gallery.record import Arm, Entry, LoadSummary, Ratio
 
 _USUAL_RPS = 2000.0
 _TOLD = ("better", "worse", "more", "fewer")
@@ -29,12 +29,12 @@ class Row:
 @dataclass(frozen=True, slots=True)
 class Pair:
     """Two servers under one kind of load, in any language, with the runs that compare them at the
-    level that most have. `others`: how many runs have other levels alone."""
+    level that most have. `load`: what kind, in words. `others`: how many runs have other levels
+    alone."""
 
     baseline: str
     contender: str
-    workload: str
-    driver: str
+    load: tuple[str, ...]
     rps: float
     rows: tuple[Row, ...]
     others: int
@@ -42,19 +42,25 @@ class Pair:
 
 def pairs(entries: Sequence[tuple[str, Entry]]) -> list[Pair]:
     """All pairs in gallery files (each with its name), those with most runs first."""
-    found: dict[tuple[str, str, str, str], list[tuple[str, Entry, int]]] = defaultdict(list)
+    found: dict[tuple[str, str, tuple[str, ...]], list[tuple[str, Entry, int]]] = defaultdict(list)
     for file, entry in entries:
         for place, arm in enumerate(entry.arms[1:], start=1):
             names = entry.arms[0].name, arm.name
             baseline, contender = (name.removeprefix(_IN_CPP) for name in names)
-            load = entry.settings.workload, entry.settings.driver
-            found[baseline, contender, *load].append((file, entry, place))
+            found[baseline, contender, _load(entry.settings)].append((file, entry, place))
     made = [_pair(*key, runs) for key, runs in found.items()]
-    return sorted(made, key=lambda pair: (-len(pair.rows), pair.contender, pair.workload))
+    return sorted(made, key=lambda pair: (-len(pair.rows), pair.contender, pair.load))
+
+
+def _load(settings: LoadSummary) -> tuple[str, ...]:
+    return (
+        f"workload {settings.workload}", settings.driver, f"connections {settings.connections}",
+        f"timeout {settings.timeout_s:g} s",
+    )  # fmt: skip
 
 
 def _pair(
-    baseline: str, contender: str, workload: str, driver: str,
+    baseline: str, contender: str, load: tuple[str, ...],
     runs: Sequence[tuple[str, Entry, int]],
 ) -> Pair:  # fmt: skip
     levels = [{r.rps for r in entry.comparisons if r.arm == place} for _, entry, place in runs]
@@ -67,7 +73,7 @@ def _pair(
     ]  # fmt: skip
     there = [row for row in rows if row.ratios]
     there.sort(key=lambda row: (row.language, row.entry.machine.cpu_model or "", row.entry.created))
-    return Pair(baseline, contender, workload, driver, rps, tuple(there), len(rows) - len(there))
+    return Pair(baseline, contender, load, rps, tuple(there), len(rows) - len(there))
 
 
 def _language(entry: Entry, place: int) -> str:

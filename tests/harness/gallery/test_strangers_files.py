@@ -73,6 +73,7 @@ VALUES: dict[str, tuple[Callable[[Record], None], str]] = {
     "no comparison": (put("comparisons", []), "`$.comparisons`"),
     "a comparison twice": (twice, "RPS twice"),
     "a day that is none": (put("created", "soon"), "the text at `$.created`"),
+    "a day that no month has": (put("created", "2026-02-31T00:00:00Z"), "there is no '2026-02-31"),
     "an old version": (put("gallery", 0), "has gallery schema 0; this lab reads 1"),
     "a later version": (put("gallery", 2), "has gallery schema 2; this lab reads 1"),
     "a version that is a story": (put("gallery", "x" * 1000), "this lab reads 1"),

@@ -51,9 +51,10 @@ def test_the_same_pair_in_two_languages_is_one_pair(entry: Entry) -> None:
 
 def test_other_loads_are_other_pairs(entry: Entry) -> None:
     waiting = replace(entry, settings=replace(entry.settings, workload="io:40ms"))
-    assert [pair.workload for pair in pairs([("a", entry), ("b", waiting)])] == [
-        "ingest", "io:40ms",
-    ]  # fmt: skip
+    staying = replace(entry, settings=replace(entry.settings, connections="keep-alive"))
+    found = pairs([("a", entry), ("b", waiting), ("c", staying)])
+    assert sorted(len(pair.rows) for pair in found) == [1, 1, 1]
+    assert {pair.load[0] for pair in found} == {"workload ingest", "workload io:40ms"}
 
 
 def test_runs_meet_at_the_level_that_most_have(entry: Entry) -> None:
