@@ -30,12 +30,13 @@ from harness.drivers.payloads import BODY
 from harness.drivers.schedule import make_schedule, request_log_of
 from harness.machine.child_process import ProcessDied
 from harness.machine.cpus import plan_cpus
+from harness.machine.family import Family, family_of
 from harness.targets.control_client import ControlClient
 from harness.targets.processes import ServerProcess
 from servers.rate_limit import MAX_CLIENTS
 from servers.report import Counters
 
-BACKENDS = ("thread-per-request", "thread-pool", "event-loop")
+BACKENDS = ("thread-per-request", "thread-pool", "event-loop", "prefork")
 CLIENTS = MAX_CLIENTS + 2_000  # more than the server remembers: its table must reach its bound
 WARM_UP_S = 2.0
 # A good request may have to wait for workers that slow clients hold, 5 s at most.
@@ -48,7 +49,7 @@ MEMORY_TOLERANCE_BYTES = 48 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Footprint:
-    """What a server holds of the machine. Memory in bytes, resident."""
+    """What a server holds of the machine, in all of its processes. Memory in bytes, resident."""
 
     descriptors: int
     threads: int
@@ -56,8 +57,9 @@ class Footprint:
 
     @classmethod
     def of(cls, pid: int) -> Footprint:
-        process = psutil.Process(pid)
-        return cls(process.num_fds(), process.num_threads(), process.memory_info().rss)
+        seen = Family(pid).look()
+        descriptors = sum(psutil.Process(each).num_fds() for each in family_of(pid))
+        return cls(descriptors, seen.threads, seen.rss_bytes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +99,8 @@ class Result:
             (self.lost == 0, f"{self.lost} of {self.sent} good requests were lost"),
             (self.faults.get("hung", 0) == 0, f"{self.faults.get('hung')} faults met no end"),
             (counters.in_progress == 0, f"the counters are {counters.in_progress} off"),
-            (bool(self.unsent) or counters.clients_tracked == MAX_CLIENTS,
+            # Processes that share a table have it in sets, of which some are not quite full.
+            (bool(self.unsent) or 0.9 * MAX_CLIENTS < counters.clients_tracked <= MAX_CLIENTS,
              f"{counters.clients_tracked} clients are tracked instead of {MAX_CLIENTS}"),
             (after.descriptors <= before.descriptors,
              f"descriptors went from {before.descriptors} to {after.descriptors}"),

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import json
 import logging
 import os
 import select
 import sys
+from typing import TYPE_CHECKING
 
+from servers.answers import CannotListen
+from servers.backend import Backend
+from servers.memory import CannotRun, lock_memory
 from servers.native.build import NATIVE, CannotBuild
 from servers.native.launch import launch
 from servers.options import ServerOptions, parse_options
 from servers.registry import UnknownBackend, resolve
 from servers.restart import announce_restart
-from servers.server import CannotListen, Server
+from servers.server import Server
 
-_MCL_CURRENT, _MCL_FUTURE = 1, 2
-
-
-class CannotRun(Exception):
-    """An option asks for what this machine does not allow."""
+if TYPE_CHECKING:
+    from servers.prefork import Master
 
 
 class PlainLines(logging.Formatter):
@@ -65,7 +65,7 @@ def main(argv: list[str] | None = None, prog: str = "python -m servers") -> int:
             launch(options)
         backend_class = resolve(options.backend)
         prepare_process(options)
-        server = Server(options, backend_class)
+        server = make_server(options, backend_class)
     except (UnknownBackend, CannotListen, CannotRun, CannotBuild) as error:
         print(f"{prog}: {error}", file=sys.stderr)
         return 2
@@ -83,6 +83,15 @@ def main(argv: list[str] | None = None, prog: str = "python -m servers") -> int:
     if server.restart is not None:
         announce_restart(server.restart)
     return status
+
+
+def make_server(options: ServerOptions, backend_class: type[Backend]) -> Server | Master:
+    """One server, or the master of several. Raises `CannotListen`."""
+    if backend_class.forked:
+        from servers.prefork import Master  # which a server alone has no use for
+
+        return Master(options, backend_class)
+    return Server(options, backend_class)
 
 
 def prepare_process(options: ServerOptions) -> None:
@@ -121,19 +130,10 @@ def take_cpus(options: ServerOptions) -> None:
             raise CannotRun(f"--cpus {wanted} is not possible, there are {there}") from error
 
 
-def lock_memory() -> None:
-    """mlockall: every page, of stacks to come too, is resident. Raises `CannotRun`."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.mlockall(_MCL_CURRENT | _MCL_FUTURE) != 0:
-        reason = os.strerror(ctypes.get_errno())
-        raise CannotRun(
-            f"--lock-stacks: mlockall failed ({reason}); run as root or raise `ulimit -l`"
-        )
-
-
-def announce(server: Server) -> None:
+def announce(server: Server | Master) -> None:
     """One JSON line for programs on standard output, one sentence for people on standard error."""
     host, port = server.listener.getsockname()[:2]
+    assert server.control is not None
     control_host, control_port = server.control.getsockname()[:2]
     ready = {
         "backend": server.options.backend,

@@ -56,7 +56,7 @@ class Acceptor:
 
     `deadline_ns` is how long a request may take in all; `linger` takes over a socket whose answer
     the client may still be kept from reading. `keeps`: connections stay, so that to accept one is
-    to accept no request yet.
+    to accept no request yet; `recorder` counts those that reach no handler.
     """
 
     def __init__(
@@ -66,6 +66,7 @@ class Acceptor:
         deadline_ns: int,
         linger: Linger,
         keeps: bool = False,
+        recorder: Recorder | None = None,
     ) -> None:
         self.listener = listener
         self._keeps = keeps
@@ -74,7 +75,7 @@ class Acceptor:
         self._linger = linger
         self.stopping = False
         self.stopped = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)  # readable once it stops
-        self.recorder = Recorder()  # of the connections that never reach a handler
+        self.recorder = recorder or Recorder()
         self.accepted = 0  # requests, as far as they begin here
         self.connections = 0
         self.dispatch_errors = 0
@@ -150,10 +151,14 @@ class Acceptor:
         """Signal handler: end `run` once the backlog is empty."""
         self.stopping = True
         self._stopping_ns = time.monotonic_ns()
-        # A blocked accept() is interrupted by the signal and tried again by Python; on a
-        # non-blocking listener the second try fails when there is nobody left to accept.
-        os.set_blocking(self.listener.fileno(), False)
+        self.interrupt()
         os.eventfd_write(self.stopped, 1)
+
+    def interrupt(self) -> None:
+        """Signal handler: let an accept() that waits come to its end."""
+        # It is interrupted by the signal and tried again by Python; on a non-blocking listener the
+        # second try fails when there is nobody left to accept.
+        os.set_blocking(self.listener.fileno(), False)
 
     def _failed(self, error: OSError) -> Accepted:
         """Count it. Where it is this one connection (say, reset while it waited), the next may be
@@ -201,6 +206,7 @@ def answer_at_once(
     connection: Connection, recorder: Recorder, problem: Problem, linger: Linger
 ) -> None:
     """Send `problem` without looking at the request, half-close, and let `linger` do the rest."""
+    recorder.answering(problem.status)
     try:
         for wait in connection.send(problem_response(problem)):
             connection.wait(wait)

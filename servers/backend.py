@@ -25,6 +25,7 @@ class Backend(ABC):
     """Base of all backends. Banners say which thread may call what."""
 
     name: ClassVar[str]
+    forked: ClassVar[bool] = False  # a master has processes of it: see `servers/prefork.py`
 
     def __init__(self, options: ServerOptions, path: RequestPath, telemetry: Telemetry) -> None:
         self.options = options

@@ -1,11 +1,13 @@
 """The housekeeper: one thread, not counted among a backend's, for what must not hold a handler.
 
 It serves the control port, sees half-closed connections out (so that a reset cannot cut off an
-error response), and notices when the parent process is gone.
+error response), notices when the parent process is gone, and watches what else it is asked to.
 """
 
 from __future__ import annotations
 
+import heapq
+import itertools
 import logging
 import os
 import resource
@@ -15,6 +17,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from typing import NamedTuple
 
 from servers.access import Access
 from servers.control import ControlConnection, Respond
@@ -40,48 +43,90 @@ class _Lingering:
         self.drained_bytes = 0
 
 
+class Control(NamedTuple):
+    """A control port: where it listens, what answers there, and who is answered."""
+
+    listener: socket.socket
+    respond: Respond
+    access: Access
+
+
 class Housekeeper:
-    """Runs its loop on a daemon thread of its own from `start` to `stop`."""
+    """Runs its loop on a daemon thread of its own from `start` to `stop`; or, of a process that has
+    nothing else to do, on the thread that calls `run`."""
 
     def __init__(
         self,
-        control: socket.socket,
-        respond: Respond,
-        access: Access,
+        control: Control | None,
         on_parent_gone: Callable[[], None] | None = None,
     ) -> None:
         self._control = control
-        self._respond = respond
-        self._access = access
         self._on_parent_gone = on_parent_gone
         self._selector = selectors.EpollSelector()
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._handed_over: deque[socket.socket] = deque()
         self._lingering: dict[socket.socket, _Lingering] = {}  # oldest deadline first
         self._connections: dict[socket.socket, ControlConnection] = {}
-        self._accept_again_s: float | None = None  # None: the control port is accepting
+        self._timers: list[tuple[float, int, Callable[[], None]]] = []  # when, number, what
+        self._numbers = itertools.count()
         self._stopping = False
-        self._thread = threading.Thread(target=self._run, name="housekeeper", daemon=True)
+        self._thread = threading.Thread(target=self._loop, name="housekeeper", daemon=True)
         self.cpu_us = 0
         self.switches = 0
 
     # ---- main thread ------------------------------------------------------------------------
 
     def start(self) -> None:
-        self._control.setblocking(False)
-        self._selector.register(self._control, selectors.EVENT_READ, self._accept_control)
-        self._selector.register(self._wake, selectors.EVENT_READ, self._woken)
-        if self._on_parent_gone is not None:
-            self._selector.register(0, selectors.EVENT_READ, self._parent_speaks)
+        self._open()
         self._thread.start()
+
+    def run(self) -> None:
+        """The loop on the calling thread, until `end`."""
+        self._open()
+        self._loop()
+
+    def _open(self) -> None:
+        if self._control is not None:
+            self._control.listener.setblocking(False)
+            self.watch(self._control.listener, self._accept_control)
+        self.watch(self._wake, self._woken)
+        if self._on_parent_gone is not None:
+            self.watch(0, self._parent_speaks)
 
     def stop(self) -> None:
         """See the lingering connections out, and end the thread."""
-        self._stopping = True
-        os.eventfd_write(self._wake, 1)
+        self.end()
         self._thread.join(LINGER_S + 1)
 
+    def close_copies(self) -> None:
+        """In a process that was forked: close the copies of what is the other process's, which goes
+        on with it. (Nothing is unregistered: it is one and the same epoll.)"""
+        self._selector.close()
+        os.close(self._wake)
+        for sock in (*self._connections, *self._lingering):
+            sock.close()
+        if self._control is not None:
+            self._control.listener.close()
+
+    # ---- before the start, and its own thread -----------------------------------------------
+
+    def watch(self, source: int | socket.socket, call: Callable[[], None]) -> None:
+        """Call whenever there is something to read."""
+        self._selector.register(source, selectors.EVENT_READ, call)
+
+    def unwatch(self, source: int | socket.socket) -> None:
+        self._selector.unregister(source)
+
+    def later(self, seconds: float, call: Callable[[], None]) -> None:
+        """Call once, when so much time has passed."""
+        heapq.heappush(self._timers, (time.monotonic() + seconds, next(self._numbers), call))
+
     # ---- any thread -------------------------------------------------------------------------
+
+    def end(self) -> None:
+        """Let the loop end, once the lingering connections have."""
+        self._stopping = True
+        os.eventfd_write(self._wake, 1)
 
     def linger(self, sock: socket.socket) -> None:
         """Half-close `sock`, drain it for a bounded time, close it. Does not block."""
@@ -95,12 +140,12 @@ class Housekeeper:
 
     # ---- housekeeping thread ----------------------------------------------------------------
 
-    def _run(self) -> None:
+    def _loop(self) -> None:
         while not (self._stopping and not self._lingering and not self._handed_over):
             for key, _ in self._selector.select(self._timeout_s()):
                 key.data()
             self._end_overdue()
-            self._accept_again()
+            self._call_due()
             usage = resource.getrusage(resource.RUSAGE_THREAD)
             self.cpu_us = int((usage.ru_utime + usage.ru_stime) * 1e6)
             self.switches = usage.ru_nvcsw + usage.ru_nivcsw
@@ -109,7 +154,7 @@ class Housekeeper:
 
     def _timeout_s(self) -> float | None:
         """Until the next thing that is due by itself; None when nothing is."""
-        due_s = [] if self._accept_again_s is None else [self._accept_again_s]
+        due_s = [self._timers[0][0]] if self._timers else []
         if self._lingering:
             due_s.append(next(iter(self._lingering.values())).deadline_s)
         return max(0.0, min(due_s) - time.monotonic()) if due_s else None
@@ -122,7 +167,7 @@ class Housekeeper:
                 self._end_lingering(next(iter(self._lingering)))
             sock.setblocking(False)
             self._lingering[sock] = _Lingering(sock, time.monotonic() + LINGER_S)
-            self._selector.register(sock, selectors.EVENT_READ, lambda s=sock: self._drain(s))
+            self.watch(sock, lambda s=sock: self._drain(s))  # type: ignore[misc]
 
     def _drain(self, sock: socket.socket) -> None:
         lingering = self._lingering.get(sock)
@@ -148,36 +193,37 @@ class Housekeeper:
 
     def _end_lingering(self, sock: socket.socket) -> None:
         del self._lingering[sock]
-        self._selector.unregister(sock)
+        self.unwatch(sock)
         sock.close()
 
     def _parent_speaks(self) -> None:
         """Standard input is a pipe from the parent: its end is the parent's end."""
         if not os.read(0, 4096) and self._on_parent_gone is not None:
-            self._selector.unregister(0)
+            self.unwatch(0)
             self._on_parent_gone()
 
+    def _call_due(self) -> None:
+        while self._timers and self._timers[0][0] <= time.monotonic():
+            heapq.heappop(self._timers)[2]()
+
     def _accept_control(self) -> None:
+        assert self._control is not None
+        listener, respond, access = self._control
         try:
-            sock, _ = self._control.accept()
+            sock, _ = listener.accept()
         except OSError as error:
             # Out of descriptors: whoever is connected is served on, and looking away from the
             # listener for a moment keeps this thread from spinning. The acceptor logs it.
             log.debug("the control port could not accept: %s", error.strerror)
-            self._selector.unregister(self._control)
-            self._accept_again_s = time.monotonic() + _ACCEPT_BACKOFF_S
+            self.unwatch(listener)
+            self.later(_ACCEPT_BACKOFF_S, lambda: self.watch(listener, self._accept_control))
             return
         if len(self._connections) >= MAX_CONTROL_CONNECTIONS and not self._make_room():
             sock.close()
             return
         sock.setblocking(False)
-        self._connections[sock] = ControlConnection(sock, self._respond, self._access)
-        self._selector.register(sock, selectors.EVENT_READ, lambda: self._serve_control(sock))
-
-    def _accept_again(self) -> None:
-        if self._accept_again_s is not None and self._accept_again_s <= time.monotonic():
-            self._accept_again_s = None
-            self._selector.register(self._control, selectors.EVENT_READ, self._accept_control)
+        self._connections[sock] = ControlConnection(sock, respond, access)
+        self.watch(sock, lambda: self._serve_control(sock))
 
     def _make_room(self) -> bool:
         """End the oldest control connection that has never got an answer; False without one."""
@@ -195,5 +241,5 @@ class Housekeeper:
 
     def _end_control(self, sock: socket.socket) -> None:
         del self._connections[sock]
-        self._selector.unregister(sock)
+        self.unwatch(sock)
         sock.close()

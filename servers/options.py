@@ -221,6 +221,12 @@ class ServerOptions:
         "0 takes a free one (default 8080)")
     workers: int = _chosen("--workers", 16, WholeNumber("--workers", 1, 10_000),
         "threads of the pool (default 16)")
+    processes: int | None = _chosen("--processes", None, WholeNumber("--processes", 1, 1000),
+        "prefork: processes that serve, each with so many workers (default: one for each CPU)")
+    listener: str = _chosen("--listener", "inherited",
+        OneOf("--listener", ("inherited", "reuseport")),
+        "prefork: inherited: all accept on one socket; reuseport: each on its own, and the kernel "
+        "deals out (default inherited)", "KIND")
     queue_size: int = _chosen("--queue-size", 10_000, WholeNumber("--queue-size", 1, 10_000_000),
         "connections that may wait for a worker; one more gets 503 (default 10000)")
     queue_policy: str = _chosen("--queue-policy", "fifo",
@@ -327,7 +333,7 @@ def build_parser(prog: str, exit_on_error: bool = True) -> argparse.ArgumentPars
     parser.add_argument(
         "backend",
         help="thread-per-request or thread-pool, each also in C++ with native- before it, "
-        "event-loop, or a plugin as module:Class",
+        "event-loop, prefork, or a plugin as module:Class",
     )
     for name, option in OPTIONS.items():
         if option.read is None:

@@ -17,6 +17,7 @@ BUILT_IN = {
     "thread-per-request": "servers.thread_per_request:ThreadPerRequest",
     "thread-pool": "servers.thread_pool:ThreadPoolBackend",
     "event-loop": "servers.event_loop:EventLoop",
+    "prefork": "servers.prefork:Prefork",
 }
 
 

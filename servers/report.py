@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import resource
 import sys
+from collections.abc import Sequence
 
 import msgspec
 
@@ -28,7 +29,9 @@ class Gauges(msgspec.Struct, frozen=True):
     `threads_active_ns` is the time lived by all of them together since the start, so that a
     difference over a window, divided by the window, is their mean number. The
     `queue_*` fields are None where there is no queue; `queue_wait_ns` likewise adds up waiting.
-    Peaks are since the window was opened.
+    Peaks are since the window was opened. Of several processes (`processes`, None where there is
+    one alone) all are sums, of peaks too, so those are what the peak was at most;
+    `processes_replaced`: how many have ended and been replaced.
     """
 
     threads_created: int
@@ -39,6 +42,8 @@ class Gauges(msgspec.Struct, frozen=True):
     queue_depth: int | None = None
     queue_depth_max: int | None = None
     queue_wait_ns: int | None = None
+    processes: int | None = None
+    processes_replaced: int | None = None
 
 
 class Counters(msgspec.Struct, frozen=True):
@@ -87,7 +92,10 @@ class Counters(msgspec.Struct, frozen=True):
 class Process(msgspec.Struct, frozen=True):
     """The operating system's account of the server process (getrusage RUSAGE_SELF, which covers
     threads that have ended too, and /proc/self). `housekeeping_*` is the share of the thread
-    that serves the control port."""
+    that serves the control port.
+
+    Of several processes all are sums. Resident memory that they share is counted once
+    (`resident_together`), and the peak is that and what each had more at a peak of its own."""
 
     cpu_us: int
     handler_cpu_us: int
@@ -187,9 +195,33 @@ def memory_bytes(status_fd: int) -> dict[str, int]:
 
     Not ru_maxrss: that one starts from the resident set of whoever started this process.
     """
-    text = os.pread(status_fd, 16 * 1024, 0).decode("ascii", "replace")
-    lines = [line.split() for line in text.splitlines() if line.endswith(" kB")]
-    return {words[0].rstrip(":"): int(words[1]) * 1024 for words in lines}
+    return _in_bytes(os.pread(status_fd, 16 * 1024, 0))
+
+
+def _in_bytes(text: bytes) -> dict[str, int]:
+    lines = [line.split() for line in text.decode("ascii", "replace").splitlines()]
+    return {words[0].rstrip(":"): int(words[1]) * 1024 for words in lines if words[-1:] == ["kB"]}
+
+
+def resident_together(pids: Sequence[int]) -> int | None:
+    """The resident memory of processes of which one has forked the others, each page once.
+
+    What they have in common is divided among those who have it (PSS, proc(5) on smaps_rollup), but
+    for pages of files (the interpreter's code): those others have too, so they are as many as in
+    the process that has most of them. Of one process alone it is its resident set. None where the
+    kernel does not say, or one is gone.
+    """
+    own, files = 0, [0]
+    try:
+        for pid in pids:
+            with open(f"/proc/{pid}/smaps_rollup", "rb") as rollup:
+                found = _in_bytes(rollup.read())
+            own += found["Pss_Anon"] + found["Pss_Shmem"]
+            with open(f"/proc/{pid}/status", "rb") as status:
+                files.append(_in_bytes(status.read())["RssFile"])
+    except (OSError, KeyError):
+        return None
+    return own + max(files)
 
 
 # Of `Counters`: the field, and what it counts.
@@ -239,6 +271,8 @@ def prometheus(report: Report) -> str:
     add("threads_replaced_total", "counter", "Workers replaced.", gauges.threads_replaced)
     add("threads_active", "gauge", "Handler threads alive.", gauges.threads_active)
     add("threads_peak", "gauge", "Most threads at once in this window.", gauges.threads_peak)
+    add("processes", "gauge", "Processes that serve.", gauges.processes)
+    add("processes_replaced_total", "counter", "Processes replaced.", gauges.processes_replaced)
     add("queue_depth", "gauge", "Connections waiting for a worker.", gauges.queue_depth)
     add("queue_depth_max", "gauge", "Most waiting in this window.", gauges.queue_depth_max)
     add("cpu_seconds_total", "counter", "CPU time of the process.", process.cpu_us / 1e6)

@@ -105,6 +105,7 @@ class RequestPath:
         if message.target != b"/metrics" or message.method != b"POST":
             answer = route(message, self._end_of(message))
             if answer is not None:
+                recorder.answering(200)
                 yield from connection.send(answer)
                 recorder.answered(200, connection)
                 self._close(connection, message)
@@ -118,6 +119,7 @@ class RequestPath:
         validated_ns = monotonic_ns()
         if self._workload.seconds:
             yield from self._work()
+        recorder.answering(202, count)
         worked_ns = monotonic_ns()
         accepted = self._accepted
         if self.keeping is not None:
@@ -160,6 +162,7 @@ class RequestPath:
             recorder.handler_errors += 1
             problem = Problem(500, "The server made a mistake; its log says more.")
         answer = problem_response(problem, self._end_of(message))
+        recorder.answering(problem.status)
         is_head = message.headers_complete and message.method == b"HEAD"
         yield from connection.send(without_body(answer) if is_head else answer)
         recorder.answered(problem.status, connection)

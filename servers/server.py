@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 import os
 import signal
@@ -10,15 +9,18 @@ import socket
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable, Sequence
 from types import FrameType
+from typing import NamedTuple, Protocol
 
-from servers.acceptor import Acceptor
-from servers.access import TOKEN_VARIABLE, Access
+import msgspec
+
+from servers.acceptor import Acceptor, Linger
+from servers.answers import Answers, listen
 from servers.backend import Backend
-from servers.control import encode
 from servers.housekeeper import Housekeeper
 from servers.keeping import Keeping
-from servers.options import KEEP_ALIVE, ServerOptions, plain, reported
+from servers.options import KEEP_ALIVE, ServerOptions
 from servers.rate_limit import TokenBuckets
 from servers.report import (
     Counters,
@@ -27,106 +29,75 @@ from servers.report import (
     Sample,
     gil_is_enabled,
     process_usage,
-    prometheus,
     read_process,
 )
 from servers.request_path import RequestPath
-from servers.restart import CannotRestart, Restart, read_restart
-from servers.telemetry import Telemetry, count_rows, stage_figures
+from servers.telemetry import Recorder, Telemetry, count_rows, stage_figures
 
 log = logging.getLogger("servers")
 
 # A drain ends this much later than the deadline of what was accepted last, so that a request at
 # its deadline still gets its 408.
 DRAIN_GRACE_S = 0.5
-_CUT_OFF_S = 0.5  # for threads to notice that their connections were cut off
-_OFFERED = b"GET /report, /sample and /metrics; POST /window and /restart\n"
+CUT_OFF_S = 0.5  # for threads to notice that their connections were cut off
 
 
-class CannotListen(Exception):
-    """The address that a server was asked to listen on cannot be had."""
+class Place(NamedTuple):
+    """What a server works with that it may share with others: the socket that it accepts on, its
+    counts, the buckets of its clients."""
+
+    listener: socket.socket
+    telemetry: Telemetry
+    limiter: TokenBuckets
+    make_acceptor: Callable[[socket.socket, int, int, Linger, bool], Acceptor] = Acceptor
 
 
-def listen(host: str, port: int, backlog: int) -> socket.socket:
-    """A listening socket. Raises `CannotListen` with one sentence that says what to do."""
-    try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        sock = socket.socket(family, socket.SOCK_STREAM)
-        # The server closes first, so its port is full of TIME_WAIT after a run; without this a
-        # restart would find the address in use for a minute. It never shares a live listener.
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.bind((host, port))
-        sock.listen(backlog)
-    except (OSError, UnicodeError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise CannotListen(
-            f"cannot listen on {host} port {port}: {reason}; "
-            "stop what uses it or take another (--port 0 finds a free one)"
-        ) from error
-    return sock
+def alone(options: ServerOptions) -> Place:
+    """The place of a server that shares nothing. Raises `CannotListen`."""
+    listener = listen(options.host, options.port, options.backlog)
+    return Place(listener, Telemetry(), TokenBuckets(options.rate_limit_per_s))
 
 
-class Server:
+class Server(Answers):
     """One backend behind one listening socket. `run` is the life of the process."""
 
-    def __init__(self, options: ServerOptions, backend_class: type[Backend]) -> None:
+    def __init__(
+        self, options: ServerOptions, backend_class: type[Backend], place: Place | None = None
+    ) -> None:
         self.options = options
-        self.telemetry = Telemetry()
-        self._limiter = TokenBuckets(options.rate_limit_per_s)
-        self.restart: Restart | None = None  # what is to be started after this one
         # Kept open, so that there is a report even when descriptors have run out.
         self._status = os.open("/proc/self/status", os.O_RDONLY | os.O_CLOEXEC)
-        self.listener = listen(options.host, options.port, options.backlog)
-        self.control = listen(options.control_host, options.control_port, 64)
-        self._housekeeper = Housekeeper(
-            self.control,
-            self._respond,
-            Access(self.control.getsockname()[1], options.control_host, self._needed_token()),
-            self._parent_gone if options.exit_with_parent else None,
-        )
+        self.listener, self.telemetry, self._limiter, make_acceptor = place or alone(options)
+        self._housekeeper = self._make_housekeeper()
         self._keeping = (
             Keeping(options.idle_deadline_s, options.request_deadline_s)
             if options.connections == KEEP_ALIVE
             else None
         )
-        self.acceptor = Acceptor(
+        self.acceptor = make_acceptor(
             self.listener,
             options.backlog,
             int(options.request_deadline_s * 1e9),
             self._housekeeper.linger,
-            keeps=self._keeping is not None,
+            self._keeping is not None,
         )
         self._path = RequestPath(
             self._limiter, self._housekeeper.linger, options.workload, self._keeping
         )
         self.backend = backend_class(options, self._path, self.telemetry)
 
-    def _needed_token(self) -> bytes | None:
-        """The token that the control port asks for; None on loopback. Raises `CannotListen`."""
-        if is_loopback(self.control):
-            return None
-        token = os.environ.get(TOKEN_VARIABLE, "")
-        if not token:
-            raise CannotListen(
-                f"--control-host {self.options.control_host} leaves this machine, so the control "
-                f"port needs a token: set {TOKEN_VARIABLE}, or leave --control-host out"
-            )
-        return os.fsencode(token)
+    def _make_housekeeper(self) -> Housekeeper:
+        """With the control port. Raises `CannotListen`."""
+        control = self.open_control()
+        self.control: socket.socket | None = control.listener
+        return Housekeeper(control, self._parent_gone if self.options.exit_with_parent else None)
 
     # ---- main thread ------------------------------------------------------------------------
 
     def start(self) -> None:
         """Everything up to accepting: after this, clients may connect."""
-        if not is_loopback(self.listener):
-            log.warning(
-                "LISTENING ON %s: anybody who can reach this machine can send to this server",
-                self.options.host,
-            )
-        if not is_loopback(self.control):
-            log.warning(
-                "THE CONTROL PORT LISTENS ON %s: anybody with the token can read the report",
-                self.options.control_host,
-            )
+        if self.control is not None:
+            self.warn_of_strangers(self.listener, self.control)
         signal.signal(signal.SIGTERM, self._stop)
         signal.signal(signal.SIGINT, self._stop)
         self._housekeeper.start()
@@ -147,13 +118,10 @@ class Server:
         if not self.backend.drain(self.options.request_deadline_s + DRAIN_GRACE_S):
             self._cut_off()
         self._housekeeper.stop()
-        counters = self._counters()
-        abandoned = counters.abandoned + counters.in_progress  # those outlived even the cut-off
-        log.info(
-            "stopped: accepted %d = answered %d + timed out %d + reset %d + abandoned %d",
-            counters.accepted, counters.answered, counters.timed_out, counters.reset, abandoned,
-        )  # fmt: skip
-        return 1 if abandoned else 0
+        return self._last_account()
+
+    def _last_account(self) -> int:
+        return last_account(self.counters())
 
     def _cut_off(self) -> None:
         """End what a drain left over, and give its threads a moment to notice and count it."""
@@ -161,8 +129,8 @@ class Server:
         for connection in self.backend.abandon():
             if connection.claim():
                 self.acceptor.recorder.unanswered(connection, "abandoned")
-        end_s = time.monotonic() + _CUT_OFF_S
-        while self._counters().in_progress > 0 and time.monotonic() < end_s:
+        end_s = time.monotonic() + CUT_OFF_S
+        while self.counters().in_progress > 0 and time.monotonic() < end_s:
             for connection in self.telemetry.in_progress():
                 connection.abort()
             time.sleep(0.01)
@@ -172,6 +140,9 @@ class Server:
         if self.acceptor.stopping:
             os.write(2, b"a second signal: stopped at once, with whatever was in progress\n")
             os._exit(1)
+        self._begin_to_stop()
+
+    def _begin_to_stop(self) -> None:
         if self._keeping is not None:
             self._keeping.closing = True
         self.acceptor.stop()
@@ -182,39 +153,15 @@ class Server:
         log.error("the parent process is gone; stopping")
         os._exit(1)
 
-    def _respond(self, method: bytes, path: bytes, sent: bytes) -> tuple[int, str, bytes]:
-        if (method, path) == (b"GET", b"/sample"):
-            return 200, "application/json", encode(self._sample())
-        if (method, path) == (b"GET", b"/report"):
-            return 200, "application/json", encode(self.report())
-        if (method, path) == (b"GET", b"/metrics"):
-            return 200, "text/plain; version=0.0.4", prometheus(self.report()).encode()
-        if (method, path) == (b"POST", b"/window"):
-            self.telemetry.open_window()
-            self.backend.open_window()
-            return 200, "application/json", encode(self.report())
-        if (method, path) == (b"POST", b"/restart"):
-            return self._restart(sent)
-        if path in (b"/sample", b"/report", b"/metrics", b"/window", b"/restart"):
-            return 405, "text/plain", _OFFERED
-        return 404, "text/plain", _OFFERED
+    @property
+    def stopping(self) -> bool:
+        return self.acceptor.stopping
 
-    def _restart(self, sent: bytes) -> tuple[int, str, bytes]:
-        """Begin to drain; what comes after is for the supervisor."""
-        if not self.options.supervised:
-            return 403, "text/plain", b"not allowed: start the server with --allow-restart\n"
-        if (
-            self.acceptor.stopping or self.restart is not None
-        ):  # a second signal would cut the drain short
-            return 409, "text/plain", b"this server is at its end already\n"
-        try:
-            self.restart = read_restart(sent, self.options.backend)
-        except CannotRestart as error:
-            return 400, "text/plain", f"{error}\n".encode()
-        os.kill(os.getpid(), signal.SIGTERM)
-        return 202, "text/plain", b"starting afresh\n"
+    def open_window(self) -> None:
+        self.telemetry.open_window()
+        self.backend.open_window()
 
-    def _sample(self) -> Sample:
+    def sample(self) -> Sample:
         usage = process_usage()
         gauges = self.backend.gauges()
         threads_step_peak, queue_step_max = self.backend.step_peaks()
@@ -235,63 +182,37 @@ class Server:
 
     def report(self) -> Report:
         """Everything the server knows of itself."""
-        options = self.options
         rows = self.telemetry.stage_rows()
+        return msgspec.structs.replace(
+            self.report_without_stages(),
+            stages_us=stage_figures(rows),
+            stage_rows=count_rows(rows),
+        )
+
+    def report_without_stages(self) -> Report:
+        """The report but for the stage times, which take longest to sum up."""
         return Report(
-            backend=options.backend,
+            backend=self.options.backend,
             pid=os.getpid(),
             monotonic_ns=time.monotonic_ns(),
             started_ns=self.telemetry.started_ns,
             window_ns=self.telemetry.window_ns,
             gauges=self.backend.gauges(),
-            counters=self._counters(),
+            counters=self.counters(),
             process=self._process(),
-            stages_us=stage_figures(rows),
-            stage_rows=count_rows(rows),
+            stages_us={},
+            stage_rows=0,
             stage_rows_dropped=self.telemetry.rows_dropped(),
             draining=self.acceptor.stopping,
-            settings={
-                **reported(options),
-                "switch_interval_s": sys.getswitchinterval(),
-                "cpus": plain(frozenset(os.sched_getaffinity(0))),
-            },
+            settings=self.settings(),
             python_version=sys.version.split()[0],
             gil_enabled=gil_is_enabled(),
         )
 
-    def _counters(self) -> Counters:
-        # Accepted is read last: a request that ends meanwhile is then never counted as ended
-        # without having been accepted.
-        acceptor = self.acceptor
-        recorders = [acceptor.recorder, *self.telemetry.recorders()]
-        by_status: Counter[str] = Counter()
-        rejected: Counter[str] = Counter()
-        for recorder in recorders:
-            by_status.update({str(code): n for code, n in recorder.statuses.copy().items()})
-            rejected.update(recorder.rejected.copy())
-        return Counters(
-            answered=sum(by_status.values()),
-            answered_by_status=dict(by_status),
-            rejected_queue_full=rejected.pop("queue_full", 0),
-            rejected_no_thread=rejected.pop("no_thread", 0),
-            rejected_by_backend=dict(rejected),
-            rejected_rate=by_status.get("429", 0),
-            timed_out=sum(r.timed_out for r in recorders),
-            reset=sum(r.reset for r in recorders),
-            abandoned=sum(r.abandoned for r in recorders),
-            deadlines_missed=sum(r.deadlines_missed for r in recorders),
-            handler_errors=sum(r.handler_errors for r in recorders),
-            accept_errors=acceptor.accept_errors,
-            descriptor_episodes=acceptor.descriptor_episodes,
-            metrics_taken=sum(r.metrics for r in recorders),
-            dispatch_errors=acceptor.dispatch_errors,
-            held_ns=sum(r.held_ns for r in recorders),
-            clients_tracked=len(self._limiter),
-            connections=acceptor.connections,
-            idle_connections=len(self.telemetry.idle),
-            idle_closed=sum(r.idle_closed for r in recorders),
-            accepted=self._accepted(),
-        )
+    def counters(self) -> Counters:
+        """The requests so far."""
+        handlers, telemetry = self.telemetry.recorders(), self.telemetry
+        return count(self.acceptor, handlers, len(self._limiter), len(telemetry.idle))
 
     def _accepted(self) -> int:
         """Requests accepted: by the acceptor, and on connections that stay by handlers."""
@@ -310,8 +231,69 @@ class Server:
         )
 
 
-def is_loopback(listener: socket.socket) -> bool:
-    """Whether `listener` can only be reached from this machine: what it is bound to decides, not
-    how that was written.
-    """
-    return ipaddress.ip_address(listener.getsockname()[0].partition("%")[0]).is_loopback
+class Accepting(Protocol):
+    """What an acceptor counts. Of one in this process it goes on."""
+
+    @property
+    def recorder(self) -> Recorder: ...
+    @property
+    def accepted(self) -> int: ...
+    @property
+    def connections(self) -> int: ...
+    @property
+    def dispatch_errors(self) -> int: ...
+    @property
+    def accept_errors(self) -> int: ...
+    @property
+    def descriptor_episodes(self) -> int: ...
+
+
+def count(
+    acceptor: Accepting,
+    handlers: Sequence[Recorder],
+    clients_tracked: int,
+    idle_connections: int = 0,
+) -> Counters:
+    """The requests so far, of an acceptor and of all recorders of handlers."""
+    # Accepted is read last: a request that ends meanwhile is then never counted as ended
+    # without having been accepted.
+    recorders = [acceptor.recorder, *handlers]
+    by_status: Counter[str] = Counter()
+    rejected: Counter[str] = Counter()
+    for recorder in recorders:
+        by_status.update({str(code): n for code, n in recorder.statuses.copy().items()})
+        rejected.update(recorder.rejected.copy())
+    return Counters(
+        answered=sum(by_status.values()),
+        answered_by_status=dict(by_status),
+        rejected_queue_full=rejected.pop("queue_full", 0),
+        rejected_no_thread=rejected.pop("no_thread", 0),
+        rejected_by_backend=dict(rejected),
+        rejected_rate=by_status.get("429", 0),
+        timed_out=sum(r.timed_out for r in recorders),
+        reset=sum(r.reset for r in recorders),
+        abandoned=sum(r.abandoned for r in recorders),
+        deadlines_missed=sum(r.deadlines_missed for r in recorders),
+        handler_errors=sum(r.handler_errors for r in recorders),
+        accept_errors=acceptor.accept_errors,
+        descriptor_episodes=acceptor.descriptor_episodes,
+        metrics_taken=sum(r.metrics for r in recorders),
+        dispatch_errors=acceptor.dispatch_errors,
+        held_ns=sum(r.held_ns for r in recorders),
+        clients_tracked=clients_tracked,
+        connections=acceptor.connections,
+        idle_connections=idle_connections,
+        idle_closed=sum(r.idle_closed for r in recorders),
+        # By the acceptor, and on connections that stay by handlers.
+        accepted=acceptor.accepted + sum(r.begun for r in recorders),
+    )
+
+
+def last_account(counters: Counters) -> int:
+    """The last line of the log, and the exit status: 1 where requests were given up."""
+    abandoned = counters.abandoned + counters.in_progress  # those outlived even the cut-off
+    log.info(
+        "stopped: accepted %d = answered %d + timed out %d + reset %d + abandoned %d",
+        counters.accepted, counters.answered, counters.timed_out, counters.reset, abandoned,
+    )  # fmt: skip
+    return 1 if abandoned else 0

@@ -12,6 +12,7 @@ import statistics
 import struct
 import time
 from array import array
+from collections.abc import Callable
 from itertools import chain
 from typing import TYPE_CHECKING, Literal
 
@@ -73,6 +74,10 @@ class Recorder:
         self.rows: list[bytes] = []  # stage times of the newest requests, one `ROW` each
         self.chunks = 0  # how often they became a chunk
 
+    def answering(self, status: int, metrics: int = 0) -> None:
+        """Holder only: an answer is about to be sent. For who keeps counts beyond this process
+        (`servers.ledger`)."""
+
     def ended(self, connection: Connection) -> None:
         """Holder only: a request has come to its end, which is counted next. In this order, so
         that no request is counted of which the time is not.
@@ -94,9 +99,11 @@ class Recorder:
 
 
 class Telemetry:
-    """All recorders of a server, and the sums over them."""
+    """All recorders of a server, and the sums over them. `make_recorder`: of the window of that
+    number."""
 
-    def __init__(self) -> None:
+    def __init__(self, make_recorder: Callable[[int], Recorder] = Recorder) -> None:
+        self._make_recorder = make_recorder
         self.started_ns = time.monotonic_ns()
         self.window_ns = self.started_ns
         self._window = 0  # its number
@@ -114,7 +121,7 @@ class Telemetry:
         try:
             recorder = self._free.pop()
         except IndexError:
-            recorder = Recorder(window)
+            recorder = self._make_recorder(window)
             self._all.append(recorder)
         if recorder.window != window:
             recorder.rows, recorder.chunks = [], 0

@@ -47,7 +47,8 @@ class Metric:
     What it is called where it is shown (empty: it is not): `table`, a row on a terminal of 80
     columns; `report`, a row of the report; `column`, a column of the report's tables by level;
     `notebook`, a row of `Experiment.table`, a name that scripts rely on; `sentence`, with its
-    article; `precision`, in `--precision`. `design`: the only one that has it.
+    article; `precision`, in `--precision`. `design`: the only one that has it. `seldom`: it has a
+    row only where one of those that are shown has the figure.
     """
 
     path: str
@@ -63,6 +64,7 @@ class Metric:
     sentence: str = ""
     precision: str = ""
     design: Design | None = None
+    seldom: bool = False
 
 
 METRICS = (
@@ -113,6 +115,8 @@ METRICS = (
            precision="overhead"),
     Metric("server.efficiency", "efficiency", HIGHER, SHARE, judged=False,
            table="Efficiency", report="Efficiency"),
+    Metric("server.efficiency_per_cpu", "efficiency of each CPU", HIGHER, SHARE, judged=False,
+           table="Efficiency per CPU", report="Efficiency per CPU", seldom=True),
     Metric("server.stages_us.dispatch.p50", "median dispatch", LOWER, MICROSECONDS,
            report="Dispatch, median"),
     Metric("server.context_switches.per_s", "context switches a second", LOWER, PER_SECOND,

@@ -263,6 +263,12 @@ class Server(msgspec.Struct, frozen=True, kw_only=True):
     and processes, and there is no account of requests. `python_version` and `gil_enabled`: what ran
     it and whether its GIL was on, as the running server said after its imports (None: no Python, or
     an earlier lab's).
+
+    `processes`: how many served at the end, where a server has several (all figures are then sums
+    over them and their master; peaks are sums of peaks, so at most that; memory that they share is
+    counted once); `processes_replaced`: how many died in the window and were replaced. `cpus`: how
+    many CPUs it had; `efficiency_per_cpu`: where they are two or more, its CPU time in handlers
+    over the time that all of them had, used or not.
     """
 
     threads_created: int | None
@@ -286,6 +292,10 @@ class Server(msgspec.Struct, frozen=True, kw_only=True):
     missing: dict[str, str] = {}
     python_version: str | None = None
     gil_enabled: bool | None = None
+    processes: int | None = None
+    processes_replaced: int | None = None
+    cpus: int | None = None
+    efficiency_per_cpu: float | None = None
 
     @property
     def account(self) -> Requests:
@@ -713,6 +723,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     patience_s: Annotated[
         float, Choice("patience of {:g} s", "How long drop-expired takes clients to wait.")
     ] = 1.0
+    processes: Annotated[
+        int | None,
+        Choice("{:,} processes", "Processes of prefork (default: one for each CPU of the server)."),
+    ] = None
+    listener: Annotated[
+        str,
+        Choice(
+            "{} listener",
+            "How prefork's share the port: inherited (one socket), or reuseport (one for each).",
+        ),
+    ] = "inherited"
     python: Annotated[str | None, Choice("servers under {}")] = None
     user_class: UserClass | None = None  # Locust's, and how many processes they are in beside
     locust_workers: int | None = None  # the master; 0: one process for all

@@ -32,7 +32,8 @@ from harness.drivers.driver import Load, LoadPhase, driver_of
 from harness.drivers.open_loop.driver import GeneratorProcess
 from harness.drivers.open_loop.worker import Summary
 from harness.machine.child_process import ProcessDied
-from harness.machine.cpus import CpuPlan, process_cpu_s, steal_s
+from harness.machine.cpus import CpuPlan, steal_s
+from harness.machine.family import family_cpu_s
 from harness.machine.kernel import deltas, read_kernel
 from harness.measure.build_trial import beyond, build_trial, quantiles
 from harness.measure.request_rows import Rows, copy_rows, requests_frame, timeline_frame
@@ -227,7 +228,7 @@ class _Restart:
 
     def _clocks(self, arms: Sequence[_Alive]) -> list[float | None]:
         """The CPU seconds of their processes so far; those of another machine cannot be read."""
-        return [None if self._elsewhere else process_cpu_s(a.server.ready.pid) for a in arms]
+        return [None if self._elsewhere else family_cpu_s(a.server.ready.pid) for a in arms]
 
     def _seen(self, each: _Alive) -> list[Observation]:
         """The sampler's looks in this block. One whose server is gone has ended with it."""

@@ -27,7 +27,7 @@ from harness.drivers.driver import driver_of
 from harness.drivers.open_loop.worker import Summary
 from harness.measure.accounts import account_warnings, failure_causes, in_flight_mean, little_gap_us
 from harness.measure.request_rows import Floats, Rows
-from harness.measure.server_metrics import ServerWindow, server_figures
+from harness.measure.server_metrics import ServerWindow, process_warnings, server_figures
 
 STALE = (
     "the server's process was not started for this trial, so its memory and threads are those of "
@@ -196,6 +196,7 @@ def build_trial(
         warnings=[
             *account_warnings(rows, client, kernel, server, gap is None),
             *window_warnings(window),
+            *(() if server is None else process_warnings(server)),
             *failure_causes(rows, client, kernel),
             *(() if fresh or outside is not None else (STALE,)),
             *driver.warnings(client, asked),

@@ -85,6 +85,7 @@ def server_figures(window: ServerWindow, fresh: bool = True) -> Server:
     seen = [o.threads_seen_by_os for o in window.observations if o.threads_seen_by_os is not None]
     cpu = _cpu_per_request(window, answered)
     created_per_s, switches_per_s = _per_second(window)
+    cpus = _cpus(opened)
     return Server(
         threads_created=gauges.threads_created - before.threads_created,
         threads_created_per_s=created_per_s,
@@ -105,7 +106,43 @@ def server_figures(window: ServerWindow, fresh: bool = True) -> Server:
         fresh_process=fresh,
         python_version=rested.python_version,
         gil_enabled=rested.gil_enabled,
+        processes=gauges.processes,
+        processes_replaced=_more(before.processes_replaced, gauges.processes_replaced),
+        cpus=cpus,
+        efficiency_per_cpu=_per_cpu(window, cpus),
     )
+
+
+def _cpus(report: Report) -> int | None:
+    """How many CPUs a server may use, by its own settings (`0,2`); None where these do not say."""
+    told = report.settings.get("cpus")
+    return len(told.split(",")) if isinstance(told, str) and told else None
+
+
+def _per_cpu(window: ServerWindow, cpus: int | None) -> float | None:
+    """Of the time of two or more CPUs, what went into handlers. One that may use several and keeps
+    one busy is as efficient as ever by its own CPU time; by theirs it is not."""
+    if cpus is None or cpus < 2:
+        return None
+    opened, rested = window.opened, window.rested
+    handler_us = rested.process.handler_cpu_us - opened.process.handler_cpu_us
+    return handler_us * 1e3 / ((rested.monotonic_ns - opened.monotonic_ns) * cpus)
+
+
+def _more(before: int | None, after: int | None) -> int | None:
+    return None if before is None or after is None else after - before
+
+
+def process_warnings(server: Server) -> list[str]:
+    """What is to be said of a server of several processes, a sentence each."""
+    if not server.processes_replaced:
+        return []
+    number = server.processes_replaced
+    died = "1 process" if number == 1 else f"{number:,} processes"
+    return [
+        f"{died} of the server died and had to be replaced: what was in hand there was reset, and "
+        "what had been counted there is in the sums"
+    ]
 
 
 def _cpu_per_request(window: ServerWindow, answered: int) -> CpuPerRequest:

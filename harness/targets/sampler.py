@@ -1,9 +1,9 @@
 """The sampler's process: `python -m harness.targets.sampler PID HOST CONTROL_PORT CPUS`.
 
 From a line on standard input to the next, or to its end, it looks at a server every 100 ms, from
-inside (the control port's light report) and from outside (psutil), and writes one JSON line each
-time. It is a process of its own so that neither the drawing of the live view nor the driver delays
-it.
+inside (the control port's light report) and from outside (psutil, of all of its processes), and
+writes one JSON line each time. It is a process of its own so that neither the drawing of the live
+view nor the driver delays it.
 
 A PID of 0 is a server on another machine: there is no looking at it from outside, and its clock
 is not ours, so the moment of a report is when it was asked for.
@@ -21,6 +21,7 @@ from typing import BinaryIO
 import msgspec
 import psutil
 
+from harness.machine.family import Family
 from harness.machine.kernel import time_wait_sockets
 from harness.targets.control_client import token_header
 from servers.access import CONTROL_HEADER
@@ -81,10 +82,10 @@ class LightReports:
                 return msgspec.json.decode(body, type=Sample)
 
 
-def observe(process: psutil.Process | None, reports: LightReports) -> Observation:
-    """One look; without a process, at another machine's server. Raises OSError or psutil.Error
+def observe(family: Family | None, reports: LightReports) -> Observation:
+    """One look; without processes, at another machine's server. Raises OSError or psutil.Error
     when the server is gone."""
-    if process is None:
+    if family is None:
         asked_ns = time.monotonic_ns()
         sample = reports.ask()
         # Halfway: as likely as not when it was answered.
@@ -92,31 +93,27 @@ def observe(process: psutil.Process | None, reports: LightReports) -> Observatio
         sample = msgspec.structs.replace(sample, monotonic_ns=moment_ns)
         return Observation(sample, None, None, None, None)
     sample = reports.ask()
-    with process.oneshot():
-        threads, memory = process.num_threads(), process.memory_info()
-    return Observation(sample, threads, memory.rss, memory.vms, time_wait_sockets())
+    return Observation(sample, *family.look(), time_wait_sockets())
 
 
-def look(process: psutil.Process | None, reports: LightReports) -> Observation | None:
+def look(family: Family | None, reports: LightReports) -> Observation | None:
     """`observe`, or None of a server that is silent. Raises OSError or psutil.Error when it is
     gone."""
     try:
-        return observe(process, reports)
+        return observe(family, reports)
     except TimeoutError:
         reports.again()
         return None
 
 
-def run(
-    process: psutil.Process | None, reports: LightReports, stop: BinaryIO, out: BinaryIO
-) -> bool:
+def run(family: Family | None, reports: LightReports, stop: BinaryIO, out: BinaryIO) -> bool:
     """Observe at each 100 ms step until `stop` has a line or its end; False when the server is gone
     before. One that is silent, as in a stall or under more load than it can take, is asked again.
     """
     next_s = time.monotonic()
     while True:
         try:
-            observation = look(process, reports)
+            observation = look(family, reports)
         except (OSError, psutil.Error):
             return False  # the server is gone; the lab notices by itself
         if observation is None:
@@ -135,8 +132,8 @@ def main(argv: list[str]) -> int:
     if len(argv) > 3:
         os.sched_setaffinity(0, {int(cpu) for cpu in argv[3].split(",")})
     try:
-        process = psutil.Process(pid) if pid else None
-        reports = LightReports(host, port, elsewhere=process is None)
+        family = Family(pid) if pid else None
+        reports = LightReports(host, port, elsewhere=family is None)
         reports.ask()  # the first one costs more: it is not part of a measured window
     except (OSError, psutil.Error) as error:
         print(f"sampler: {error}", file=sys.stderr)
@@ -145,7 +142,7 @@ def main(argv: list[str]) -> int:
     sys.stdout.buffer.flush()
     lines, out = sys.stdin.buffer, sys.stdout.buffer
     while lines.readline():
-        if not run(process, reports, lines, out):
+        if not run(family, reports, lines, out):
             return 0
         if lines.readline():  # told to pause, else it is the end
             out.write(PAUSED + b"\n")

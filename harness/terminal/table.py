@@ -112,7 +112,7 @@ def level_table(run: Run, rps: float, cells: list[Cell]) -> Table:
         table.add_column(f"ratio ({level} CI)", justify="left", no_wrap=True)
     for title, metric in shown("table", design):
         figures = [figure_words(cell.metrics.get(metric.path), metric.unit.write) for cell in cells]
-        if settings.outside and all(figure == "-" for figure in figures):
+        if (settings.outside or metric.seldom) and all(figure == "-" for figure in figures):
             continue
         ratios = (ratio_text(c) for c in of_pair(run, rps, metric.path, cells))
         table.add_row(title, *figures, *ratios)

@@ -37,7 +37,12 @@ if TYPE_CHECKING:
 # From the palette of Okabe and Ito (2008), which survives colour blindness; of it, a dark and a
 # light colour, so that they survive greyscale too (relative luminance 0.10 and 0.42).
 DARK, LIGHT = "#005A9C", "#E69F00"
-KNOWN = {"thread-per-request": LIGHT, "thread-pool": DARK, "event-loop": "#009E73"}
+KNOWN = {
+    "thread-per-request": LIGHT,
+    "thread-pool": DARK,
+    "event-loop": "#009E73",
+    "prefork": "#D55E00",
+}
 OTHERS = ("#CC79A7", "#56B4E9", "#6B4C9A", "#7A5C00")
 INVALID = "#9A9A9A"
 INK, FAINT = "#222222", "#D9D9D9"

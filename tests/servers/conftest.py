@@ -13,6 +13,7 @@ FAULTY = {
     "thread-per-request": "faulty:Threads",
     "thread-pool": "faulty:Pool",
     "event-loop": "faulty:Loop",
+    "prefork": "faulty:Forked",
 }
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import socket
 import threading
 from collections.abc import Iterator
@@ -79,8 +77,8 @@ def test_a_client_that_waits_for_100_continue_gets_it(server: RunningServer) -> 
 def test_a_machine_that_stands_still_changes_no_answer(server: RunningServer, case: Case) -> None:
     """Seen twice in the suite: the final answer came and no 100, since a server that stood still
     between two writes found the body there. Whoever waits for 100 gets it all the same."""
-    os.kill(server.pid, signal.SIGSTOP)
-    goes_on = threading.Timer(0.2, os.kill, (server.pid, signal.SIGCONT))
+    server.stand_still()
+    goes_on = threading.Timer(0.2, server.go_on)
     goes_on.start()
     try:
         raw = converse(server.port, case.writes, case.half_close, len(case.statuses) - 1)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import socket
 import threading
 import time
@@ -70,9 +68,8 @@ def test_a_server_that_is_stopped_again_and_again_keeps_to_the_deadline(
     with connect(server.port) as sock:
         sock.settimeout(0.2)
         while time.monotonic() < end_s:
-            os.kill(server.pid, signal.SIGSTOP)
-            os.waitid(os.P_PID, server.pid, os.WSTOPPED)
-            os.kill(server.pid, signal.SIGCONT)
+            server.stand_still()
+            server.go_on()
             try:
                 assert sock.recv(1000).startswith(b"HTTP/1.1 408 ")
                 break

@@ -26,7 +26,7 @@ from servers.access import CONTROL_HEADER
 from servers.native.build import COMPILERS
 from servers.report import Counters, Report, Sample
 
-IN_PYTHON = ("thread-per-request", "thread-pool", "event-loop")
+IN_PYTHON = ("thread-per-request", "thread-pool", "event-loop", "prefork")
 NATIVE = ("native-thread-per-request", "native-thread-pool")
 needs_compiler = pytest.mark.skipif(
     not any(map(shutil.which, [os.environ["CXX"]] if os.environ.get("CXX") else COMPILERS)),
@@ -85,10 +85,19 @@ class RunningServer:
         )
         self.report()
 
+    def serving(self) -> list[int]:
+        """The processes that accept: itself, or those that it is the master of."""
+        return children(self.pid) or [self.pid]
+
     def limit(self, kind: int, soft: int) -> None:
-        """Change a soft limit of the running process."""
-        _, hard = resource.prlimit(self.pid, kind)
-        resource.prlimit(self.pid, kind, (soft, hard))
+        """Change a soft limit of the processes that serve."""
+        for pid in self.serving():
+            limit_process(pid, kind, soft)
+
+    def leave_descriptors(self, spare: int) -> None:
+        """Let each process that serves have so many more than it has."""
+        for pid in self.serving():
+            limit_process(pid, resource.RLIMIT_NOFILE, descriptors_of(pid) + spare)
 
     def ask(self, path: str, method: str = "GET") -> bytes:
         """The body of an answer of the control port, which must be 200."""
@@ -136,12 +145,12 @@ class RunningServer:
         return counters
 
     def descriptors(self) -> int:
-        return len(os.listdir(f"/proc/{self.pid}/fd"))
+        """Of all processes that serve."""
+        return sum(map(descriptors_of, self.serving()))
 
     def cpu_s(self) -> float:
-        """CPU time of the process so far."""
-        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        """CPU time of the processes that serve so far."""
+        return sum(map(cpu_s_of, self.serving()))
 
     def log(self) -> str:
         """What it has written to standard error."""
@@ -153,15 +162,25 @@ class RunningServer:
         """Clients that have sent a good request each, whole before the server accepted any of them:
         it stands still meanwhile, so that no deadline runs while a client takes its time."""
         with ExitStack() as stack:
-            os.kill(self.pid, signal.SIGSTOP)
-            os.waitid(os.P_PID, self.pid, os.WSTOPPED)
+            self.stand_still()
             try:
                 clients = [stack.enter_context(connect(self.port)) for _ in range(requests)]
                 for sock in clients:
                     sock.sendall(metric_request())
             finally:
-                os.kill(self.pid, signal.SIGCONT)
+                self.go_on()
             yield clients
+
+    def stand_still(self) -> None:
+        """All of its processes, until `go_on`."""
+        os.killpg(self.pid, signal.SIGSTOP)
+        os.waitid(os.P_PID, self.pid, os.WSTOPPED)
+        for pid in self.serving():
+            while state_of(pid) != "T":  # a signal to a process that is none of ours
+                time.sleep(0.001)
+
+    def go_on(self) -> None:
+        os.killpg(self.pid, signal.SIGCONT)
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         """Send a signal and wait for the end; the exit status."""
@@ -186,6 +205,35 @@ class RunningServer:
 
 
 StartServer = Callable[..., RunningServer]
+
+
+def children(pid: int) -> list[int]:
+    """The processes that a process has started and not seen the end of."""
+    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def limit_process(pid: int, kind: int, soft: int) -> None:
+    _, hard = resource.prlimit(pid, kind)
+    resource.prlimit(pid, kind, (soft, hard))
+
+
+def descriptors_of(pid: int) -> int:
+    return len(os.listdir(f"/proc/{pid}/fd"))
+
+
+def stat_of(pid: int) -> list[str]:
+    """The fields of /proc/PID/stat from the state on."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+
+
+def state_of(pid: int) -> str:
+    return stat_of(pid)[0]
+
+
+def cpu_s_of(pid: int) -> float:
+    """CPU time of a process so far."""
+    user, system = stat_of(pid)[11:13]
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
 
 class Gate:

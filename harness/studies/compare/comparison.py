@@ -42,7 +42,7 @@ Round: TypeAlias = tuple[Trial, Trial]  # the baseline's trial and the contender
 
 def build_cells(settings: Settings, trials: Sequence[Trial]) -> list[Cell]:
     """One cell for each backend (slot) and level, over its valid trials."""
-    cells, trials, known = [], standard(trials), metrics_of(settings.design)
+    cells, trials, known = [], standard(trials), _known(settings, trials)
     for rps in settings.rps:
         for slot, backend in enumerate(settings.backends):
             valid = [t for t in trials if (t.rps, t.slot) == (rps, slot) and comparable(t)]
@@ -82,7 +82,16 @@ def build_comparisons(settings: Settings, trials: Sequence[Trial]) -> list[Compa
         _compare(rps, settings, slot, metric, trials)
         for rps in settings.rps
         for slot in range(1, len(settings.backends))
+        for metric in _known(settings, trials)
+    ]
+
+
+def _known(settings: Settings, trials: Sequence[Trial]) -> list[Metric]:
+    """The figures of a run: those that few have, where any trial has them."""
+    return [
+        metric
         for metric in metrics_of(settings.design)
+        if not metric.seldom or any(metric_value(t, metric.path) is not None for t in trials)
     ]
 
 

@@ -10,6 +10,7 @@ from contextlib import closing
 import psutil
 import pytest
 
+from harness.machine.family import Family
 from harness.targets.sampler import LightReports, look
 from tests.support.serving import PATIENCE_S, RunningServer, servers
 
@@ -23,27 +24,27 @@ def server() -> Iterator[RunningServer]:
 
 
 def test_a_server_that_stands_still_is_asked_again(server: RunningServer) -> None:
-    process = psutil.Process(server.pid)
+    process, family = psutil.Process(server.pid), Family(server.pid)
     with closing(reports_of(server, SOON_S)) as reports:
         os.kill(server.pid, signal.SIGSTOP)
         while any(psutil.Process(t.id).status() != "stopped" for t in process.threads()):
             assert process.is_running()
-        assert [look(process, reports) for _ in range(3)] == [None] * 3
+        assert [look(family, reports) for _ in range(3)] == [None] * 3
         os.kill(server.pid, signal.SIGCONT)
-        while (seen := look(process, reports)) is None:
+        while (seen := look(family, reports)) is None:
             assert process.is_running()
     assert seen.server.monotonic_ns > 0
     assert seen.rss_bytes
 
 
 def test_a_server_that_is_gone_is_not_asked_again(server: RunningServer) -> None:
-    process = psutil.Process(server.pid)
+    family = Family(server.pid)
     with closing(reports_of(server, PATIENCE_S)) as reports:
-        assert look(process, reports) is not None
+        assert look(family, reports) is not None
         server.process.kill()
         server.process.wait()
         with pytest.raises((OSError, psutil.Error)):
-            look(process, reports)
+            look(family, reports)
 
 
 def reports_of(server: RunningServer, patience_s: float) -> LightReports:

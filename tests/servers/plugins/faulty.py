@@ -1,5 +1,5 @@
-"""Backends that go wrong on purpose, named as `faulty:Pool`, `faulty:Threads` and
-`faulty:Loop`.
+"""Backends that go wrong on purpose, named as `faulty:Pool`, `faulty:Threads`, `faulty:Loop` and
+`faulty:Forked`.
 
 `FAULT` in the environment says how the handlers of the first `FAULTS` requests go wrong, and
 `DISPATCH` likewise for the acceptor. At a `GATE`, a FIFO, handlers wait until it is opened.
@@ -8,7 +8,6 @@
 from __future__ import annotations
 
 import ctypes
-import itertools
 import os
 import threading
 import time
@@ -18,11 +17,14 @@ from servers.backend import Backend, Overloaded
 from servers.connection import Connection, Pause, Steps
 from servers.event_loop import EventLoop
 from servers.options import ServerOptions, Workload
+from servers.prefork import Prefork
 from servers.request_path import RequestPath
 from servers.telemetry import Telemetry
 from servers.thread_per_request import ThreadPerRequest
 from servers.thread_pool import ThreadPoolBackend
 
+# One for each fault that there is to be, of all processes and threads together.
+TOKENS = os.eventfd(int(os.environ.get("FAULTS", "1")), os.EFD_SEMAPHORE | os.EFD_NONBLOCK)
 WHAT_A_CLIENT_SENT = "\x1b[31mred\nstopped: a forged line\r\u202e"
 
 
@@ -37,13 +39,20 @@ def fail(fault: str) -> None:
     ctypes.pythonapi.PyThreadState_SetAsyncExc(thread, ctypes.py_object(KeyboardInterrupt))
 
 
+def is_to_fail() -> bool:
+    """Takes a token, if there is one left."""
+    try:
+        return bool(os.eventfd_read(TOKENS))
+    except BlockingIOError:
+        return False
+
+
 class FaultyWork:
     """The work of handlers: it fails for the first requests, whichever thread they meet."""
 
     def __init__(self) -> None:
-        self._fault, self._faults = os.environ.get("FAULT", ""), int(os.environ.get("FAULTS", "1"))
+        self._fault = os.environ.get("FAULT", "")
         self._gate = os.environ.get("GATE", "")
-        self._numbers = itertools.count()
 
     def on_a_thread(self) -> Steps[None]:
         """Waits at the gate as a handler with a thread of its own may."""
@@ -65,7 +74,7 @@ class FaultyWork:
         self._fail()
 
     def _fail(self) -> None:
-        if self._fault and next(self._numbers) < self._faults:
+        if self._fault and is_to_fail():
             fail(self._fault)
 
 
@@ -117,6 +126,13 @@ class Threads(_Faulty, ThreadPerRequest):
         stumble(connection, super().dispatch)
 
 
+class Forked(_Faulty, Prefork):
+    """Processes with pools whose handlers go wrong."""
+
+    def dispatch(self, connection: Connection) -> None:
+        stumble(connection, super().dispatch)
+
+
 class Loop(EventLoop):
     """An event loop whose handlers go wrong."""
 
@@ -129,13 +145,10 @@ class Loop(EventLoop):
         stumble(connection, lambda connection: EventLoop.dispatch(self, fattened(connection)))
 
 
-DISPATCHED = itertools.count()
-
-
 def stumble(connection: Connection, dispatch: Callable[[Connection], None]) -> None:
     """Dispatch as DISPATCH in the environment says, for the first FAULTS connections."""
-    fault, faults = os.environ.get("DISPATCH", ""), int(os.environ.get("FAULTS", "1"))
-    if not fault or next(DISPATCHED) >= faults:
+    fault = os.environ.get("DISPATCH", "")
+    if not fault or not is_to_fail():
         dispatch(connection)
         return
     if fault == "late":
