@@ -35,7 +35,7 @@ def python_sentences(run: Run) -> list[str]:
     """Under what the servers ran, a sentence each; none where that was the lab's own Python with
     its GIL."""
     found = [
-        f"{what[0].upper() + what[1:]} ran under {_at(each)}, {_gil(gil)}."
+        f"{what[0].upper() + what[1:]} ran under {_at(each)}, {gil_words(gil)}."
         for what, each, gil in interpreters_of(run)
     ]
     if not found and gil_in_servers(run, {trial.slot for trial in run.trials}) is False:
@@ -63,5 +63,6 @@ def _at(interpreter: Interpreter) -> str:
     return f"{interpreter.version}{where}"
 
 
-def _gil(on: bool) -> str:
+def gil_words(on: bool) -> str:
+    """`with the GIL`, or without."""
     return "with the GIL" if on else "without the GIL"

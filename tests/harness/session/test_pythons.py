@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-import sysconfig
 import venv
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,25 +22,10 @@ from harness.session.settings import CompareOptions, make_settings
 from harness.store import RUN_FILE
 from tests.support.changed_runs import assert_one_sentence
 from tests.support.labrun import Labrun, assert_measured, run_lab
+from tests.support.pythons import FREE_THREADED, another_python
 
 VERSION = ".".join(map(str, sys.version_info[:3]))
 SHORT = ("--rps", "200", "--rounds", "1", "--duration", "0.5", "--warmup", "0.2")
-# What a build without the GIL says of itself, until the first extension that is not ready for it.
-FREE_THREADED = """
-import sys, sysconfig
-sysconfig.get_config_vars()["Py_GIL_DISABLED"] = 1
-sys._is_gil_enabled = lambda: {on}
-"""
-
-
-def another_python(folder: Path, customize: str = "") -> str:
-    """An interpreter at another path, with the packages of this one; `customize`: what it does
-    before anything else."""
-    venv.create(folder, with_pip=False, symlinks=True)
-    (site,) = folder.glob("lib/python*/site-packages")
-    (site / "lab.pth").write_text(sysconfig.get_paths()["purelib"] + "\n")
-    (site / "sitecustomize.py").write_text(customize)
-    return str(folder / "bin" / "python")
 
 
 @dataclass(frozen=True)
