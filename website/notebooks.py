@@ -1,5 +1,5 @@
 """A notebook as a page: its cells as Markdown, with the outputs that are committed, its pictures as
-files, and the answers of its exercises folded at the end.
+files, and folded what answers a prediction, and at the end the answers of its exercises.
 
 Cells become Markdown of the site rather than nbconvert's HTML within a page, so that search, table
 of contents, dark colours and narrow screens hold for them too. Nothing is run.
@@ -19,6 +19,13 @@ from typing import Any
 
 _STYLE = re.compile(r"<style.*?</style>\s*", re.DOTALL)
 _ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+# What answers a prediction, as JupyterLab folds it.
+_FOLDED = """<details class="output" markdown>
+<summary>What came out (predict first)</summary>
+
+{}
+</details>
+"""
 _TITLE = re.compile(r"^# (.+)\n*", re.MULTILINE)
 
 
@@ -52,8 +59,11 @@ def _cells(file: Path, pictures: dict[str, bytes]) -> Iterator[str]:
             yield f"{source}\n"
         elif cell["cell_type"] == "code" and source.strip():
             yield f"```python\n{source}\n```\n"
-            for output in cell["outputs"]:
-                yield _output(output, source, f"{file.parent.name}-{file.stem}", pictures)
+            name = f"{file.parent.name}-{file.stem}"
+            outputs = [_output(output, source, name, pictures) for output in cell["outputs"]]
+            if outputs and cell["metadata"].get("jupyter", {}).get("outputs_hidden"):
+                outputs = [_FOLDED.format("\n".join(outputs))]
+            yield from outputs
 
 
 def _output(output: dict[str, Any], source: str, name: str, pictures: dict[str, bytes]) -> str:
@@ -65,8 +75,9 @@ def _output(output: dict[str, Any], source: str, name: str, pictures: dict[str, 
     if "image/png" in data:
         picture = f"{name}-{len(pictures) + 1}.png"
         pictures[picture] = b64decode("".join(data["image/png"]))
-        last = source.strip().splitlines()[-1].replace("[", "(").replace("]", ")")
-        return f"![The picture that {last} draws]({picture}){{ .output }}\n"
+        told = output.get("metadata", {}).get("image/png", {}).get("alt")
+        words = told or f"The picture that {source.strip().splitlines()[-1]} draws"
+        return f"![{_alone(words)}]({picture}){{ .output }}\n"
     if "text/markdown" in forms:
         return f'<div class="output said" markdown>\n{forms["text/markdown"]}\n</div>\n'
     if "text/html" in forms:
@@ -74,6 +85,11 @@ def _output(output: dict[str, Any], source: str, name: str, pictures: dict[str, 
         table = re.sub(r"\n\s*", "", table).replace(' style="text-align: right;"', "")
         return f'<div class="output">{table}</div>\n'
     return _plain(forms.get("text/plain", ""))
+
+
+def _alone(text: str) -> str:
+    """On one line, with no bracket that would end it where it stands for a picture."""
+    return " ".join(text.split()).translate(str.maketrans("[]", "()"))
 
 
 def _plain(text: str) -> str:

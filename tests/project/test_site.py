@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from html.parser import HTMLParser
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import unquote, urlsplit
 
 import pytest
@@ -66,10 +66,14 @@ def test_a_notebook_has_its_outputs_and_folds_its_answers(site: Path) -> None:
     for name in NOTEBOOKS:
         page = text_of(site / "notebooks" / f"{name}.html")
         assert 'class="output"' in page, name
+        hidden = [
+            c for c in cells_of(name) if c["metadata"].get("jupyter", {}).get("outputs_hidden")
+        ]
+        assert page.count('<details class="output">') == len([c for c in hidden if c["outputs"]])
         before, _, after = page.partition('<details class="success">')
         assert "assert check(" in re.sub("<[^>]+>", "", after), name
         assert "assert check(" not in re.sub("<[^>]+>", "", before), name
-    cells = json.loads((ROOT / "notebooks" / f"{NOTEBOOKS[3]}.ipynb").read_text("utf-8"))["cells"]
+    cells = cells_of(NOTEBOOKS[3])
     said = [
         "".join(output["data"]["text/markdown"])
         for cell in cells
@@ -79,6 +83,13 @@ def test_a_notebook_has_its_outputs_and_folds_its_answers(site: Path) -> None:
     shown = text_of(site / "notebooks" / f"{NOTEBOOKS[3]}.html")
     assert said
     assert all(sentence in shown for sentence in said)
+
+
+def cells_of(name: str) -> list[dict[str, Any]]:
+    """The cells of a notebook of the course."""
+    text = (ROOT / "notebooks" / f"{name}.ipynb").read_text("utf-8")
+    cells: list[dict[str, Any]] = json.loads(text)["cells"]
+    return cells
 
 
 def test_the_api_is_of_the_docstrings(site: Path) -> None:
