@@ -18,7 +18,10 @@ NOTEBOOKS = sorted(FOLDER.glob("[0-9]*.ipynb"))
 SOLUTIONS = sorted((FOLDER / "solutions").glob("*.ipynb"))
 PARTS = ("**The question.**", "## Predict first", "## Exercises", "*Sources.*")
 PREDICTS = [path for path in NOTEBOOKS if 'predict(\\"' in path.read_text("utf-8")]
-PICTURE = re.compile(r"\.plot\(|^resolve\(", re.MULTILINE)
+PICTURE = re.compile(
+    r"\.plot\(|^(?:resolve|calibration|little)\(|intervals\(first|stalls_seen\(opened|goodput\(full",
+    re.MULTILINE,
+)
 
 
 def names(paths: list[Path]) -> list[str]:
@@ -131,7 +134,7 @@ def test_without_a_prediction_answers_stay_folded_and_with_one_they_are_shown(
     monkeypatch.setenv("LAB_OFFLINE", "1")
     monkeypatch.delenv("LAB_UNFOLDED", raising=False)
     folded = execute(NOTEBOOKS[0], tmp_path)
-    assert words(folded).count("Folded until there is a prediction 0.") == 5
+    assert words(folded).count("Folded until there is a prediction 0.") == 6
     assert "Not shown: 0.1, 0.2, 0.3" in words(folded)
     assert not [output for output in outputs(folded) if "image/png" in output.get("data", {})]
     predicted = tmp_path / "predicted.ipynb"
