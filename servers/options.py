@@ -31,6 +31,7 @@ _SIZE = re.compile(r"(\d+)\s*(B|KiB|MiB|GiB|K|M|G)?", re.IGNORECASE)
 _SIZE_UNITS = {"": 1, "b": 1, "k": KIB, "kib": KIB, "m": MIB, "mib": MIB}
 _SIZE_UNITS |= {"g": 1024 * MIB, "gib": 1024 * MIB}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(us|ms|s)")
+_CPU_DIGITS = 5  # of the number of a CPU
 _DURATION_UNITS_S = {"us": 1e-6, "ms": 1e-3, "s": 1.0}
 
 
@@ -117,10 +118,14 @@ def parse_cpus(text: str) -> frozenset[int]:
     """A set of CPU numbers of `0` or `0,2-3`. Raises ValueError with the reason."""
     cpus: set[int] = set()
     for part in text.split(","):
-        first, _, last = part.partition("-")
-        if not first.isdigit() or (last and not last.isdigit()):
+        first, dash, last = part.strip().partition("-")
+        numbers = [first, last] if dash else [first]
+        if not all(n.isascii() and n.isdigit() and len(n) <= _CPU_DIGITS for n in numbers):
             raise ValueError(f"{text!r} is no list of CPUs: write like 0 or 0,2-3")
-        cpus.update(range(int(first), int(last or first) + 1))
+        found = range(int(first), int(numbers[-1]) + 1)
+        if not found:
+            raise ValueError(f"{text!r} is no list of CPUs: {part.strip()} has none in it")
+        cpus.update(found)
     return frozenset(cpus)
 
 

@@ -51,6 +51,8 @@ _HELP = {
     "python": "Run the servers under this Python: 3.13, or a build without the GIL.",
     "pythons": "Compare interpreters, by path, name or version: 3.11,3.13. Each runs each backend "
     "(thread-pool, if none is named).",
+    "server_cpus": "CPUs of the servers, as 0, 0-3 or 0,2 (default: all but the generator's).",
+    "generator_cpus": "CPUs of the generator; one that the server has too makes times worse.",
     "seed": "Equal seeds give equal schedules.",
     "out": "Where the run's folder goes.",
     "name": "The end of the folder's name.",
@@ -88,7 +90,19 @@ ANY_SERVER = (
 BOTH, POOL = "thread-per-request,thread-pool", "thread-pool"
 _TYPES = get_type_hints(CompareOptions)
 _FIELDS = {field.name: field for field in fields(CompareOptions)}
-RUN = ("clients", "timeout_s", "arrivals", *ASKED, "python", "seed", "out", "name", "json")
+RUN = (
+    "clients",
+    "timeout_s",
+    "arrivals",
+    *ASKED,
+    "python",
+    "server_cpus",
+    "generator_cpus",
+    "seed",
+    "out",
+    "name",
+    "json",
+)
 Budget = Annotated[
     float,
     typer.Option(help="Seconds that the whole may take; 15 are kept for what follows the trials."),

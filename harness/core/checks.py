@@ -4,10 +4,12 @@ do."""
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable
 from typing import Final, TypeVar, get_args
 
 from harness.core.errors import LabError
+from servers.options import parse_cpus
 
 # One Python process cannot send more than some 20,000 requests a second; beyond this a plan is
 # a mistake rather than an experiment.
@@ -26,6 +28,25 @@ def host_and_port(name: str, text: str) -> tuple[str, int]:
     if not host or not (port.isascii() and port.isdigit()) or not 0 < int(port) < 65_536:
         raise LabError(f"{name} {text!r} is no address; write HOST:PORT, as 10.0.0.5:8080")
     return host, int(port)
+
+
+def cpus(name: str, value: str | None) -> str | None:
+    """A list of CPUs as taskset writes it, each named once and in order: `0,2,3`. Raises
+    `LabError`."""
+    if value is None:
+        return None
+    try:
+        asked = parse_cpus(value)
+    except ValueError as error:
+        raise LabError(f"{name}: {error}") from error
+    there = os.sched_getaffinity(0)
+    missing = sorted(asked - there)
+    if missing:
+        raise LabError(
+            f"{name} {value}: there is no CPU {missing[0]} here; take of "
+            + ",".join(map(str, sorted(there)))
+        )
+    return ",".join(map(str, sorted(asked)))
 
 
 def text(name: str, value: str | None) -> None:

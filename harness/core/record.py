@@ -734,6 +734,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "How prefork's share the port: inherited (one socket), or reuseport (one for each).",
         ),
     ] = "inherited"
+    server_cpus: Annotated[str | None, Choice("server on CPUs {}")] = None  # as taskset has them;
+    generator_cpus: Annotated[str | None, Choice("generator on CPUs {}")] = None  # None: as usual
     python: Annotated[str | None, Choice("servers under {}")] = None
     user_class: UserClass | None = None  # Locust's, and how many processes they are in beside
     locust_workers: int | None = None  # the master; 0: one process for all

@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.core.closing import Closing
+from harness.core.record import Settings
+from servers.options import parse_cpus
 
 _TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 _SYSCALL = {"x86_64": 298, "aarch64": 241, "riscv64": 241}
@@ -33,17 +35,24 @@ class CpuPlan:
 
     Observers (the lab itself and its sampler) stay off the generator's CPU, because what delays
     the generator spoils every latency; with two CPUs they share the server's, alike for both
-    backends. With one CPU nothing is pinned and the generator must not spin.
+    backends. With one CPU nothing is pinned and the generator must not spin. `asked`: somebody said
+    which, so they are kept even where they overlap.
     """
 
     server: frozenset[int]
     generator: frozenset[int]
     observers: frozenset[int]
+    asked: bool = False
 
     @property
     def pinned(self) -> bool:
         """Whether the generator has a CPU of its own."""
         return not self.server & self.generator
+
+    @property
+    def placed(self) -> bool:
+        """Whether each is kept on its CPUs."""
+        return self.asked or self.pinned
 
 
 def plan_cpus(available: frozenset[int] | None = None) -> CpuPlan:
@@ -56,6 +65,44 @@ def plan_cpus(available: frozenset[int] | None = None) -> CpuPlan:
         rest = frozenset(cpus[:-1])
         return CpuPlan(rest, frozenset(cpus[-1:]), rest)
     return CpuPlan(frozenset(cpus[:-2]), frozenset(cpus[-1:]), frozenset(cpus[-2:-1]))
+
+
+def plan_of(settings: Settings) -> CpuPlan:
+    """The plan of a run: as usual but for what it says itself. Who is not told of keeps off the
+    CPUs that were asked for, where there are others."""
+    usual = plan_cpus()
+    if settings.server_cpus is None and settings.generator_cpus is None:
+        return usual
+    everyone = frozenset(os.sched_getaffinity(0))
+    server, generator = _told(settings.server_cpus), _told(settings.generator_cpus)
+    if server is None:
+        assert generator is not None
+        server = (usual.server - generator) or (everyone - generator) or everyone
+    if generator is None:
+        generator = (usual.generator - server) or (everyone - server) or usual.generator
+    observers = (everyone - generator - server) or (server - generator) or server
+    return CpuPlan(server, generator, observers, asked=True)
+
+
+def _told(cpus: str | None) -> frozenset[int] | None:
+    return None if cpus is None else parse_cpus(cpus)
+
+
+def overlap_warning(cpus: CpuPlan) -> list[str]:
+    """What is to be said where CPUs were asked for that server and generator share."""
+    shared = cpus.server & cpus.generator
+    if not cpus.asked or not shared:
+        return []
+    return [
+        f"the server and the generator share {'CPU' if len(shared) == 1 else 'CPUs'} "
+        f"{cpu_list(shared)}: each takes time from the other, so ratios between arms may hold and "
+        "times do not"
+    ]
+
+
+def cpu_list(cpus: frozenset[int]) -> str:
+    """`0,2,3`."""
+    return ",".join(map(str, sorted(cpus)))
 
 
 def process_cpu_s(pid: int) -> float | None:

@@ -36,8 +36,8 @@ def read_environment(cpus: CpuPlan) -> Environment:
     return Environment(
         cpu_model=_cpu_model(),
         cpu_count=len(os.sched_getaffinity(0)),
-        server_cpus=sorted(cpus.server) if cpus.pinned else None,
-        generator_cpus=sorted(cpus.generator) if cpus.pinned else None,
+        server_cpus=sorted(cpus.server) if cpus.placed else None,
+        generator_cpus=sorted(cpus.generator) if cpus.placed else None,
         governor=_text("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
         kernel=platform.release(),
         virtualisation=_virtualisation(),

@@ -19,7 +19,7 @@ from harness.core.record import SCHEMA_VERSION, Environment, Interpreter, Run, S
 from harness.core.wording import listed
 from harness.designs.trials import Planned, PlannedTrial, Planner, StartOver
 from harness.machine.child_process import ProcessDied
-from harness.machine.cpus import CpuPlan, plan_cpus
+from harness.machine.cpus import CpuPlan, overlap_warning, plan_of
 from harness.machine.doctor import examine, warning
 from harness.machine.environment import read_environment
 from harness.machine.neighbours import Neighbourhood, announced
@@ -112,7 +112,7 @@ class _Experiment:
         self._watcher = watcher
         self._planner = planner
         self._sources = {typed: each.source for typed, each in under.items()}
-        self._cpus = plan_cpus()
+        self._cpus = plan_of(settings)
         if settings.target is not None:
             examine_target(settings)
         else:
@@ -205,6 +205,7 @@ class _Experiment:
             refused=self._refused,
             warnings=[
                 *(warning(f) for f in self._environment.findings if f.level != "good"),
+                *overlap_warning(self._cpus),
                 *self._started_over,
                 *elsewhere(self._settings),
                 *self._beside.warnings(),
@@ -294,7 +295,7 @@ def out_of_the_way(cpus: CpuPlan) -> Iterator[None]:
 
     Its children set their own CPUs.
     """
-    if not cpus.pinned:
+    if not cpus.placed:
         yield
         return
     everywhere = os.sched_getaffinity(0)

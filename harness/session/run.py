@@ -13,7 +13,7 @@ import msgspec
 from harness.core.errors import LabError
 from harness.core.record import Settings, Trial
 from harness.designs.trials import Planned, Planner
-from harness.machine.cpus import plan_cpus
+from harness.machine.cpus import plan_of
 from harness.machine.environment import read_environment
 from harness.measure.run import RunResult, Watcher, run_experiment
 from harness.measure.trial import Progress
@@ -90,7 +90,7 @@ def keep_controls(
     """All runs of one backend against itself, as many as are wanted; those on record at these
     settings and of this machine count, and each new one is on record once it has ended. `tell` gets
     a line before each. Raises `LabError`."""
-    machine = Machine.of(read_environment(plan_cpus()))
+    machine = Machine.of(read_environment(plan_of(settings)))
     record = read_controls(results)
     if record is None and (results / CONTROL_FILE).exists():
         raise LabError(f"{results / CONTROL_FILE} cannot be read; move it out of the way")

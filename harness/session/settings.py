@@ -54,6 +54,8 @@ class CompareOptions(LoadOptions):
     plot: bool = False
     bare: bool = False
     python: str | None = None
+    server_cpus: str | None = None
+    generator_cpus: str | None = None
     pythons: str | None = None
     control: str | None = None
     design: str = "trials"
@@ -115,6 +117,8 @@ def make_settings(options: CompareOptions) -> Settings:
         rate_limit_per_s=limit,
         seed=options.seed,
         python=options.python,
+        server_cpus=checks.cpus("--server-cpus", options.server_cpus),
+        generator_cpus=checks.cpus("--generator-cpus", options.generator_cpus),
         pythons=pythons,
         target=options.target,
         control=options.control,
@@ -327,6 +331,9 @@ def _check_target(options: CompareOptions, arms: int) -> None:
         )
     if options.target is None or options.control is None:
         return
+    if options.server_cpus is not None:
+        raise LabError("--server-cpus is for servers on this machine; leave it out, and start the "
+                       "others with --cpus")  # fmt: skip
     if options.python is not None:
         raise LabError("--python is for servers on this machine; leave out --target or --python")
     counts = []

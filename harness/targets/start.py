@@ -31,7 +31,7 @@ _SWITCH_INTERVAL_STEP_S = 1e-6  # what Python rounds it to
 def server_arguments(arm: Arm, settings: Settings, cpus: CpuPlan) -> list[str]:
     """The command line of the server of a trial, without its address."""
     chosen = arm.chosen(settings)
-    if cpus.pinned and settings.target is None:
+    if cpus.placed and settings.target is None:
         chosen["cpus"] = cpus.server
     return [arm.backend, *arguments_of(chosen)]
 

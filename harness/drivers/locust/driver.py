@@ -136,7 +136,7 @@ class Locust:
             warmup_s=sum(phase.duration_s for phase in load.warmup),
             duration_s=measured.duration_s,
             timeout_s=settings.timeout_s,
-            cpus=sorted(load.cpus.generator) if load.cpus.pinned else [],
+            cpus=sorted(load.cpus.generator) if load.cpus.placed else [],
             measured_fd=log.fd,
             master_host=master_host,
             master_port=int(master_port),

@@ -77,7 +77,7 @@ class OpenLoop:
             max_in_flight=load.descriptors - RESERVED_DESCRIPTORS - len(warmup) - len(measured),
             closed_loop=self.falls_behind,
             own_cpu=load.cpus.pinned,
-            cpus=sorted(load.cpus.generator) if load.cpus.pinned else [],
+            cpus=sorted(load.cpus.generator) if load.cpus.placed else [],
         )
         process = GeneratorProcess(config)
         for log in (*warmup, *measured):
