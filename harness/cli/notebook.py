@@ -18,7 +18,7 @@ from harness.core.errors import LabError
 from harness.terminal.output import complain
 
 # Recorded runs are read where they are installed; the rest comes of working with the notebooks.
-_LEFT = {"recorded", "results", ".ipynb_checkpoints", "__pycache__"}
+_LEFT = {"gil", "recorded", "results", ".ipynb_checkpoints", "__pycache__"}
 
 
 @command()

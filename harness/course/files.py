@@ -19,7 +19,7 @@ _PACKAGE = Path(str(resources.files("harness.course")))
 _PROJECT = _PACKAGE.parents[1]
 _MOST_ROWS = 20_000  # of a run that is kept whole
 # Of these a notebook reads the record, and draws what thinned rows draw as well.
-_THINNED = {"my-pool", "own", "short-interval", "switches"}
+_THINNED = {"my-pool", "own", "switches"}
 
 
 def notebooks_folder() -> Path:
