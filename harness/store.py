@@ -18,7 +18,7 @@ from harness.core.foreign import read_json, short
 from harness.core.record import Run
 
 RUN_FILE, REQUESTS_FILE, TIMELINE_FILE = "run.json", "requests.parquet", "timeline.parquet"
-BLOCKS_FILE = "blocks.parquet"
+BLOCKS_FILE, TRACE_FILE = "blocks.parquet", "trace.parquet"
 PARTS = ".parts"
 LOGS = "servers"  # what servers of any kind printed
 Record = TypeVar("Record")
@@ -53,13 +53,17 @@ class RunFolder:
             for kind in ("requests", "timeline"):
                 (self.path / PARTS / f"{kind}-{part:04}.parquet").unlink(missing_ok=True)
 
-    def add_trial(self, requests: pd.DataFrame, timeline: pd.DataFrame) -> None:
+    def add_trial(
+        self, requests: pd.DataFrame, timeline: pd.DataFrame, trace: pd.DataFrame | None = None
+    ) -> None:
         """Keep the raw rows of one trial. Raises `LabError` when the disk is full."""
         self._parts += 1
         if len(requests) and "level" in requests:
             self._parts_of.setdefault(float(requests["level"].iloc[0]), []).append(self._parts)
         for kind, frame in (("requests", requests), ("timeline", timeline)):
             self._write_frame(self.path / PARTS / f"{kind}-{self._parts:04}.parquet", frame)
+        if trace is not None:
+            self._write_frame(self.path / PARTS / f"trace-{self._parts:04}.parquet", trace)
 
     def save(self, run: Run) -> None:
         """Write `run.json`, replacing what was there."""
@@ -78,6 +82,9 @@ class RunFolder:
             frame = _concatenate([read_rows(part) for part in parts])
             self._write_frame(self.path / name, frame)
             frames.append(frame)
+        traces = sorted((self.path / PARTS).glob("trace-*.parquet"))
+        if traces:
+            self._write_frame(self.path / TRACE_FILE, _concatenate([*map(read_rows, traces)]))
         for part in (self.path / PARTS).iterdir():
             part.unlink()
         (self.path / PARTS).rmdir()

@@ -15,7 +15,7 @@ from servers.backend import Backend
 from servers.memory import CannotRun, lock_memory
 from servers.native.build import NATIVE, CannotBuild
 from servers.native.launch import launch
-from servers.options import ServerOptions, parse_options
+from servers.options import PER_REQUEST, ServerOptions, parse_options
 from servers.registry import UnknownBackend, resolve
 from servers.restart import announce_restart
 from servers.server import Server
@@ -60,10 +60,18 @@ def main(argv: list[str] | None = None, prog: str = "python -m servers") -> int:
     try:
         if options.exit_with_parent:
             check_watched_input()
+        if options.trace is not None and options.connections != PER_REQUEST:
+            raise CannotRun(
+                f"--trace is of one request on each connection; leave out --connections "
+                f"{options.connections}"
+            )
         if options.backend in NATIVE:
             take_cpus(options)
             launch(options)
         backend_class = resolve(options.backend)
+        if options.trace is not None and backend_class.forked:
+            raise CannotRun(f"{options.backend} has several processes, which keep no trace; leave "
+                            "out --trace")  # fmt: skip
         prepare_process(options)
         server = make_server(options, backend_class)
     except (UnknownBackend, CannotListen, CannotRun, CannotBuild) as error:

@@ -16,6 +16,7 @@ from servers.housekeeper import Control
 from servers.options import ServerOptions, plain, reported
 from servers.report import Report, Sample, prometheus
 from servers.restart import CannotRestart, Restart, read_restart
+from servers.tracing import Trace
 
 log = logging.getLogger("servers")
 
@@ -107,6 +108,9 @@ class Answers(ABC):
         if (method, path) == (b"POST", b"/window"):
             self.open_window()
             return 200, "application/json", encode(self.report())
+        trace = self.trace() if (method, path) == (b"GET", b"/trace") else None
+        if trace is not None:
+            return 200, "application/json", encode(trace)
         if (method, path) == (b"POST", b"/restart"):
             return self._restart(sent)
         if path in (b"/sample", b"/report", b"/metrics", b"/window", b"/restart"):
@@ -125,6 +129,10 @@ class Answers(ABC):
             return 400, "text/plain", f"{error}\n".encode()
         os.kill(os.getpid(), signal.SIGTERM)
         return 202, "text/plain", b"starting afresh\n"
+
+    def trace(self) -> Trace | None:
+        """What was kept of each request; None where nothing is."""
+        return None
 
     @property
     @abstractmethod

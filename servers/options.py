@@ -260,6 +260,9 @@ class ServerOptions:
     max_threads: int | None = _chosen("--max-threads", None,
         WholeNumber("--max-threads", 0, 1_000_000),
         "thread-per-request: live threads at most, one more gets 503 (default 0: no limit)")
+    trace: int | None = _chosen("--trace", None, WholeNumber("--trace", 1, 100_000),
+        "keep the thread and every step's time of so many requests, for GET /trace on the control "
+        "port (default: of none)", "N")
     control_port: int = _option("--control-port", 0, WholeNumber("a port", 0, 65_535),
         "port of /report and /metrics (default 0: a free one)")
     control_host: str = _option("--control-host", "127.0.0.1", str,

@@ -33,6 +33,7 @@ from servers.report import (
 )
 from servers.request_path import RequestPath
 from servers.telemetry import Recorder, Telemetry, count_rows, stage_figures
+from servers.tracing import Trace, TracedPath, TraceLog
 
 log = logging.getLogger("servers")
 
@@ -81,9 +82,8 @@ class Server(Answers):
             self._housekeeper.linger,
             self._keeping is not None,
         )
-        self._path = RequestPath(
-            self._limiter, self._housekeeper.linger, options.workload, self._keeping
-        )
+        self._trace = None if options.trace is None else TraceLog(options.trace)
+        self._path = self._request_path()
         self.backend = backend_class(options, self._path, self.telemetry)
 
     def _make_housekeeper(self) -> Housekeeper:
@@ -91,6 +91,13 @@ class Server(Answers):
         control = self.open_control()
         self.control: socket.socket | None = control.listener
         return Housekeeper(control, self._parent_gone if self.options.exit_with_parent else None)
+
+    def _request_path(self) -> RequestPath:
+        """The one that keeps no trace, unless it is asked for."""
+        limiter, linger = self._limiter, self._housekeeper.linger
+        if self._trace is None:
+            return RequestPath(limiter, linger, self.options.workload, self._keeping)
+        return TracedPath(limiter, linger, self.options.workload, self._trace)
 
     # ---- main thread ------------------------------------------------------------------------
 
@@ -160,6 +167,11 @@ class Server(Answers):
     def open_window(self) -> None:
         self.telemetry.open_window()
         self.backend.open_window()
+        if self._trace is not None:
+            self._trace.open_window()
+
+    def trace(self) -> Trace | None:
+        return None if self._trace is None else self._trace.trace()
 
     def sample(self) -> Sample:
         usage = process_usage()

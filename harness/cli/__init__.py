@@ -16,6 +16,7 @@ from harness.cli import (
     anatomy as anatomy,
     crossover as crossover,
     report as report,
+    replay as replay,
     claims as claims,
     regress as regress,
     history as history,

@@ -39,6 +39,8 @@ _HELP = {
     "worker_wait_s": "Seconds to wait for them (60).",
     "target": "HOST:PORT of a labrun serve elsewhere; with commas, one for each backend.",
     "control": "HOST:PORT of its control port, or of each; the token: LABRUN_TOKEN.",
+    "traced": "Keep every request's thread and steps, to look at with labrun replay; such a run "
+    "compares nothing.",
     "plot": "Draw the response times in the terminal too.",
     "max_loss": "METRIC=10%: exit 1 if a contender is worse than the baseline by more. Repeatable.",
     "least": "METRIC=0.99: exit 1 below. Repeatable.",
@@ -75,7 +77,7 @@ _METAVARS = {
     "server": "'NAME=COMMAND'", "url": "NAME=http://HOST:PORT", "servers_file": "FILE",
     "env": "NAME=VALUE", "request": "'METHOD PATH'", "pythons": "A,B",
 }  # fmt: skip
-_FLAGS = {"servers_file": "--servers", "arms": "--arm", "least": "--min"}
+_FLAGS = {"traced": "--trace", "servers_file": "--servers", "arms": "--arm", "least": "--min"}
 # How long, in which turns, and by whom load is sent.
 DESIGN = ("design", "rounds", "duration_s", "block_s")
 DRIVING = (

@@ -21,6 +21,7 @@ from harness.cli.app import ANY_SERVER, BOTH, DESIGN, DRIVING, RUN, asks, backen
     *ANY_SERVER,
     *RUN,
     "plot",
+    "traced",
     "max_loss",
     "least",
     "bare",
@@ -56,7 +57,9 @@ def compare(
     options = CompareOptions(
         rps="500,1000,2000,5000,10000" if sweep else rps,
         backends=backends_of(backends, typed, others=bool(typed["arms"])),
-        **design_options(**design, driver=typed["driver"], target=typed["target"]),
+        **design_options(
+            **design, driver=typed["driver"], target=typed["target"], trace=typed["traced"]
+        ),
         **typed,
     )
     settings = make_settings(options)

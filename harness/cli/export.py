@@ -12,7 +12,7 @@ from harness.cli.app import command
 from harness.core.errors import LabError
 from harness.terminal.output import complain
 
-GALLERY = "gallery"
+GALLERY, TRACE = "gallery", "trace"
 
 
 @command()
@@ -21,7 +21,8 @@ def export(
     form: Annotated[
         str,
         typer.Option(
-            "--format", help="markdown, csv, junit, benchmark-action, openmetrics; or gallery."
+            "--format",
+            help="markdown, csv, junit, benchmark-action, openmetrics; gallery; or trace.",
         ),
     ] = "markdown",
     check: Annotated[
@@ -40,16 +41,26 @@ def export(
     from harness.reading.runs import load_run
     from harness.studies.regress.exports import FORMATS, run_text
 
-    if form not in (*FORMATS, GALLERY):
-        raise LabError(f"--format {form!r} is not known; take {', '.join((*FORMATS, GALLERY))}")
+    others = (GALLERY, TRACE)
+    if form not in (*FORMATS, *others):
+        raise LabError(f"--format {form!r} is not known; take {', '.join((*FORMATS, *others))}")
     if check:
         if form not in ("markdown", GALLERY):
             raise LabError(f"--check is about gallery files; leave --format {form} out")
         check_gallery(Path(run))
+    elif form == TRACE:
+        sys.stdout.write(trace_text(Path(run)))
     elif form == GALLERY:
         sys.stdout.write(gallery_text(load_run(Path(run))))
     else:
         sys.stdout.write(run_text(load_run(Path(run)), form))
+
+
+def trace_text(path: Path) -> str:
+    """A traced run in the Trace Event format, for Perfetto. Raises `LabError`."""
+    from harness.report.trace import load_trace, trace_events
+
+    return trace_events(load_trace(path)).decode()
 
 
 def check_gallery(path: Path) -> None:

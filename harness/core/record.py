@@ -340,6 +340,14 @@ class Block(msgspec.Struct, frozen=True, kw_only=True):
     settled_response_us: BlockTimes | None = None
 
 
+class Traced(msgspec.Struct, frozen=True, kw_only=True):
+    """How many requests `trace.parquet` has of a trial with what the server kept of them, and how
+    many the server kept no more of, since it was to keep so many."""
+
+    kept: int
+    dropped: int
+
+
 class Trial(msgspec.Struct, frozen=True, kw_only=True):
     """One measured run: one backend, one level, one fresh server process.
 
@@ -372,6 +380,7 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
     workers: int | None = None
     blocks: list[Block] = []
     arm: str | None = None
+    traced: Traced | None = None
 
     @property
     def name(self) -> str:
@@ -736,6 +745,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = "inherited"
     server_cpus: Annotated[str | None, Choice("server on CPUs {}")] = None  # as taskset has them;
     generator_cpus: Annotated[str | None, Choice("generator on CPUs {}")] = None  # None: as usual
+    trace: Annotated[int | None, Choice("traced: up to {:,} requests a trial")] = None
     python: Annotated[str | None, Choice("servers under {}")] = None
     user_class: UserClass | None = None  # Locust's, and how many processes they are in beside
     locust_workers: int | None = None  # the master; 0: one process for all

@@ -179,7 +179,7 @@ class _Experiment:
             )
         for result in results:
             self._trials.append(result.trial)
-            self._folder.add_trial(result.requests, result.timeline)
+            self._folder.add_trial(result.requests, result.timeline, result.trace)
         self._folder.save(self._record())
         for result in results:
             self._watcher.trial_ended(result.trial)

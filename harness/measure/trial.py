@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from time import monotonic
 
+import msgspec
 import pandas as pd
 
-from harness.core.record import Died, Kernel, Settings, Trial
+from harness.core.record import Died, Kernel, Settings, Traced, Trial
 from harness.designs.trials import PlannedTrial
 from harness.drivers import request_log as L
 from harness.drivers.driver import Load, LoadPhase, driver_of
@@ -19,15 +20,18 @@ from harness.machine.child_process import ProcessDied
 from harness.machine.cpus import CpuPlan
 from harness.machine.kernel import deltas, read_kernel
 from harness.measure.build_trial import build_trial
-from harness.measure.request_rows import copy_rows, requests_frame, timeline_frame
+from harness.measure.request_rows import Rows, copy_rows, requests_frame, timeline_frame
 from harness.measure.server_metrics import ServerWindow
+from harness.measure.trace_rows import matched, trace_frame
 from harness.targets.control_client import ControlClient, ControlLost
 from harness.targets.processes import SamplerProcess, ServerProcess
 from harness.targets.sampler import Observation
 from harness.targets.start import RemoteServer, start_server
 from servers.report import Report
+from servers.tracing import Trace
 
 IDLE_S = 5.0
+TRACED = "it was traced, which costs CPU; look at it with labrun replay"
 _WATCH_S = 0.25
 READY_S = 60.0  # beyond its warm-up, for a generator to start
 _LATE_S = 60.0  # one that takes this much longer than its window is given up
@@ -46,12 +50,14 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class TrialResult:
-    """A trial's record and raw rows. `failure` says what ended it early."""
+    """A trial's record and raw rows. `failure` says what ended it early; `trace`: what the server
+    kept of each request, where it was to."""
 
     trial: Trial
     requests: pd.DataFrame
     timeline: pd.DataFrame
     failure: str | None
+    trace: pd.DataFrame | None = None
 
 
 Watch = Callable[[Progress], None]
@@ -121,7 +127,7 @@ class _Measurement:
 
     def run(self, started: str) -> TrialResult:
         """Measure; the result, complete or cut short."""
-        summary, window, failure, died = None, None, None, None
+        summary, window, failure, died, trace = None, None, None, None, None
         before = read_kernel()
         try:
             self._warm_up()
@@ -134,6 +140,8 @@ class _Measurement:
             observations = self._sampler.finish()
             rested = self._rest(closed)
             window = ServerWindow(opened, closed, rested, observations, self._load_ns())
+            if self._settings.trace is not None:
+                trace = self._control.trace()
             self._server.drain()
         except (ProcessDied, ControlLost) as error:
             failure, died = self._failure(error)
@@ -154,7 +162,25 @@ class _Measurement:
         timeline = timeline_frame(self._planned, rows.start_ns, observations)
         if failure is None and summary is not None:
             failure = summary.failure
-        return TrialResult(trial, requests, timeline, failure)
+        result = TrialResult(trial, requests, timeline, failure)
+        return result if self._settings.trace is None else self._traced(result, rows, trace)
+
+    def _traced(self, result: TrialResult, rows: Rows, trace: Trace | None) -> TrialResult:
+        """The result with its trace (None: the server ended before it was asked), not valid for
+        any comparison."""
+        trial = result.trial
+        if trial.valid:
+            trial = msgspec.structs.replace(trial, valid=False, invalid_reason=TRACED)
+        if trace is None:
+            return replace(result, trial=trial)
+        host = self._server.ready.host
+        found = matched(rows, self._settings.clients, host, trace)
+        traced = Traced(kept=len(found), dropped=trace.dropped)
+        return replace(
+            result,
+            trial=msgspec.structs.replace(trial, traced=traced),
+            trace=trace_frame(self._planned, rows, found, trace),
+        )
 
     def _rest(self, looked: Report) -> Report:
         """The server's account once it has come to rest, or after a while. `looked`: how it stood

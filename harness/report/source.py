@@ -77,7 +77,7 @@ def load_source(
     the reason when one is missing, cut short, corrupt or of another version."""
     run, requests = _load(path)
     run = with_control(run, _folder(path).parent)
-    timeline = _frame(_folder(path), TIMELINE_FILE, _TIMELINE, bool(run.trials))
+    timeline = run_frame(_folder(path), TIMELINE_FILE, _TIMELINE, bool(run.trials))
     closed = closed_loop or _inside(path, CLOSED_LOOP)
     limit = capacity or _inside(path, CAPACITY)
     return Source(
@@ -148,7 +148,7 @@ def _folder(path: Path) -> Path:
 
 def _load(path: Path) -> tuple[Run, pd.DataFrame]:
     run = settled(load_run(path))
-    requests = _frame(_folder(path), REQUESTS_FILE, _REQUESTS, bool(run.trials))
+    requests = run_frame(_folder(path), REQUESTS_FILE, _REQUESTS, bool(run.trials))
     scheduled = sum(t.client.scheduled for t in run.trials)
     file = _folder(path) / REQUESTS_FILE
     if WEIGHT in requests and not _are_counts(requests[WEIGHT]):
@@ -169,7 +169,7 @@ def _are_counts(weight: pd.Series[int]) -> bool:
     return pd.api.types.is_integer_dtype(weight.dtype) and bool((weight >= 1).all())
 
 
-def _frame(folder: Path, name: str, columns: tuple[str, ...], needed: bool) -> pd.DataFrame:
+def run_frame(folder: Path, name: str, columns: tuple[str, ...], needed: bool) -> pd.DataFrame:
     """The rows of one kind; of a run that was killed, those of the trials that it had finished."""
     whole = folder / name
     parts = sorted((folder / ".parts").glob(f"{Path(name).stem}-*.parquet"))

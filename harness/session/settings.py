@@ -30,6 +30,7 @@ from servers.options import (
     plain,
 )
 
+TRACE_REQUESTS = 5000  # of a trial, at most
 _NARROWEST = 0.001  # half-width that may be asked for
 BLOCK_S = 0.5  # of the design of blocks, unless asked for otherwise
 _ARM_LIKE = "write it like --arm 'wide=thread-pool --workers 64'"
@@ -60,6 +61,7 @@ class CompareOptions(LoadOptions):
     control: str | None = None
     design: str = "trials"
     block_s: float | None = None
+    traced: bool = False
     servers: Mapping[str, object] = field(default_factory=dict)
     precision: str | None = None
     most: str | None = None
@@ -100,6 +102,8 @@ def make_settings(options: CompareOptions) -> Settings:
     _check_target(options, len(arms) or len(backends))
     _check_connections(options, servers["connections"], arms, backends)
     workloads = [servers["workload"], *(arm.options.get("workload", "ingest") for arm in arms)]
+    _check_trace(options, backends, [arm.backend for arm in arms], [each.name for each in foreign],
+                 pythons)  # fmt: skip
     block_s = _block_s(options, workloads) if in_blocks else None
     duration_s = options.duration_s
     if block_s is not None:  # of whole blocks
@@ -129,6 +133,7 @@ def make_settings(options: CompareOptions) -> Settings:
         request=request,
         **sent,
         **servers,
+        trace=TRACE_REQUESTS if options.traced else None,
         precision=_precision(options, len(arms) or len(backends) + len(foreign)),
         most_s=_most_s(options),
     )
@@ -206,6 +211,34 @@ def _foreign(
     return found, request
 
 
+def _check_trace(
+    options: CompareOptions,
+    backends: Sequence[str],
+    arms: Sequence[str],
+    foreign: Sequence[str],
+    pythons: Sequence[object],
+) -> None:
+    """Raise `LabError` where not every server can keep a trace that fits the generator's rows."""
+    if not options.traced:
+        return
+    native = [n for n in (*backends, *arms) if n.startswith("native-") or n == "prefork"]
+    if native or foreign:
+        raise LabError(
+            "--trace is kept by this lab's servers of one process in Python alone, and "
+            f"{[*native, *foreign][0]} is another; leave out one of the two"
+        )
+    for flag, asked in (
+        ("--connections keep-alive", options.servers.get("connections") == KEEP_ALIVE),
+        ("--pythons", len(pythons) > 0),
+        (f"--driver {options.driver}", not driver_of(options.driver).any_server),
+        ("--target", options.target is not None),
+        ("--design blocks", options.design == "blocks"),
+        ("--max-loss and --min", bool(options.max_loss or options.least)),
+    ):
+        if asked:
+            raise LabError(f"--trace and {flag} do not go together; leave one of the two out")
+
+
 def _precision(options: CompareOptions, arms: int) -> dict[str, float]:
     """Half-widths by name, of `p99=10%,cpu=2%`. Raises `LabError`."""
     if options.precision is None:
@@ -255,8 +288,18 @@ def design_options(
     block_s: float | None,
     driver: str,
     target: str | None,
+    trace: bool = False,
 ) -> dict[str, Any]:
-    """Rounds, durations and block of a design, as typed or by default: blocks where possible."""
+    """Rounds, durations and block of a design, as typed or by default: blocks where possible. A
+    `trace` is looked at and not compared: one short trial of each."""
+    if trace and design is None:
+        return {
+            "design": "trials",
+            "rounds": 1 if rounds is None else rounds,
+            "duration_s": 1.0 if duration_s is None else duration_s,
+            "warmup_s": 1.0 if warmup_s is None else warmup_s,
+            "block_s": block_s,
+        }
     if design is None:
         possible = in_turns(CompareOptions(driver=driver, target=target)) is None
         design = "blocks" if possible else "trials"
@@ -389,7 +432,7 @@ def _arm(text: str, chosen: Mapping[str, Any]) -> ArmSettings:
         )
     given = _options_of(name, rest)
     (backend,) = checks.known_backends([given.pop("backend")])
-    own = [OPTIONS[option].flag for option in given if option not in CHOSEN]
+    own = [OPTIONS[o].flag for o in given if o not in CHOSEN or o == "trace"]
     if own:
         raise LabError(f"--arm {name}: {own[0]} is for the lab to set; leave it out")
     usual = {option: plain(DEFAULTS[option]) for option in CHOSEN} | dict(chosen)

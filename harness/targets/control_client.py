@@ -12,6 +12,7 @@ from harness.core.closing import Closing
 from servers.access import CONTROL_HEADER, TOKEN_VARIABLE
 from servers.report import Report
 from servers.restart import Restart
+from servers.tracing import Trace
 
 
 class ControlLost(Exception):
@@ -52,6 +53,14 @@ class ControlClient(Closing):
     def open_window(self) -> Report:
         """Begin a measured window; the report at its start. Raises `ControlLost`."""
         return self._ask("POST", "/window")
+
+    def trace(self) -> Trace:
+        """The requests that a server with `--trace` has kept. Raises `ControlLost`."""
+        status, body = self._exchange("GET", "/trace")
+        try:
+            return msgspec.json.decode(body, type=Trace)
+        except msgspec.MsgspecError as error:
+            raise ControlLost(f"{self._where} keeps no trace: it answered {status}") from error
 
     def wait_until_idle(self, timeout_s: float) -> Report:
         """Ask until no request is in progress, or `timeout_s` is over; the last report."""

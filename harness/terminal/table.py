@@ -51,6 +51,25 @@ _OUTCOME_STYLES: dict[Outcome, str] = {"pass": "green", "fail": "red", "inconclu
 
 def print_run(console: Console, run: Run, folder: Path) -> None:
     """All levels, what they come to, what to beware of, and where the rest is."""
+    if run.settings.trace is None:
+        _print_tables(console, run)
+    if run.finding:
+        console.print()
+        for line in finding_lines(run, run.finding):
+            console.print(line, highlight=False, style="bold")
+    control = control_sentences(run)
+    if control:
+        console.print()
+    for line in control:
+        console.print(line, highlight=False)
+    console.print()
+    for line in notes(run):
+        console.print(line, highlight=False)
+    console.print(f"Record, raw rows and charts: {folder}", highlight=False, soft_wrap=True)
+
+
+def _print_tables(console: Console, run: Run) -> None:
+    """Of each level, and how they are to be read."""
     for rps in run.settings.rps:
         cells = [cell for cell in run.cells if cell.rps == rps]
         # Of three or more each contender has a table beside the baseline: 80 columns hold no more.
@@ -67,19 +86,6 @@ def print_run(console: Console, run: Run, folder: Path) -> None:
         style="dim",
         highlight=False,
     )
-    if run.finding:
-        console.print()
-        for line in finding_lines(run, run.finding):
-            console.print(line, highlight=False, style="bold")
-    control = control_sentences(run)
-    if control:
-        console.print()
-    for line in control:
-        console.print(line, highlight=False)
-    console.print()
-    for line in notes(run):
-        console.print(line, highlight=False)
-    console.print(f"Record, raw rows and charts: {folder}", highlight=False, soft_wrap=True)
 
 
 def finding_lines(run: Run, finding: str) -> list[str]:
@@ -144,7 +150,12 @@ def notes(run: Run) -> list[str]:
     lines = [_classes(run.trials)] if run.trials else ["No trial was finished."]
     names = slot_names(run.settings)
     invalid = [t for t in run.trials if not t.valid]
-    if invalid:
+    if invalid and run.settings.trace is not None:
+        lines.append(
+            "Traced, so nothing is compared: labrun replay shows every request, labrun export "
+            "--format trace writes it for Perfetto."
+        )
+    elif invalid:
         first = invalid[0]
         lines.append(
             f"{len(invalid)} of {len(run.trials)} trials are not compared. The first: "

@@ -28,6 +28,8 @@ def launch(options: ServerOptions) -> NoReturn:
             f"{options.backend} closes each connection after its answer; leave out "
             f"--connections {options.connections}, or take a backend in Python"
         )
+    if options.trace is not None:
+        raise CannotBuild(f"{options.backend} keeps no trace; leave out --trace {options.trace}")
     program = built(options.backend)
     os.execv(program, [str(program), *arguments(options)])
 

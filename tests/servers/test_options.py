@@ -107,7 +107,7 @@ OTHERS = {
     "rate_limit_per_s": 0, "request_deadline_s": 2.5, "max_threads": 4, "workload": "io:40ms",
     "switch_interval_s": 0.001, "lock_stacks": True, "queue_policy": "lifo", "patience_s": 0.25,
     "connections": "keep-alive", "idle_deadline_s": 7.5,
-    "processes": 3, "listener": "reuseport",
+    "trace": 12, "processes": 3, "listener": "reuseport",
 }  # fmt: skip
 
 

@@ -22,6 +22,8 @@ _TOLD_MS = 100.0  # of CPU taken by the hypervisor
 def nothing_said(run: Run, compared: bool = True) -> str | None:
     """Why nothing that a run was made for can be told, in a sentence; None where something can.
     `compared`: whether it was made to compare its backends, where it has more than one."""
+    if run.settings.trace is not None and any(trial.traced for trial in run.trials):
+        return None  # it was made to be looked at
     alone = run.capacity is not None or not compared or len(run.settings.backends) < 2
     if alone:
         what, said = "nothing was measured that holds", any(map(comparable, run.trials))

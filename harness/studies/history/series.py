@@ -176,6 +176,17 @@ def _whole_comparisons(found: Sequence[tuple[Path, Run]], notes: list[str]) -> l
             f"there is no comparison to draw: {searches[0].id} is a search "
             f"({study(searches[0])}); make some with labrun compare --out"
         )
+    traced = [run for run in compared if run.settings.trace is not None]
+    if traced:
+        notes.append(
+            f"traced runs are left out ({len(traced)}), the first {traced[0].id}: tracing costs CPU"
+        )
+    compared = [run for run in compared if run.settings.trace is None]
+    if not compared:
+        raise LabError(
+            f"there is no run to draw: every one was traced, the first {traced[0].id}; make some "
+            "without --trace"
+        )
     whole = [run for run in compared if run.complete and run.cells]
     if len(whole) < len(compared):
         partial = next(run for run in compared if not (run.complete and run.cells))

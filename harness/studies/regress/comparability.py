@@ -84,6 +84,11 @@ def must_be_comparable(baseline: Run, candidate: Run) -> None:
     """Raise `LabError` unless two runs were made with the same settings and are whole. That the
     candidate's own server ended its run is no reason to refuse it: it is a result."""
     for run in (baseline, candidate):
+        if run.settings.trace is not None:
+            raise LabError(
+                f"the run {run.id} was traced, which costs CPU, so it is not compared; make it "
+                "again without --trace"
+            )
         ended = ending(run)
         if ended is not None and (run is baseline or ended.slot is None):
             raise LabError(f"the run {run.id} is partial ({ended.reason}); make it again")
