@@ -49,7 +49,9 @@ def declared(option: str, folder: Path) -> set[str]:
 @pytest.mark.parametrize("option", ["queue_size", "backlog"])
 def test_an_option_of_the_servers_is_declared_once_there_and_once_here(option: str) -> None:
     assert declared(option, Path(servers.__file__).parent) == {"options.py"}
-    assert declared(option, Path(harness.__file__).parent) == {"core/record.py"}
+    here = declared(option, Path(harness.__file__).parent)
+    # A gallery file is a format of its own, which has the few options that tell loads apart.
+    assert {file for file in here if not file.startswith("gallery/")} == {"core/record.py"}
 
 
 def test_settings_are_as_usual_unless_something_is_asked_for() -> None:
