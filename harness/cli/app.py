@@ -50,6 +50,8 @@ _HELP = {
     "timeout_s": "Seconds until a client gives up; longer shows a queue that shorter calls "
     "failure.",
     "arrivals": "poisson: independent clients; constant: equal gaps.",
+    "slow_clients": "So many more that send, or read, a byte a second: who suffers beside them?",
+    "idle_connections": "So many more that are open and silent: memory and threads of each.",
     "python": "Run the servers under this Python: 3.13, or a build without the GIL.",
     "pythons": "Compare interpreters, by path, name or version: 3.11,3.13. Each runs each backend "
     "(thread-pool, if none is named).",
@@ -96,6 +98,8 @@ RUN = (
     "clients",
     "timeout_s",
     "arrivals",
+    "slow_clients",
+    "idle_connections",
     *ASKED,
     "python",
     "server_cpus",

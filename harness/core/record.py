@@ -198,12 +198,14 @@ class CpuPerRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Memory(msgspec.Struct, frozen=True, kw_only=True):
-    """Of the server process. `stack_reserved_bytes` is address space: peak threads x stack size."""
+    """Of the server process. `stack_reserved_bytes` is address space: peak threads x stack size.
+    `per_connection_bytes`: resident memory for each bystander, once all were there, before load."""
 
     rss_peak_bytes: int | None
     rss_mean_bytes: float | None
     vms_peak_bytes: int | None
     stack_reserved_bytes: int | None
+    per_connection_bytes: float | None = None
 
 
 class Stage(msgspec.Struct, frozen=True, kw_only=True):
@@ -244,6 +246,27 @@ class Requests(msgspec.Struct, frozen=True, kw_only=True):
     connections: int | None = None
 
 
+class BystanderKind(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of bystanders of one kind, from before the warm-up until load was over: how many
+    were `asked` for at a time; connections that were made, and that could not be (`refused`); their
+    answers by status, requests that ended without one, and how many were open at the end."""
+
+    asked: int
+    connections: int
+    refused: int
+    answered_by_status: dict[str, int]
+    unanswered: int
+    open: int
+
+
+class Bystanders(msgspec.Struct, frozen=True, kw_only=True):
+    """Clients beside those that were measured: `slow` ones, and `idle` connections. They are in no
+    other count of the trial."""
+
+    slow: BystanderKind | None
+    idle: BystanderKind | None
+
+
 class Sampling(msgspec.Struct, frozen=True, kw_only=True):
     """The cost of sampling to the server: its housekeeping thread's share of the process."""
 
@@ -268,7 +291,8 @@ class Server(msgspec.Struct, frozen=True, kw_only=True):
     over them and their master; peaks are sums of peaks, so at most that; memory that they share is
     counted once); `processes_replaced`: how many died in the window and were replaced. `cpus`: how
     many CPUs it had; `efficiency_per_cpu`: where they are two or more, its CPU time in handlers
-    over the time that all of them had, used or not.
+    over the time that all of them had, used or not. `threads_per_connection`: handler
+    threads for each bystander, once all were there.
     """
 
     threads_created: int | None
@@ -288,6 +312,7 @@ class Server(msgspec.Struct, frozen=True, kw_only=True):
     pid: int | None = None
     fresh_process: bool = True
     window_s: float | None = None
+    threads_per_connection: float | None = None
     instrument: Instrument = "inside"
     missing: dict[str, str] = {}
     python_version: str | None = None
@@ -381,6 +406,7 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
     blocks: list[Block] = []
     arm: str | None = None
     traced: Traced | None = None
+    bystanders: Bystanders | None = None
 
     @property
     def name(self) -> str:
@@ -764,6 +790,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     servers: list[ServerSettings] = []
     request: RequestSettings | None = None
     pythons: list[str] = []
+    slow_clients: Annotated[int, Choice("{:,} slow clients", usual=0)] = 0
+    idle_connections: Annotated[int, Choice("{:,} idle connections", usual=0)] = 0
+
+    @property
+    def bystanders(self) -> bool:
+        """Whether there are clients beside those that are measured."""
+        return self.slow_clients + self.idle_connections > 0
 
     @property
     def outside(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -26,8 +26,10 @@ from harness.core.record import (
     Settings,
     Trial,
 )
+from harness.core.record import Bystanders as BystandersRecord
 from harness.designs.trials import PlannedBlock, PlannedRestart, PlannedTrial
 from harness.drivers import request_log as L
+from harness.drivers.bystanders import Count
 from harness.drivers.driver import Load, LoadPhase, driver_of
 from harness.drivers.open_loop.driver import GeneratorProcess
 from harness.drivers.open_loop.worker import Summary
@@ -36,6 +38,7 @@ from harness.machine.cpus import CpuPlan, steal_s
 from harness.machine.family import family_cpu_s
 from harness.machine.kernel import deltas, read_kernel
 from harness.measure.build_trial import beyond, build_trial, quantiles
+from harness.measure.bystanders import Bystanders, attach, grown, together
 from harness.measure.request_rows import Rows, copy_rows, requests_frame, timeline_frame
 from harness.measure.splice import BlockLook, spliced_rows, spliced_summary, spliced_window
 from harness.measure.trial import (
@@ -75,6 +78,8 @@ class _Alive:
     server: ServerProcess | RemoteServer
     control: ControlClient
     sampler: SamplerProcess
+    bystanders: Bystanders | None = None
+    beside: BystandersRecord | None = None  # what became of them
     died: str | None = None
     rows: list[Rows] = field(default_factory=list)
     looks: list[BlockLook] = field(default_factory=list)
@@ -123,6 +128,9 @@ def run_restart(
         _Restart(planned, settings, generator, alive, watch).run(sending.request_logs)
         for each in alive.values():
             each.sampler.finish()
+            if each.bystanders is not None:
+                each.beside = each.bystanders.record()
+                each.bystanders.stop()
             if each.died is None:
                 each.server.drain()
     return [_result(planned, settings, started, alive[slot]) for slot in sorted(alive)]
@@ -136,11 +144,12 @@ def _start(stack: ExitStack, arm: Arm, place: int, settings: Settings, cpus: Cpu
         raise
     stack.enter_context(server)
     ready, elsewhere = server.ready, settings.target is not None
+    bystanders = attach(stack, ready, settings, cpus, elsewhere)
     sampler = stack.enter_context(SamplerProcess(ready, cpus.observers, elsewhere))
     control = stack.enter_context(
         ControlClient(ready.control_host, ready.control_port, elsewhere=elsewhere)
     )
-    return _Alive(arm, place, server, control, sampler)
+    return _Alive(arm, place, server, control, sampler, bystanders)
 
 
 class _Restart:
@@ -173,15 +182,14 @@ class _Restart:
         warm_s = len(self._alive) * (self._settings.warmup_s + self._settings.timeout_s)
         self._generator.must_say(warm_s + READY_S)
         for each in self._alive.values():
-            self._asked(each, lambda one: (one.control.wait_until_idle(IDLE_S),
-                                           one.control.open_window()))  # fmt: skip
+            self._asked(each, _begin)
         began_ns = monotonic_ns()
         for block, log in zip(self._planned.blocks, logs, strict=True):
             self._block(block, log, began_ns)
 
-    def _asked(self, each: _Alive, ask: object) -> None:
+    def _asked(self, each: _Alive, ask: Callable[[_Alive], None]) -> None:
         try:
-            ask(each)  # type: ignore[operator]
+            ask(each)
         except ControlLost as error:
             self._lost(each, error)
 
@@ -193,7 +201,7 @@ class _Restart:
     def _block(self, block: PlannedBlock, log: L.RequestLog, began_ns: int) -> None:
         each = self._alive[block.slot]
         others = [a for a in self._alive.values() if a is not each]
-        before = self._report(each)
+        before, at_start = self._at_rest(each)
         kernel, stolen = read_kernel(), steal_s()
         idle_s = self._clocks(others)
         start_ns = monotonic_ns()
@@ -205,9 +213,11 @@ class _Restart:
         wall_s = (monotonic_ns() - start_ns) / 1e9
         observations = self._seen(each) if before is not None else []
         rows = copy_rows(log)
-        done, rested, idle_ms = self._rest(each, rows)
+        done, rested, idle_ms, at_end = self._rest(each, rows)
+        theirs = None if at_start is None or at_end is None else (at_start, at_end)
         if before is not None and done is not None and rested is not None:
-            each.looks.append(BlockLook(before, done, rested, observations, rows.start_ns))
+            look = BlockLook(before, done, rested, observations, rows.start_ns, theirs)
+            each.looks.append(look)
         each.rows.append(rows)
         each.summaries.append(summary)
         each.kernels.append(_UNKNOWN if self._elsewhere else deltas(kernel, read_kernel(), None))
@@ -215,7 +225,9 @@ class _Restart:
             block_record(
                 block,
                 rows,
-                _counted(before, rested) if before is not None and rested is not None else None,
+                _counted(before, rested, theirs)
+                if before is not None and rested is not None
+                else None,
                 expected=self._planned.rps * self._planned.block_s,
                 block_ns=self._block_ns,
                 began_s=(rows.start_ns - began_ns) / 1e9,
@@ -262,27 +274,57 @@ class _Restart:
                 self._watch(Progress(planned, monotonic() - began, log, []))
         return self._generator.summary(line)
 
-    def _rest(self, each: _Alive, rows: Rows) -> tuple[Report | None, Report | None, float | None]:
+    def _at_rest(self, each: _Alive) -> tuple[Report | None, Count | None]:
+        """The report of a server at rest; with the count of its bystanders, if it has some."""
+        if each.bystanders is None or each.died is not None:
+            return self._report(each), None
+        try:
+            return each.bystanders.agreed(each.control.report, IDLE_S)
+        except ControlLost as error:
+            self._lost(each, error)
+            return None, None
+
+    def _rest(
+        self, each: _Alive, rows: Rows
+    ) -> tuple[Report | None, Report | None, float | None, Count | None]:
         """The server's report when the generator was done, and once it had come to rest; and how
         long after the block's planned end that was, in milliseconds. A server that is at rest at
-        the first look was so when it had given its last answer."""
+        the first look was so when it had given its last answer. With the count of bystanders."""
         end_ns = rows.start_ns + self._block_ns
-        done = self._report(each)
+        looked_ns, done = monotonic_ns(), self._report(each)
         if done is None:
-            return None, None, 0.0
+            return None, None, 0.0, None
         answered = rows.outcome == L.OK
         last_ns = int(rows.ended[answered].max()) if answered.any() else 0
+        last_ms = max(0.0, (last_ns - self._block_ns) / 1e6)
+        if each.bystanders is not None:
+            rested, count = self._at_rest(each)
+            if rested is None or count is None:
+                return done, None, None, None
+            if rested.counters.in_progress > count.in_progress:
+                return done, rested, None, count
+            at_once = monotonic_ns() - looked_ns < IDLE_WITHIN_MS * 1e6  # it takes two looks
+            return done, rested, last_ms if at_once else (monotonic_ns() - end_ns) / 1e6, count
         if done.counters.in_progress <= 0:
-            return done, done, max(0.0, (last_ns - self._block_ns) / 1e6)
+            return done, done, last_ms, None
         until_s = monotonic() + IDLE_S
         while monotonic() < until_s:
             sleep(_LOOK_S)  # the server has no way to tell
             rested = self._report(each)
             if rested is None:
-                return done, None, None
+                return done, None, None, None
             if rested.counters.in_progress <= 0:
-                return done, rested, (monotonic_ns() - end_ns) / 1e6
-        return done, rested, None
+                return done, rested, (monotonic_ns() - end_ns) / 1e6, None
+        return done, rested, None, None
+
+
+def _begin(each: _Alive) -> None:
+    """Its window is opened once it is at rest."""
+    if each.bystanders is None:
+        each.control.wait_until_idle(IDLE_S)
+        each.control.open_window()
+    else:
+        each.bystanders.agreed(each.control.open_window, IDLE_S)
 
 
 def _grown(before: Sequence[float | None], after: Sequence[float | None]) -> float | None:
@@ -353,9 +395,15 @@ NOTHING: Mapping[str, Any] = {
 }  # fmt: skip
 
 
-def _counted(before: Report, rested: Report) -> dict[str, Any]:
+def _counted(before: Report, rested: Report, theirs: tuple[Count, Count] | None) -> dict[str, Any]:
+    """What the server counted meanwhile, without its bystanders."""
     old, new = before.process, rested.process
     answered = rested.counters.answered - before.counters.answered
+    accepted = rested.counters.accepted - before.counters.accepted
+    if theirs is not None:
+        other = together([grown(*theirs)])
+        answered -= sum(other.answered.values())
+        accepted -= other.begun
     switches = (
         new.voluntary_switches + new.involuntary_switches
         - old.voluntary_switches - old.involuntary_switches
@@ -363,7 +411,7 @@ def _counted(before: Report, rested: Report) -> dict[str, Any]:
     seconds = (rested.monotonic_ns - before.monotonic_ns) / 1e9
     total_us, handler_us = new.cpu_us - old.cpu_us, new.handler_cpu_us - old.handler_cpu_us
     return {
-        "accepted": rested.counters.accepted - before.counters.accepted,
+        "accepted": accepted,
         "answered": answered,
         "cpu_us_per_request": CpuPerRequest(
             total=total_us / answered, handler=handler_us / answered,
@@ -471,12 +519,13 @@ def _result(planned: PlannedRestart, settings: Settings, started: str, each: _Al
     duration_s = planned.block_s * len(each.blocks)
     rows = spliced_rows(each.rows, block_ns)
     whole = each.died is None and len(each.looks) == len(each.blocks)
-    window = spliced_window(each.looks, block_ns) if whole else None
+    cost = None if each.bystanders is None else each.bystanders.each
+    window = spliced_window(each.looks, block_ns, cost) if whole else None
     trial_plan = PlannedTrial(each.arm, planned.rps, planned.round, each.place, 0, 0)
     summary = spliced_summary(each.summaries)
     trial = build_trial(
         trial_plan, started, duration_s, rows, summary, summed(each.kernels), window, None,
-        settings.driver, getattr(each.server, "fresh", True),
+        settings.driver, getattr(each.server, "fresh", True), bystanders=each.beside,
     )  # fmt: skip
     trial = with_blocks(trial, each.blocks, rows, block_ns, each.died, len(each.looks))
     requests = requests_frame(trial_plan, rows)

@@ -9,6 +9,7 @@ import numpy as np
 
 from harness.core.record import (
     QUANTILE_SHARES,
+    Bystanders,
     Client,
     Connections,
     Died,
@@ -168,6 +169,7 @@ def build_trial(
     fresh: bool = True,
     died: Died | None = None,
     outside: Server | None = None,
+    bystanders: Bystanders | None = None,
 ) -> Trial:
     """The record of a trial. `failure` says what ended it early, if anything did, and `died` whose
     process that was; `fresh`: whether the server's process was started for this trial; `outside`:
@@ -205,6 +207,7 @@ def build_trial(
         workload=planned.arm.workload,
         workers=planned.arm.workers,
         arm=planned.arm.name,
+        bystanders=bystanders,
     )
 
 
@@ -218,12 +221,11 @@ def window_warnings(window: ServerWindow | None) -> list[str]:
     if window is None:
         return []
     told = []
-    for report, when in ((window.opened, "the window was opened"), (window.rested, "it was asked "
-                         "for its final count")):  # fmt: skip
-        if report.counters.in_progress > 0:
+    whens = "the window was opened", "it was asked for its final count"
+    for in_progress, when in zip(window.in_progress, whens, strict=True):
+        if in_progress > 0:
             told.append(
-                f"{report.counters.in_progress:,} requests were still in progress in the server "
-                f"when {when}"
+                f"{in_progress:,} requests were still in progress in the server when {when}"
             )
     dropped, kept = window.rested.stage_rows_dropped, window.rested.stage_rows
     if dropped:

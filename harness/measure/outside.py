@@ -23,6 +23,7 @@ import numpy as np
 
 from harness.core.errors import ServerRefused
 from harness.core.record import Block, Kernel, Settings
+from harness.core.record import Bystanders as BystandersRecord
 from harness.designs.trials import PlannedBlock, PlannedRestart, PlannedTrial
 from harness.drivers import request_log as L
 from harness.drivers.driver import Load, LoadPhase, driver_of
@@ -41,6 +42,7 @@ from harness.measure.blocks import (
     with_blocks,
 )
 from harness.measure.build_trial import build_trial
+from harness.measure.bystanders import Bystanders, Cost
 from harness.measure.first_request import look_at_one
 from harness.measure.request_rows import Rows, copy_rows, looks_frame, requests_frame
 from harness.measure.server_metrics import OutsideLook, answered, counted, grown, outside_figures
@@ -72,6 +74,8 @@ class _Seen:
     summaries: list[Summary] = field(default_factory=list)
     kernels: list[Kernel] = field(default_factory=list)
     counting: OutsideLook | None = None
+    bystanders: Bystanders | None = None
+    beside: BystandersRecord | None = None  # what became of them
 
     def look(self, memory: bool = False) -> Look | None:
         """One look; None where it has died."""
@@ -122,6 +126,9 @@ def run_outside(
         generator = stack.enter_context(sending.process)
         _Loaded(restart, settings, generator, seen, watch).run(sending.request_logs)
         for each in seen.values():
+            if each.bystanders is not None:
+                each.beside = each.bystanders.record()
+                each.bystanders.stop()
             each.server.drain()
     return [_result(restart, settings, started, seen[slot], whole) for slot in sorted(seen)]
 
@@ -154,7 +161,17 @@ def _start(
     except ServerRefused as error:
         error.slot = arm.slot
         raise
-    return _Seen(arm, place, server)
+    seen = _Seen(arm, place, server)
+    if settings.bystanders:
+
+        def cost() -> Cost:
+            look = seen.look()
+            return Cost(None, None) if look is None else Cost(look.rss_bytes, look.threads)
+
+        seen.bystanders = stack.enter_context(
+            Bystanders(server.host, server.port, settings, cpus, cost, lambda: None)
+        )
+    return seen
 
 
 def _load(
@@ -361,9 +378,15 @@ def _result(
         plan, started, restart.block_s * len(each.blocks), rows, spliced_summary(each.summaries),
         summed(each.kernels), None, died, settings.driver, each.server.fresh,
         "server" if died else None,
-        outside_figures(each.looks, each.counting, each.server.fresh)
+        outside_figures(
+            each.looks,
+            each.counting,
+            each.server.fresh,
+            None if each.bystanders is None else each.bystanders.each,
+        )
         if complete and each.counting is not None
         else None,
+        each.beside,
     )  # fmt: skip
     requests = requests_frame(plan, rows)
     if not whole:

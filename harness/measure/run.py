@@ -25,6 +25,7 @@ from harness.machine.environment import read_environment
 from harness.machine.neighbours import Neighbourhood, announced
 from harness.machine.probe import probe
 from harness.measure.blocks import DIED_AFTER, run_restart
+from harness.measure.bystanders import check_descriptors
 from harness.measure.outside import run_outside
 from harness.measure.request_rows import blocks_frame
 from harness.measure.trial import Progress, TrialResult, run_trial
@@ -125,6 +126,7 @@ class _Experiment:
         )
         self._created = datetime.now(UTC).isoformat(timespec="seconds")
         self._descriptors = raise_descriptor_limit()
+        check_descriptors(settings, self._descriptors)
         self._trials: list[Trial] = []
         self._started_over: list[str] = []
         self._beside = Neighbourhood()

@@ -34,7 +34,9 @@ from harness.core.record import (
     Stages,
 )
 from harness.drivers import request_log as L
+from harness.drivers.bystanders import KindCount
 from harness.machine.outside.look import Look
+from harness.measure.bystanders import Cost, without
 from harness.measure.request_rows import Rows
 from harness.targets.sampler import Observation
 from servers.options import KEEP_ALIVE
@@ -65,13 +67,27 @@ _COUNTED = ("switches", "births")  # in a load of their own
 class ServerWindow:
     """The server's reports: when the window opened, when the generator was done, and when the
     server had come to rest; what the sampler saw in between; and when load was to begin and to
-    end, in nanoseconds by the clock of `observations`."""
+    end, in nanoseconds by the clock of `observations`. `theirs`: what bystanders began between the
+    first and the last report and what became of it; `open_at_start`: how many of their requests
+    were in progress in the first; `each`: what one of their connections costs."""
 
     opened: Report
     closed: Report
     rested: Report
     observations: Sequence[Observation]
     load_ns: tuple[int, int]
+    theirs: KindCount | None = None
+    open_at_start: int = 0
+    each: Cost | None = None
+
+    @property
+    def in_progress(self) -> tuple[int, int]:
+        """Requests in progress in the first and the last report, without those of bystanders."""
+        theirs = 0 if self.theirs is None else self.theirs.in_progress
+        return (
+            self.opened.counters.in_progress - self.open_at_start,
+            self.rested.counters.in_progress - self.open_at_start - theirs,
+        )
 
 
 def server_figures(window: ServerWindow, fresh: bool = True) -> Server:
@@ -80,6 +96,8 @@ def server_figures(window: ServerWindow, fresh: bool = True) -> Server:
     elapsed_ns = rested.monotonic_ns - opened.monotonic_ns
     gauges, before = rested.gauges, opened.gauges
     answered = rested.counters.answered - opened.counters.answered
+    if window.theirs is not None:
+        answered -= sum(window.theirs.answered.values())
     threads_ns = gauges.threads_active_ns - before.threads_active_ns
     waited_ns = (gauges.queue_wait_ns or 0) - (before.queue_wait_ns or 0)
     seen = [o.threads_seen_by_os for o in window.observations if o.threads_seen_by_os is not None]
@@ -99,7 +117,8 @@ def server_figures(window: ServerWindow, fresh: bool = True) -> Server:
         efficiency=None if not cpu.total or cpu.handler is None else cpu.handler / cpu.total,
         memory=_memory(window),
         stages_us=_stages(rested),
-        requests=_requests(opened, rested),
+        requests=_requests(window),
+        threads_per_connection=None if window.each is None else window.each.threads,
         sampling=_sampling(opened, window.closed, len(window.observations)),
         pid=rested.pid,
         window_s=elapsed_ns / 1e9,
@@ -200,6 +219,7 @@ def _memory(window: ServerWindow) -> Memory:
         rss_mean_bytes=float(np.mean(resident)) if resident else None,
         vms_peak_bytes=process.vms_peak_bytes,
         stack_reserved_bytes=gauges.threads_peak * process.stack_size_bytes,
+        per_connection_bytes=None if window.each is None else window.each.rss_bytes,
     )
 
 
@@ -213,26 +233,28 @@ def _stages(report: Report) -> Stages | None:
     return Stages(**found)
 
 
-def _requests(opened: Report, rested: Report) -> Requests:
+def _requests(window: ServerWindow) -> Requests:
+    opened, rested = window.opened, window.rested
     before, after = opened.counters, rested.counters
     statuses = {
         status: count - before.answered_by_status.get(status, 0)
         for status, count in after.answered_by_status.items()
     }
-    return Requests(
+    counted = Requests(
         accepted=after.accepted - before.accepted,
         answered=after.answered - before.answered,
         answered_by_status={status: count for status, count in statuses.items() if count},
         timed_out=after.timed_out - before.timed_out,
         reset=after.reset - before.reset,
         abandoned=after.abandoned - before.abandoned,
-        in_progress=after.in_progress,
-        in_progress_at_start=before.in_progress,
+        in_progress=window.in_progress[1],
+        in_progress_at_start=window.in_progress[0],
         connections=_grown_connections(opened, rested),
         held_s=None
         if after.held_ns is None or before.held_ns is None
         else (after.held_ns - before.held_ns) / 1e9,
     )
+    return counted if window.theirs is None else without(counted, window.theirs)
 
 
 def _grown_connections(opened: Report, rested: Report) -> int | None:
@@ -300,7 +322,9 @@ def counted(look: OutsideLook) -> dict[str, Any]:
     }
 
 
-def outside_figures(looks: Sequence[OutsideLook], counting: OutsideLook, fresh: bool) -> Server:
+def outside_figures(
+    looks: Sequence[OutsideLook], counting: OutsideLook, fresh: bool, each: Cost | None = None
+) -> Server:
     """The figures of a trial: of all its times of load together; switches and births of the load
     for counting."""
     answers = sum(look.answered for look in looks)
@@ -337,7 +361,9 @@ def outside_figures(looks: Sequence[OutsideLook], counting: OutsideLook, fresh: 
             rss_mean_bytes=statistics.fmean(resident) if resident else None,
             vms_peak_bytes=None,
             stack_reserved_bytes=None,
+            per_connection_bytes=None if each is None else each.rss_bytes,
         ),
+        threads_per_connection=None if each is None else each.threads,
         stages_us=None,
         requests=None,
         fresh_process=fresh,

@@ -15,7 +15,9 @@ import msgspec
 import numpy as np
 
 from harness.drivers import request_log as L
+from harness.drivers.bystanders import Count
 from harness.drivers.open_loop.worker import Opened, Summary
+from harness.measure.bystanders import Cost, grown, together
 from harness.measure.request_rows import Ints, Rows
 from harness.measure.server_metrics import ServerWindow
 from harness.targets.sampler import Observation
@@ -43,13 +45,15 @@ _SAMPLED = ("accepted", "cpu_us", "voluntary_switches", "involuntary_switches", 
 @dataclass(frozen=True, slots=True)
 class BlockLook:
     """The server's reports around one block: before it, when the generator was done, and when it
-    had come to rest; what the sampler saw; and when load began, on the clock of both, in ns."""
+    had come to rest; what the sampler saw; and when load began, on the clock of both, in ns.
+    `theirs`: the counts of bystanders with the first and the last of the reports."""
 
     before: Report
     done: Report
     rested: Report
     observations: Sequence[Observation]
     start_ns: int
+    theirs: tuple[Count, Count] | None = None
 
 
 def spliced_rows(blocks: Sequence[Rows], block_ns: int) -> Rows:
@@ -95,7 +99,9 @@ def spliced_summary(parts: Sequence[Summary]) -> Summary:
     )
 
 
-def spliced_window(looks: Sequence[BlockLook], block_ns: int) -> ServerWindow:
+def spliced_window(
+    looks: Sequence[BlockLook], block_ns: int, each: Cost | None = None
+) -> ServerWindow:
     """One window over all blocks: what was counted between them is in it nowhere."""
     first, last = looks[0], looks[-1]
     idle: Any = None
@@ -117,6 +123,11 @@ def spliced_window(looks: Sequence[BlockLook], block_ns: int) -> ServerWindow:
         rested,
         observations,
         (first.start_ns, first.start_ns + len(looks) * block_ns),
+        together([grown(*look.theirs) for look in looks if look.theirs is not None])
+        if first.theirs is not None
+        else None,
+        0 if first.theirs is None else first.theirs[0].in_progress,
+        each,
     )
 
 

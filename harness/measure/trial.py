@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from time import monotonic
@@ -13,6 +14,7 @@ import pandas as pd
 from harness.core.record import Died, Kernel, Settings, Traced, Trial
 from harness.designs.trials import PlannedTrial
 from harness.drivers import request_log as L
+from harness.drivers.bystanders import Count
 from harness.drivers.driver import Load, LoadPhase, driver_of
 from harness.drivers.open_loop.driver import GeneratorProcess
 from harness.drivers.open_loop.worker import Summary
@@ -20,6 +22,7 @@ from harness.machine.child_process import ProcessDied
 from harness.machine.cpus import CpuPlan
 from harness.machine.kernel import deltas, read_kernel
 from harness.measure.build_trial import build_trial
+from harness.measure.bystanders import Bystanders, attach, grown, together
 from harness.measure.request_rows import Rows, copy_rows, requests_frame, timeline_frame
 from harness.measure.server_metrics import ServerWindow
 from harness.measure.trace_rows import matched, trace_frame
@@ -79,8 +82,9 @@ def run_trial(
     warmup = LoadPhase(0, planned.rps, settings.warmup_s, planned.warmup_seed)
     measured = LoadPhase(0, planned.rps, settings.duration_s, planned.seed)
     elsewhere = settings.target is not None
-    with start_server(planned.arm, settings, cpus) as server:
+    with start_server(planned.arm, settings, cpus) as server, ExitStack() as stack:
         ready = server.ready
+        bystanders = attach(stack, ready, settings, cpus, elsewhere)
         load = Load(
             targets=[(ready.host, ready.port)],
             warmup=[warmup] if settings.warmup_s > 0 else [],
@@ -97,7 +101,7 @@ def run_trial(
         ):
             (log,) = sending.request_logs
             measurement = _Measurement(
-                planned, settings, server, generator, sampler, control, log, watch
+                planned, settings, server, generator, sampler, control, log, watch, bystanders
             )
             return measurement.run(started)
 
@@ -115,7 +119,9 @@ class _Measurement:
         control: ControlClient,
         log: L.RequestLog,
         watch: Watch | None,
+        bystanders: Bystanders | None,
     ) -> None:
+        self._bystanders = bystanders
         self._planned = planned
         self._settings = settings
         self._server = server
@@ -128,18 +134,29 @@ class _Measurement:
     def run(self, started: str) -> TrialResult:
         """Measure; the result, complete or cut short."""
         summary, window, failure, died, trace = None, None, None, None, None
+        beside = None
         before = read_kernel()
         try:
             self._warm_up()
             before = read_kernel()
-            opened = self._control.open_window()
+            opened, at_start = self._open_window()
             self._sampler.tell(b"go")
             self._generator.tell(b"go")
             summary = self._wait()
             closed = self._control.report()
             observations = self._sampler.finish()
-            rested = self._rest(closed)
-            window = ServerWindow(opened, closed, rested, observations, self._load_ns())
+            if self._bystanders is None or at_start is None:
+                rested = self._rest(closed)
+                window = ServerWindow(opened, closed, rested, observations, self._load_ns())
+            else:
+                beside = self._bystanders.record()
+                rested, at_end = self._rest_beside(self._bystanders)
+                window = ServerWindow(
+                    opened, closed, rested, observations, self._load_ns(),
+                    together([grown(at_start, at_end)]), at_start.in_progress,
+                    self._bystanders.each,
+                )  # fmt: skip
+                self._bystanders.stop()
             if self._settings.trace is not None:
                 trace = self._control.trace()
             self._server.drain()
@@ -156,7 +173,7 @@ class _Measurement:
         duration_s = self._settings.duration_s
         trial = build_trial(
             self._planned, started, duration_s, rows, summary, kernel, window, failure,
-            self._settings.driver, getattr(self._server, "fresh", True), died,
+            self._settings.driver, getattr(self._server, "fresh", True), died, bystanders=beside,
         )  # fmt: skip
         requests = requests_frame(self._planned, rows)
         timeline = timeline_frame(self._planned, rows.start_ns, observations)
@@ -193,6 +210,19 @@ class _Measurement:
                 return rested
             looked = rested
 
+    def _rest_beside(self, bystanders: Bystanders) -> tuple[Report, Count]:
+        """The same where there are bystanders, who pause; and their count."""
+        bystanders.count(b"hold")
+        return bystanders.agreed(self._control.report, 2 * IDLE_S)
+
+    def _open_window(self) -> tuple[Report, Count | None]:
+        """The report with which the window begins, and the count of bystanders, who then go on."""
+        if self._bystanders is None:
+            return self._control.open_window(), None
+        opened = self._bystanders.agreed(self._control.open_window, IDLE_S)
+        self._bystanders.count(b"go")
+        return opened
+
     def _load_ns(self) -> tuple[int, int]:
         """When load was to begin and to end, on this machine's monotonic clock."""
         start_ns = self._log.header[L.START_NS]
@@ -203,7 +233,10 @@ class _Measurement:
         limit_s = self._settings.warmup_s + self._settings.timeout_s + READY_S
         limit_s += self._settings.worker_wait_s or 0.0
         self._generator.must_say(limit_s)
-        self._rest(self._control.report())
+        if self._bystanders is None:
+            self._rest(self._control.report())
+        else:
+            self._rest_beside(self._bystanders)
 
     def _failure(self, error: ProcessDied | ControlLost) -> tuple[str, Died | None]:
         """The cause of the trial's end, in words, and whose end it was. A server that is gone takes

@@ -12,6 +12,7 @@ from harness.drivers.driver import driver_of
 from harness.studies.compare.aa_control import control_sentences
 from harness.studies.compare.remarks import (
     block_sentences,
+    bystander_sentences,
     connection_sentences,
     outside_sentences,
 )
@@ -42,7 +43,12 @@ def trust_section(run: Run) -> Section:
         f"{scheduled:,} requests were scheduled and {accounted:,} have an outcome.",
     ]
     items += [f"{told}." for told in block_sentences(run)]
-    items += [*connection_sentences(run), *outside_sentences(run), *python_sentences(run)]
+    items += [
+        *connection_sentences(run),
+        *bystander_sentences(run),
+        *outside_sentences(run),
+        *python_sentences(run),
+    ]
     driven = driver_of(run.settings.driver).sentence(run.settings)
     if driven is not None:
         items.append(driven)

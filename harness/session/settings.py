@@ -79,6 +79,8 @@ class CompareOptions(LoadOptions):
     header: list[str] | None = None
     body: str | None = None
     expect: str | None = None
+    slow_clients: int = 0
+    idle_connections: int = 0
 
     @property
     def names_servers(self) -> bool:
@@ -131,6 +133,8 @@ def make_settings(options: CompareOptions) -> Settings:
         arms=arms,
         servers=foreign,
         request=request,
+        slow_clients=options.slow_clients,
+        idle_connections=options.idle_connections,
         **sent,
         **servers,
         trace=TRACE_REQUESTS if options.traced else None,
@@ -181,6 +185,8 @@ def _check_values(options: CompareOptions) -> None:
     checks.between("--clients", options.clients, 1, 10_000)
     checks.between("--timeout", options.timeout_s, 0.01, 60)
     checks.between("--seed", options.seed, 0, 2**31)
+    checks.between("--slow-clients", options.slow_clients, 0, 10_000)
+    checks.between("--idle-connections", options.idle_connections, 0, 10_000)
 
 
 def _foreign(
@@ -234,6 +240,8 @@ def _check_trace(
         ("--target", options.target is not None),
         ("--design blocks", options.design == "blocks"),
         ("--max-loss and --min", bool(options.max_loss or options.least)),
+        ("--slow-clients", options.slow_clients > 0),
+        ("--idle-connections", options.idle_connections > 0),
     ):
         if asked:
             raise LabError(f"--trace and {flag} do not go together; leave one of the two out")

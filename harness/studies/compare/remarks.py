@@ -8,7 +8,15 @@ import shlex
 import statistics
 from collections.abc import Callable, Iterator, Sequence
 
-from harness.core.record import ONLY_INSIDE, Block, Run, ServerSettings, Settings, Trial
+from harness.core.record import (
+    ONLY_INSIDE,
+    Block,
+    BystanderKind,
+    Run,
+    ServerSettings,
+    Settings,
+    Trial,
+)
 from harness.core.trials import comparable
 from harness.core.units import percent, rate, ratio, share
 from harness.core.wording import counted, listed, slot_names
@@ -149,6 +157,41 @@ def connection_sentences(run: Run) -> list[str]:
             f"server, {counted(retried, 'request')} sent again."
         )
     return told
+
+
+def bystander_sentences(run: Run) -> list[str]:
+    """What became of the bystanders of each arm, a sentence for each kind; none without any."""
+    told = []
+    for slot, name in enumerate(slot_names(run.settings)):
+        there = [t.bystanders for t in run.trials if t.slot == slot and t.bystanders is not None]
+        for what, kinds in (
+            ("slow clients", [each.slow for each in there if each.slow is not None]),
+            ("idle connections", [each.idle for each in there if each.idle is not None]),
+        ):
+            if kinds:
+                told.append(f"Beside {name}: {_became(what, kinds)}.")
+    return told
+
+
+def _became(what: str, kinds: Sequence[BystanderKind]) -> str:
+    statuses = sorted({status for kind in kinds for status in kind.answered_by_status})
+    answers = [
+        f"{sum(kind.answered_by_status.get(status, 0) for kind in kinds):,} with {status}"
+        for status in statuses
+    ]
+    made, refused, unanswered, open_ = (
+        sum(getattr(kind, part) for kind in kinds)
+        for part in ("connections", "refused", "unanswered", "open")
+    )
+    trials = "" if len(kinds) == 1 else f" in each of {len(kinds)} trials"
+    told = [f"{kinds[0].asked:,} {what}{trials} made {counted(made, 'connection')}"]
+    told.append(f"answered: {listed(answers)}" if answers else "none was answered")
+    if refused:
+        told.append(f"{refused:,} could not connect")
+    if unanswered:
+        told.append(f"{unanswered:,} ended without an answer")
+    told.append(f"{open_:,} were open when load was over")
+    return "; ".join(told)
 
 
 def outside_sentences(run: Run) -> list[str]:

@@ -56,6 +56,8 @@ def assert_one_sentence(done: subprocess.CompletedProcess[str], *words: str) -> 
             ["--connections", "keep-alive", "--backends", "native-thread-pool"],
             ["native-thread-pool closes each connection", "take a backend in Python"],
         ),
+        (["--slow-clients", "-1"], ["--slow-clients", "0"]),
+        (["--idle-connections", "10001"], ["--idle-connections", "from 0 to 10000"]),
         (["--arm", "a=thread-pool --connections keep-alive"], ["--arm a", "give it to labrun"]),
         (["--out", "/proc/nowhere"], ["cannot write", "--out"]),
         (["--json", "/nowhere/run.json"], ["--json", "/nowhere/run.json"]),
@@ -85,6 +87,14 @@ def test_too_few_descriptors_are_told_with_the_limit(labrun: Labrun, tmp_path: P
     done = labrun("compare", limit_files=200)
     assert_one_sentence(done, "only 200 file descriptors", "ulimit")
     assert list((tmp_path / "results").iterdir()) == []
+
+
+def test_more_bystanders_than_descriptors_are_told_with_the_limit(labrun: Labrun) -> None:
+    done = labrun("compare", "--slow-clients", "50", "--idle-connections", "900", limit_files=1024)
+    assert_one_sentence(
+        done, "--slow-clients 50 and --idle-connections 900", "1,024 are allowed", "take 724 or",
+        "ulimit -Hn 1250",
+    )  # fmt: skip
 
 
 def test_serve_names_the_port_that_is_taken(labrun: Labrun) -> None:
