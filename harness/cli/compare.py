@@ -37,6 +37,14 @@ def compare(
     sweep: Annotated[
         bool, typer.Option("--sweep", help="The document's levels: 500,1000,2000,5000,10000.")
     ] = False,
+    all_: Annotated[
+        bool,
+        typer.Option(
+            "--all",
+            help="Every built-in architecture in Python under four loads: a rate, saturation, "
+            "idle connections, slow clients. About four minutes, no load begun after ten.",
+        ),
+    ] = False,
     backends: Annotated[
         str | None,
         typer.Option(
@@ -53,6 +61,11 @@ def compare(
     """
     from harness.session.settings import CompareOptions, design_options, make_settings
 
+    if all_:
+        from harness.commands.architectures import overview_command
+        from harness.session.study_options import all_options
+
+        raise typer.Exit(overview_command(all_options(rps, sweep, backends, typed, DESIGN)))
     design = {name: typed.pop(name) for name in (*DESIGN, "warmup_s")}
     options = CompareOptions(
         rps="500,1000,2000,5000,10000" if sweep else rps,

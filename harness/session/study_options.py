@@ -3,7 +3,7 @@ an anatomy, the claims. Light, like `harness.session.settings`."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -12,8 +12,10 @@ import msgspec
 from harness.core import checks
 from harness.core.errors import LabError
 from harness.core.record import Condition, Settings, Vary
+from harness.core.wording import listed
 from harness.session.settings import CompareOptions, make_settings
 from harness.studies.capacity.slo import check_against_timeout, parse_slo
+from servers.options import PER_REQUEST
 
 # The highest rate that a search may try: the server's rate limit is set for it.
 CAPACITY_RPS = "40000"
@@ -206,3 +208,53 @@ def _only_read(run: str | None, how: str, given: Mapping[str, object]) -> None:
             f"{' and '.join(named)} would need a new run, but {run} is {how} as it is; "
             "leave out one or the other"
         )
+
+
+# What `labrun compare --all` chooses itself.
+_CHOSEN_BY_ALL = (
+    "arms", "precision", "most", "driver", "target", "server", "url", "servers_file", "request",
+    "max_loss", "least", "plot", "slow_clients", "idle_connections", "warmup_s", "pythons",
+    "traced",
+)  # fmt: skip
+
+
+def all_options(
+    rps: str, sweep: bool, backends: str | None, typed: Mapping[str, Any], design: Sequence[str]
+) -> CompareOptions:
+    """The options of `labrun compare --all`. Raises `LabError` for what that chooses itself."""
+    from servers.registry import BUILT_IN  # which `--help` has no use for
+
+    fields = CompareOptions.__dataclass_fields__
+    given = {
+        name: typed[name]
+        for name in (*design, *_CHOSEN_BY_ALL)
+        if typed.get(name) not in (None, [], fields[name].default)
+        or (name in design and typed.get(name) is not None)
+    }
+    named = ["--" + name.removesuffix("_s").replace("_", "-") for name in given]
+    named += ["--sweep"] * sweep + ["--backends"] * (backends is not None)
+    kept = typed.get("servers", {}).get("connections", PER_REQUEST)
+    named += ["--connections"] * (kept != PER_REQUEST)
+    if named:
+        flags = {
+            "--arms": "--arm",
+            "--least": "--min",
+            "--servers-file": "--servers",
+            "--traced": "--trace",
+        }
+        raise LabError(
+            f"--all chooses {listed([flags.get(name, name) for name in named])} itself; leave "
+            f"{'it' if len(named) == 1 else 'them'} out, or leave out --all"
+        )
+    if "," in rps:
+        raise LabError(f"--all measures at one rate, not at --rps {rps}; name one")
+    rest = {name: value for name, value in typed.items() if name not in design}
+    rest = {name: value for name, value in rest.items() if value is not None}
+    rest.pop("warmup_s", None)
+    name = rest.pop("name", "compare")
+    return CompareOptions(
+        rps=rps,
+        backends=",".join(BUILT_IN),
+        name="all" if name == "compare" else name,
+        **rest,
+    )

@@ -121,6 +121,12 @@ def looks(run: Run) -> list[Look]:
     return found
 
 
+def colours_of(backends: Sequence[str]) -> list[str]:
+    """The colour of each backend, everywhere the same."""
+    others = iter(OTHERS)
+    return [KNOWN.get(backend) or next(others, INVALID) for backend in backends]
+
+
 @contextmanager
 def styled() -> Iterator[None]:
     """The style, for what is drawn and saved inside."""

@@ -1,0 +1,1 @@
+"""All architectures side by side: one load each for what tells them apart."""
