@@ -100,11 +100,11 @@ def compare(
     if offline():
         asked = {"rps": rates, "backends": backends, "rounds": rounds, "duration": duration}
         return _recorded(name, asked | {"warmup": warmup} | options)
-    others = bool(arms or servers or options.get("servers_file"))
-    usual = BOTH[1:] if options.get("pythons") else BOTH
+    if backends is None:
+        backends = _usual_backends(bool(arms or servers), options)
     typed = CompareOptions(
         rps=",".join(map(str, rates)),
-        backends=",".join((() if others else usual) if backends is None else backends),
+        backends=",".join(backends),
         arms=[f"{arm}={what}" for arm, what in (arms or {}).items()],
         server=_as_typed(servers or ()),
         rounds=rounds,
@@ -218,6 +218,13 @@ def _as_typed(servers: Mapping[str, str] | Sequence[str]) -> list[str]:
     if isinstance(servers, Mapping):
         return [f"{name}={what}" for name, what in servers.items()]
     return list(servers)
+
+
+def _usual_backends(others: bool, options: Mapping[str, Any]) -> Sequence[str]:
+    """Those that are compared where none is named: none beside `others`, one under interpreters."""
+    if others or options.get("servers_file"):
+        return ()
+    return BOTH[1:] if options.get("pythons") else BOTH
 
 
 def _as_options(options: dict[str, Any]) -> dict[str, Any]:

@@ -156,6 +156,15 @@ def achieved_rps(rows: Rows, duration_s: float) -> float:
     return int((rows.ended[ok] <= fastest_ns + round(duration_s * 1e9)).sum()) / duration_s
 
 
+def _server_warnings(window: ServerWindow | None, server: Server | None, fresh: bool) -> list[str]:
+    """What is odd about the server: its window, its process, that it ran before the trial."""
+    return [
+        *window_warnings(window),
+        *(() if server is None else process_warnings(server)),
+        *(() if fresh else (STALE,)),
+    ]
+
+
 def build_trial(
     planned: PlannedTrial,
     started: str,
@@ -197,10 +206,8 @@ def build_trial(
         server=server,
         warnings=[
             *account_warnings(rows, client, kernel, server, gap is None),
-            *window_warnings(window),
-            *(() if server is None else process_warnings(server)),
+            *_server_warnings(window, server, fresh or outside is not None),
             *failure_causes(rows, client, kernel),
-            *(() if fresh or outside is not None else (STALE,)),
             *driver.warnings(client, asked),
         ],
         died=died,

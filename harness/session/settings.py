@@ -95,7 +95,6 @@ def make_settings(options: CompareOptions) -> Settings:
     servers = checked_all(options.servers)
     sent = choose(options)
     checks.one_of("--design", options.design, Design)
-    in_blocks = options.design == "blocks"
     limit = rate_limit(rates, sent["clients"])
     backends, arms = _named(options, {**servers, "rate_limit_per_s": limit})
     arms, pythons = _under_pythons(options, arms, backends)
@@ -106,12 +105,7 @@ def make_settings(options: CompareOptions) -> Settings:
     workloads = [servers["workload"], *(arm.options.get("workload", "ingest") for arm in arms)]
     _check_trace(options, backends, [arm.backend for arm in arms], [each.name for each in foreign],
                  pythons)  # fmt: skip
-    block_s = _block_s(options, workloads) if in_blocks else None
-    duration_s = options.duration_s
-    if block_s is not None:  # of whole blocks
-        duration_s = max(1, round(duration_s / block_s)) * block_s
-    elif options.block_s is not None:
-        raise LabError("--block is for --design blocks; add it or leave it out")
+    block_s, duration_s = _block_and_duration_s(options, workloads)
     checks.check_length(rates, duration_s)
     return Settings(
         rps=rates,
@@ -329,6 +323,18 @@ def in_turns(options: CompareOptions) -> str | None:
         return ("--target: blocks need a server for each backend; name them all, with commas, and "
                 "--control alike")  # fmt: skip
     return None
+
+
+def _block_and_duration_s(
+    options: CompareOptions, workloads: Sequence[str]
+) -> tuple[float | None, float]:
+    """How long a block is, None in whole trials; and the duration, which is of whole blocks."""
+    if options.design == "blocks":
+        block_s = _block_s(options, workloads)
+        return block_s, max(1, round(options.duration_s / block_s)) * block_s
+    if options.block_s is not None:
+        raise LabError("--block is for --design blocks; add it or leave it out")
+    return None, options.duration_s
 
 
 def _block_s(options: CompareOptions, workloads: Sequence[str]) -> float:
