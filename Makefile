@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := $(shell find servers harness notebooks -type f -not -name '*.pyc' 2>/dev/null)
 
-.PHONY: compare test lint types tests notebooks api site bench bench-ci bench-regress bench-summary bench-history clean
+.PHONY: compare test lint types tests notebooks api site site-test bench bench-ci bench-regress bench-summary bench-history clean
 
 compare: $(VENV)/.lab
 	$(BIN)/labrun compare --rps 2000
@@ -20,7 +20,7 @@ types: $(VENV)/.lab
 
 # The installed wheel is what the tests import: `servers` and `harness` are common names.
 tests: $(VENV)/.lab
-	$(BIN)/pytest -n 4 --dist loadfile --no-loadscope-reorder --durations=10 -m 'not alone'
+	$(BIN)/pytest -n 6 --dist loadfile --no-loadscope-reorder --durations=10 -m 'not alone'
 	$(BIN)/pytest --durations=10 -m alone
 
 # The course, measured on this machine: some minutes, with nothing beside it.
@@ -35,6 +35,10 @@ api: $(VENV)/.lab
 site: $(VENV)/.lab
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
 	@echo "the site is build/site: open build/site/index.html"
+
+# Every page of it in a browser, of which `make test` looks at two of each folder.
+site-test: $(VENV)/.lab
+	LAB_EVERY_PAGE=1 $(BIN)/pytest tests/project/test_site.py
 
 bench: $(VENV)/.lab
 	$(BIN)/python -m benchmarks

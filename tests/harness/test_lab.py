@@ -179,7 +179,7 @@ def test_the_course_is_copied_and_what_was_changed_is_kept(tmp_path: Path) -> No
     assert done.returncode == 0, done.stderr
     assert "begin with 03-" in done.stdout
     folder = tmp_path / "metricstream-course"
-    assert len(list(folder.glob("*.ipynb"))) == 9
+    assert len(list(folder.glob("*.ipynb"))) == 11
     assert not (folder / "recorded").exists()
     mine = folder / "00-start-here.ipynb"
     mine.write_text("my own notes", "utf-8")
