@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -149,7 +150,14 @@ def test_the_command_shows_a_table_and_writes_json(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_solutions_are_all_right() -> None:
-    found = graded(notebooks_folder() / "solutions")
-    assert [one for one in found.exercises if one.result != "right"] == []
-    assert found.troubles == []
+def test_solutions_are_all_right(tmp_path: Path) -> None:
+    """Of two notebooks; `test_notebooks.py` runs all of them, and each kernel takes seconds."""
+    for number in ("02", "07"):
+        shutil.copy(notebooks_folder() / "solutions" / NAMES[number], tmp_path)
+    found = graded(tmp_path)
+    handed_in = {
+        name: what for name, what in results(found).items() if name.partition(".")[0] in ("2", "7")
+    }
+    assert handed_in.keys() >= {"2.1", "7.1"}
+    assert set(handed_in.values()) == {"right"}
+    assert troubles(found) == {}
