@@ -2,28 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
-from tests.support.chromium import PATIENCE_MS, launch
+from tests.support.chromium import Motion, Scheme, opened_page
 
 PAGE = Path(__file__).parents[2] / "docs" / "simulator" / "index.html"
 PRESETS = ["crossing", "collapse", "slow-client", "head-of-line", "textbook"]
 THERE = "() => { const m = simulator.moment(); return m.now >= m.target; }"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """One headless Chromium for all tests here."""
-    with sync_playwright() as playwright:
-        found = launch(playwright)
-        yield found
-        found.close()
 
 
 def opened(
@@ -31,20 +20,12 @@ def opened(
     fragment: str = "",
     *,
     width: int = 1280,
-    scheme: Literal["light", "dark"] = "light",
-    motion: Literal["reduce", "no-preference"] = "reduce",
+    scheme: Scheme = "light",
+    motion: Motion = "reduce",
     script: bool = True,
 ) -> Page:
     """The page by a link, at the moment that it names. It asks no network, and nothing fails."""
-    page = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme,
-                            reduced_motion=motion, java_script_enabled=script)  # fmt: skip
-    page.set_default_timeout(PATIENCE_MS)
-    complaints: list[str] = []
-    page.on("console", lambda message: complaints.append(message.text))
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on("request", lambda request: complaints.append(request.url)
-            if request.url.split(":")[0] not in ("file", "data") else None)  # fmt: skip
-    page.goto(PAGE.as_uri() + fragment, wait_until="load")
+    page, complaints = opened_page(browser, PAGE.as_uri() + fragment, width, scheme, motion, script)
     if script:
         page.wait_for_function(THERE)
     assert complaints == []
@@ -170,9 +151,7 @@ def test_a_telephone_needs_no_horizontal_scroll(browser: Browser, preset: str) -
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("preset", ["collapse", "slow-client"])
-def test_axe_finds_nothing_to_complain_of(
-    browser: Browser, preset: str, scheme: Literal["light", "dark"]
-) -> None:
+def test_axe_finds_nothing_to_complain_of(browser: Browser, preset: str, scheme: Scheme) -> None:
     page = opened(browser, f"#preset={preset}&at=1&x=1", scheme=scheme)
     results = Axe().run(page)
     assert results.violations_count == 0, results.generate_report()

@@ -8,18 +8,17 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from html.parser import HTMLParser
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
-from tests.support.chromium import PATIENCE_MS, launch
+from tests.support.chromium import Scheme, opened_page
 
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = sorted(file.stem for file in (ROOT / "notebooks").glob("[0-9]*.ipynb"))
@@ -154,28 +153,9 @@ def test_nothing_is_loaded_from_elsewhere(site: Path) -> None:
 # ---- in a browser ---------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """One headless Chromium for all tests here."""
-    with sync_playwright() as playwright:
-        found = launch(playwright)
-        yield found
-        found.close()
-
-
-Scheme = Literal["light", "dark"]
-
-
 def opened(browser: Browser, page: Path, width: int, scheme: Scheme) -> Page:
     """A page as a file, loaded whole and unfolded; it asks for nothing else than files."""
-    shown = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)
-    shown.set_default_timeout(PATIENCE_MS)
-    complaints: list[str] = []
-    shown.on("console", lambda message: complaints.append(message.text))
-    shown.on("pageerror", lambda error: complaints.append(str(error)))
-    shown.on("request", lambda request: complaints.append(request.url)
-             if request.url.split(":")[0] not in ("file", "data") else None)  # fmt: skip
-    shown.goto(page.as_uri(), wait_until="load")
+    shown, complaints = opened_page(browser, page.as_uri(), width, scheme)
     shown.evaluate("document.querySelectorAll('details').forEach(e => { e.open = true; })")
     assert complaints == []
     return shown

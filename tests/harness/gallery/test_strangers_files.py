@@ -20,26 +20,12 @@ from harness.gallery.reading import MOST_BYTES, gallery_files, read_entry
 from harness.gallery.record import Entry
 from tests.support.labrun import Labrun
 from tests.support.reference import reference_level
-
-Record = dict[str, Any]
+from tests.support.strange import Record, put
 
 
 @pytest.fixture(scope="module")
 def good() -> str:
     return gallery_text(reference_level())
-
-
-def put(path: str, value: Any) -> Callable[[Record], None]:
-    """Set one value by its path; a number is a place in a list."""
-
-    def change(record: Record) -> None:
-        *parents, last = path.split("/")
-        at: Any = record
-        for name in parents:
-            at = at[int(name) if name.isdigit() else name]
-        at[int(last) if last.isdigit() else last] = value
-
-    return change
 
 
 def twice(record: Record) -> None:

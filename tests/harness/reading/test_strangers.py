@@ -25,8 +25,8 @@ from harness.studies.regress.exports import FORMATS
 from tests.support.changed_runs import changed, saved
 from tests.support.labrun import Labrun, run_lab
 from tests.support.reference import reference_level, write_reference_level
+from tests.support.strange import Record, put
 
-Record = dict[str, Any]
 POOL = "thread-pool"
 
 
@@ -198,19 +198,6 @@ def assert_table(text: str) -> None:
 
 
 # ---- values ---------------------------------------------------------------------------------
-
-
-def put(path: str, value: Any) -> Callable[[Record], None]:
-    """Set one value by its dotted path; a number is a place in a list."""
-
-    def change(record: Record) -> None:
-        *parents, last = path.split("/")
-        at: Any = record
-        for name in parents:
-            at = at[int(name) if name.isdigit() else name]
-        at[int(last) if last.isdigit() else last] = value
-
-    return change
 
 
 def all_of(*changes: Callable[[Record], None]) -> Callable[[Record], None]:

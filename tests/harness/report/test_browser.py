@@ -2,28 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from harness.report import write_report
 from harness.report.source import Source
-from tests.support.chromium import PATIENCE_MS, launch
-
-Scheme = Literal["light", "dark"]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """One headless Chromium for all tests here."""
-    with sync_playwright() as playwright:
-        found = launch(playwright)
-        yield found
-        found.close()
+from tests.support.chromium import Scheme, opened_page
 
 
 @pytest.fixture(scope="module")
@@ -33,16 +20,8 @@ def report(source: Source, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def opened(browser: Browser, report: Path, width: int = 1200, scheme: Scheme = "light") -> Page:
-    """The report, loaded whole. Anything that it asks the network for, or that goes wrong in it,
-    is in `page.complaints`."""
-    page = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)
-    page.set_default_timeout(PATIENCE_MS)
-    complaints: list[str] = []
-    page.on("console", lambda message: complaints.append(message.text))
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on("request", lambda request: complaints.append(request.url)
-            if request.url.split(":")[0] not in ("file", "data") else None)  # fmt: skip
-    page.goto(report.as_uri(), wait_until="load")
+    """The report, loaded whole. It asks no network, and nothing fails."""
+    page, complaints = opened_page(browser, report.as_uri(), width, scheme)
     assert complaints == []
     return page
 

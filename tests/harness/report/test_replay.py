@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import jsonschema
 import msgspec
 import pandas as pd
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from harness.core.record import Run
 from harness.report.replay import replay_page
 from harness.report.trace import TracedRun, each_row, load_trace, steps_of, trace_events
-from tests.support.chromium import PATIENCE_MS, launch
+from tests.support.chromium import Scheme, opened_page
 from tests.support.labrun import Labrun, run_lab
 
 Changed = Callable[[str], Path]
@@ -240,32 +240,15 @@ def page_file(traced: TracedRun, tmp_path_factory: pytest.TempPathFactory) -> Pa
     return file
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """One headless Chromium for all tests here."""
-    with sync_playwright() as playwright:
-        found = launch(playwright)
-        yield found
-        found.close()
-
-
 def opened(
     browser: Browser,
     file: Path,
     width: int = 1280,
-    scheme: Literal["light", "dark"] = "light",
+    scheme: Scheme = "light",
     script: bool = True,
 ) -> Page:
     """The page, at rest. It asks no network, and nothing fails."""
-    page = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme,
-                            reduced_motion="reduce", java_script_enabled=script)  # fmt: skip
-    page.set_default_timeout(PATIENCE_MS)
-    complaints: list[str] = []
-    page.on("console", lambda message: complaints.append(message.text))
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on("request", lambda request: complaints.append(request.url)
-            if request.url.split(":")[0] not in ("file", "data") else None)  # fmt: skip
-    page.goto(file.as_uri(), wait_until="load")
+    page, complaints = opened_page(browser, file.as_uri(), width, scheme, "reduce", script)
     assert complaints == []
     return page
 
@@ -302,7 +285,7 @@ def test_it_is_moved_by_keys_and_played_by_space(browser: Browser, page_file: Pa
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing_and_a_telephone_shows_it_all(
-    browser: Browser, page_file: Path, scheme: Literal["light", "dark"]
+    browser: Browser, page_file: Path, scheme: Scheme
 ) -> None:
     page = opened(browser, page_file, width=375, scheme=scheme)
     page.evaluate("replay.go(200000)")
