@@ -201,6 +201,8 @@ class _Said:
                 *lines, rest = (rest + data).split(b"\n")
                 for line in lines:
                     self._take(line)
+                    if self._flooded:  # what came after it is nobody's word
+                        break
                 if self.cut_off or self._flooded:
                     break
         return True
