@@ -132,22 +132,44 @@ def deaths() -> Iterator[list[BaseException]]:
 def disturbed(subject: Any, in_lines: bool = False) -> Iterator[None]:
     """Threads that are started meanwhile stop between lines of the subject's file, at random;
     `in_lines`: between the instructions of a line as well."""
-    file = sys.modules[subject.__module__].__file__
     often = {"line": _STOPS, "opcode": _STOPS_IN_A_LINE}
+
+    def stop(event: str) -> None:
+        if random.random() < often.get(event, 0):
+            time.sleep(random.random() * _STOP_S)
+
+    threading.settrace(_tracing(subject, stop, in_lines))
+    try:
+        yield
+    finally:
+        threading.settrace(None)
+
+
+def slowly(subject: Any, call: Callable[[], Any], stop_s: float) -> Callable[[], Any]:
+    """That call, for a thread of its own, which stops so long before each line of the subject's
+    file: another then comes while it is in the middle."""
+
+    def traced() -> Any:
+        sys.settrace(_tracing(subject, lambda event: time.sleep(stop_s * (event == "line"))))
+        return call()
+
+    return traced
+
+
+def _tracing(
+    subject: Any, stop: Callable[[str], None], in_lines: bool = False
+) -> Callable[[FrameType, str, Any], Any]:
+    """What `settrace` takes: it calls `stop` at the events of the subject's file."""
+    file = sys.modules[subject.__module__].__file__
 
     def trace(frame: FrameType, event: str, _: object) -> Callable[..., Any] | None:
         if frame.f_code.co_filename != file:
             return None
         frame.f_trace_opcodes = in_lines
-        if random.random() < often.get(event, 0):
-            time.sleep(random.random() * _STOP_S)
+        stop(event)
         return trace
 
-    threading.settrace(trace)
-    try:
-        yield
-    finally:
-        threading.settrace(None)
+    return trace
 
 
 def awake() -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -16,10 +17,12 @@ from harness.course.examination import (
     in_time,
     main,
     sleeps,
+    slowly,
 )
 
 _ROUNDS = 15  # of a race: each is a new queue and some threads that meet
 _WAKES = 100
+_STEP_S = 0.003  # of somebody who is slow
 _SETTLING_S = (0.05, 0.2, 0.6)
 _WAITS = "put() does not come back on a full queue: it is to say False at once, and not to wait"
 _HELD = (
@@ -140,12 +143,33 @@ def has_no_race_for_the_last(queue_class: Any) -> None:
             takers = [Call(queue.get) for _ in range(4)]
             for number in range(4):
                 put(queue, number, _HELD)
-            ended = all(_came_back(taker) for taker in takers)
-        if not ended or sorted(taker.found for taker in takers) != [0, 1, 2, 3]:
-            raise Fault(
-                "four were put while four threads were in get(), and not each of them got one: "
-                "between being woken and taking, another took it (a race)"
-            )
+            _each_got_one(takers)
+
+
+def has_no_race_with_who_comes_late(queue_class: Any) -> None:
+    """One sleeps in `get`; others come while an item is put, and may be the first at it."""
+    for _ in range(_ROUNDS):
+        queue = queue_class(20)
+        takers = [Call(queue.get)]
+        time.sleep(_STEP_S)  # so that it sleeps
+        putting = Call(slowly(queue_class, lambda queue=queue: queue.put(0), _STEP_S))  # type: ignore[misc]
+        time.sleep(random.random() * 4 * _STEP_S)
+        takers += [Call(queue.get) for _ in range(3)]
+        if not putting.came_back():
+            raise Fault(_HELD)
+        for number in range(1, 4):
+            put(queue, number, _HELD)
+        _each_got_one(takers)
+
+
+def _each_got_one(takers: Sequence[Call]) -> None:
+    """Of the items 0 to 3. Raises `Fault` where one has another, or none."""
+    ended = all(_came_back(taker) for taker in takers)
+    if not ended or sorted((taker.found for taker in takers), key=str) != [0, 1, 2, 3]:
+        raise Fault(
+            "four were put while four threads were in get(), and not each of them got one: "
+            "between being woken and taking, another took it (a race)"
+        )
 
 
 def _came_back(taker: Call) -> bool:
@@ -167,6 +191,7 @@ EXAMS: dict[str, Sequence[Trial]] = {
         loses_no_wake_up,
         has_no_race_for_room,
         has_no_race_for_the_last,
+        has_no_race_with_who_comes_late,
     )
 }
 
