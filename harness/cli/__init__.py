@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import signal
 import sys
+from functools import cache, partial
 from types import FrameType
 
 from typer.exceptions import TyperException
+from typer.main import get_command
 
 # --help lists the commands in the order in which these are imported.
 # isort: off
@@ -35,6 +37,9 @@ from harness.cli.app import app
 from harness.core.errors import LabError
 from harness.terminal.output import complain, prepare_streams
 
+# Typer would read all signatures again for each call.
+_labrun = cache(partial(get_command, app))
+
 
 def _terminate(signum: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
@@ -48,7 +53,7 @@ def main(argv: list[str] | None = None) -> int:
         return 2
     signal.signal(signal.SIGTERM, _terminate)  # to be told to end is to be interrupted
     try:
-        status = app(argv, standalone_mode=False)
+        status = _labrun()(argv, standalone_mode=False)
     except TyperException as error:
         sentence = error.format_message() if hasattr(error, "format_message") else str(error)
         complain(f"{sentence.rstrip('.')} (see labrun --help)")
