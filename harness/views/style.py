@@ -62,6 +62,8 @@ _RC: Any = {
     "xtick.color": INK,
     "ytick.color": INK,
     "legend.frameon": False,
+    "figure.autolayout": False,  # a figure says itself how it is laid out
+    "figure.constrained_layout.use": False,
     "text.parse_math": False,  # a dollar sign in a name is a dollar sign
     "svg.fonttype": "none",  # text stays text: it can be read, searched and spoken
     "svg.hashsalt": "metricstream-lab",  # equal data give equal files
@@ -209,7 +211,7 @@ def settle(figure: Figure) -> None:
     engine = figure.get_layout_engine()
     if engine is not None:
         engine.execute(figure)
-        figure.set_layout_engine("none")
+        figure.set_layout_engine(None)
 
 
 def save(figure: Figure, folder: Path, name: str) -> list[Path]:
