@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 import msgspec
@@ -17,6 +18,7 @@ REFERENCE = Path(__file__).parents[2] / "results" / "reference"
 LEVEL, ROUNDS = 2000.0, 5
 
 
+@cache
 def reference_level() -> Run:
     """The record alone, whatever the design of the reference: its first five rounds, or restarts
     with their blocks taken together, judged as whole trials."""
