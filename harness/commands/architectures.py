@@ -19,12 +19,12 @@ from harness.session.settings import CompareOptions, make_settings
 from harness.store import as_json, new_folder, write_whole
 from harness.studies.architectures.overview import (
     IDLE,
+    LOADS,
     PEAK_RPS,
     SIDE_RPS,
     SLOW,
-    STAGES,
+    LoadName,
     Overview,
-    StageName,
     finding,
     rows_of,
 )
@@ -40,13 +40,13 @@ MOST_S = 600.0  # then no other load is begun
 def overview_command(options: CompareOptions) -> int:
     """Load by load; what was measured is saved and shown when it ends early. The exit status."""
     json_path = json_target(options.json)
-    stages = {name: stage_settings(options, name) for name in STAGES}  # a slip is told at once
+    loads = {name: load_settings(options, name) for name in LOADS}  # a slip is told at once
     folder = new_folder(Path(options.out), options.name)
-    runs: dict[StageName, RunResult] = {}
+    runs: dict[LoadName, RunResult] = {}
     created = datetime.now(UTC).isoformat(timespec="seconds")
     reason, interrupted = None, False
     try:
-        reason = _run_all(stages, folder, runs)
+        reason = _run_all(loads, folder, runs)
     except KeyboardInterrupt:
         interrupted = True
     except LabError as error:
@@ -59,7 +59,7 @@ def overview_command(options: CompareOptions) -> int:
         reason = "interrupted"
         if not runs:
             _discard(folder)
-    overview = overview_of(options, stages["rate"], runs, created, reason)
+    overview = overview_of(options, loads["rate"], runs, created, reason)
     if runs:
         write_whole(folder / OVERVIEW_FILE, as_json(overview))
         if options.json != "-":
@@ -81,11 +81,11 @@ def _status(overview: Overview, reason: str | None, interrupted: bool, folder: P
 
 
 def _run_all(
-    stages: Mapping[StageName, Settings], folder: Path, runs: dict[StageName, RunResult]
+    loads: Mapping[LoadName, Settings], folder: Path, runs: dict[LoadName, RunResult]
 ) -> str | None:
     """Run each load into `runs`; why not all were run, in words."""
     began = monotonic()
-    for name, settings in stages.items():
+    for name, settings in loads.items():
         if monotonic() - began > MOST_S:
             return f"{MOST_S / 60:g} minutes were over before the load {name!r}"
         watching = make_watcher(Console(stderr=True), settings)
@@ -95,12 +95,12 @@ def _run_all(
     return None
 
 
-def stage_settings(options: CompareOptions, name: StageName) -> Settings:
+def load_settings(options: CompareOptions, name: LoadName) -> Settings:
     """The settings of one load. Raises `LabError`."""
     asked = float(make_settings(options).rps[0])
     beside = f"{min(asked, SIDE_RPS):g}"
     servers = dict(options.servers)
-    changes: dict[StageName, dict[str, Any]] = {
+    changes: dict[LoadName, dict[str, Any]] = {
         "rate": {"rps": f"{asked:g}", "rounds": 3, "duration_s": 3.0},
         "peak": {
             "rps": f"{PEAK_RPS:g}", "rounds": 2, "duration_s": 2.0, "driver": "closed-loop",
@@ -117,12 +117,12 @@ def stage_settings(options: CompareOptions, name: StageName) -> Settings:
 def overview_of(
     options: CompareOptions,
     settings: Settings,
-    results: Mapping[StageName, RunResult],
+    results: Mapping[LoadName, RunResult],
     created: str,
     reason: str | None,
 ) -> Overview:
     """What was found, in one record."""
-    runs: dict[StageName, Run] = {name: result.run for name, result in results.items()}
+    runs: dict[LoadName, Run] = {name: result.run for name, result in results.items()}
     rows = rows_of(runs, settings.backends, settings.rps[0])
     return Overview(
         schema=SCHEMA,

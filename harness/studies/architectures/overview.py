@@ -15,8 +15,8 @@ from harness.core.record import Run, Trial, ordered_value
 from harness.core.units import number, rate, share
 from harness.core.wording import NOT_ANSWERED, listed
 
-StageName = Literal["rate", "peak", "idle", "slow"]
-STAGES: tuple[StageName, ...] = ("rate", "peak", "idle", "slow")
+LoadName = Literal["rate", "peak", "idle", "slow"]
+LOADS: tuple[LoadName, ...] = ("rate", "peak", "idle", "slow")
 PEAK_RPS = 20_000.0  # what the waiting clients would send, if they did not wait
 SIDE_RPS = 500.0  # beside bystanders: at most
 IDLE, SLOW = 1000, 50
@@ -30,10 +30,10 @@ A_CONNECTION = "server.memory.per_connection_bytes"
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A figure of the overview: of which stage, where it is in a trial, and its title; `{}`: the
-    rate of the first stage. `lower`: less is better."""
+    """A figure of the overview: of which load, where it is in a trial, and its title; `{}`: the
+    rate of the first load. `lower`: less is better."""
 
-    stage: StageName
+    load: LoadName
     path: str
     title: str
     lower: bool = True
@@ -55,24 +55,27 @@ DRAWN = tuple(wanted for wanted in FIGURES if not wanted.title.startswith("of it
 class Figure(msgspec.Struct, frozen=True):
     """One figure of one backend: the median over its trials, None where there is none; `beyond`:
     it lies among the failures, slower than any answer. `at_least`: the generator was the limit, and
-    the server can do more."""
+    the server can do more. `lowest` and `highest` of its trials, where there are several; `highest`
+    is None where it lies among the failures."""
 
     value: float | None
     beyond: bool = False
     at_least: bool = False
+    lowest: float | None = None
+    highest: float | None = None
 
 
 class Row(msgspec.Struct, frozen=True):
     """A figure of all backends, in their order."""
 
-    stage: StageName
+    load: LoadName
     metric: str
     title: str
     figures: list[Figure]
 
 
 class Overview(msgspec.Struct, frozen=True):
-    """`overview.json`: what `labrun compare --all` found. `runs`: the folder of each stage."""
+    """`overview.json`: what `labrun compare --all` found. `runs`: the folder of each load."""
 
     schema: int
     created: str
@@ -86,14 +89,14 @@ class Overview(msgspec.Struct, frozen=True):
     incomplete_reason: str | None = None
 
 
-def rows_of(runs: Mapping[StageName, Run], backends: Sequence[str], rps: float) -> list[Row]:
-    """A row for each figure; without figures where its stage was not run."""
+def rows_of(runs: Mapping[LoadName, Run], backends: Sequence[str], rps: float) -> list[Row]:
+    """A row for each figure; without figures where its load was not run."""
     return [
         Row(
-            wanted.stage,
+            wanted.load,
             wanted.path,
             wanted.title.format(rate(rps)),
-            [figure_of(runs.get(wanted.stage), slot, wanted) for slot in range(len(backends))],
+            [figure_of(runs.get(wanted.load), slot, wanted) for slot in range(len(backends))],
         )
         for wanted in FIGURES
     ]
@@ -106,10 +109,10 @@ def figure_of(run: Run | None, slot: int, wanted: Wanted) -> Figure:
     trials = [] if run is None else [t for t in run.trials if t.slot == slot]
     valid = [t for t in trials if t.valid]
     late = [t for t in trials if _generator_limited(t)] if not valid else []
-    at_least = wanted.stage == "peak" and bool(late)
+    at_least = wanted.load == "peak" and bool(late)
     values = [
         value
-        for trial in (late if at_least or (wanted.stage == "idle" and late) else valid)
+        for trial in (late if at_least or (wanted.load == "idle" and late) else valid)
         if (value := ordered_value(trial, wanted.path)) is not None
     ]
     if not values:
@@ -117,7 +120,13 @@ def figure_of(run: Run | None, slot: int, wanted: Wanted) -> Figure:
     middle = statistics.median(values)
     if middle == float("inf"):
         return Figure(None, beyond=True)
-    return Figure(middle, at_least=at_least)
+    several = len(values) > 1
+    return Figure(
+        middle,
+        at_least=at_least,
+        lowest=min(values) if several else None,
+        highest=max(values) if several and max(values) < float("inf") else None,
+    )
 
 
 def _generator_limited(trial: Trial) -> bool:
@@ -135,8 +144,8 @@ def figure_words(row: Row, figure: Figure) -> str:
 
 
 def finding(rows: Sequence[Row], backends: Sequence[str]) -> str:
-    """What a chart of it says first: who answers most, and who stands by good clients."""
-    said = [_most(rows, backends), _beside_slow(rows, backends)]
+    """What a chart of it says first: how much each answers, and who stands by good clients."""
+    said = [_at_saturation(rows, backends), _beside_slow(rows, backends)]
     told = [sentence for sentence in said if sentence is not None]
     return " ".join(told) or "Nothing was measured that holds."
 
@@ -150,26 +159,20 @@ def _known(row: Row, backends: Sequence[str]) -> list[tuple[float, str, bool]]:
     ]
 
 
-def _row(rows: Sequence[Row], stage: StageName, path: str) -> Row:
-    return next(row for row in rows if (row.stage, row.metric) == (stage, path))
+def _row(rows: Sequence[Row], load: LoadName, path: str) -> Row:
+    return next(row for row in rows if (row.load, row.metric) == (load, path))
 
 
-def _most(rows: Sequence[Row], backends: Sequence[str]) -> str | None:
-    """Who answers the fewest and the most: of a lower bound only that it is more can be said."""
+def _at_saturation(rows: Sequence[Row], backends: Sequence[str]) -> str | None:
+    """What each answers, in the backends' order: nobody is ranked, since no interval is known."""
     found = _known(_row(rows, "peak", ANSWERED), backends)
-    if len(found) < 2:
+    if not found:
         return None
-    (least, fewest, at_least), (most, first, _) = min(found), max(found)
-    if at_least:
-        return None
-    if any(limited for *_, limited in found):
-        others = listed([f"{who} at least {number(value)}" for value, who, limited in found
-                         if limited])  # fmt: skip
-        return f"At saturation {fewest} answers {number(least)} a second, {others}."
-    return (
-        f"At saturation {first} answers the most, {number(most)} a second, and {fewest} the "
-        f"fewest, {number(least)}."
-    )
+    told = [
+        f"{backend} {'at least ' if at_least else ''}{number(value)}"
+        for value, backend, at_least in found
+    ]
+    return f"Answers a second at saturation: {listed(told)}."
 
 
 def _beside_slow(rows: Sequence[Row], backends: Sequence[str]) -> str | None:

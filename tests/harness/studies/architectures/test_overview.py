@@ -15,8 +15,8 @@ from harness.studies.architectures.chart import draw_overview
 from harness.studies.architectures.overview import (
     FIGURES,
     Figure,
+    LoadName,
     Overview,
-    StageName,
     figure_of,
     figure_words,
     finding,
@@ -38,7 +38,7 @@ def run_with(*trials: Trial) -> Run:
     return msgspec.structs.replace(make_run([make_trial(0, 1)]), trials=list(trials))
 
 
-def overview(runs: dict[StageName, Run], reason: str | None = None) -> Overview:
+def overview(runs: dict[LoadName, Run], reason: str | None = None) -> Overview:
     rows = rows_of(runs, NAMES, 2000.0)
     return Overview(
         schema=1, created="2026-11-28T00:00:00+00:00", command="labrun compare --all",
@@ -62,29 +62,41 @@ def slow(*shares: float) -> Run:
     )
 
 
-def test_the_finding_says_who_answers_most_and_who_stands_by_good_clients() -> None:
+def test_the_finding_ranks_nobody_and_says_who_stands_by_good_clients() -> None:
     rows = rows_of({"peak": peak(9000, 11000, 12000), "slow": slow(1.0, 0.25, 1.0)}, NAMES, 2000)
     assert finding(rows, NAMES) == (
-        "At saturation event-loop answers the most, 12,000 a second, and thread-per-request the "
-        "fewest, 9,000. Beside 50 slow clients thread-per-request and event-loop answer 100.0 % "
-        "and thread-pool answers 25.0 % of good requests."
+        "Answers a second at saturation: thread-per-request 9,000, thread-pool 11,000 and "
+        "event-loop 12,000. Beside 50 slow clients thread-per-request and event-loop answer "
+        "100.0 % and thread-pool answers 25.0 % of good requests."
     )
 
 
 def test_a_lower_bound_is_no_winner() -> None:
     rows = rows_of({"peak": peak(9000, 11000, 12000, limited=2)}, NAMES, 2000)
     assert finding(rows, NAMES) == (
-        "At saturation thread-per-request answers 9,000 a second, event-loop at least 12,000."
+        "Answers a second at saturation: thread-per-request 9,000, thread-pool 11,000 and "
+        "event-loop at least 12,000."
     )
     assert rows[0].figures[2] == Figure(12000, at_least=True)
     assert figure_words(rows[0], rows[0].figures[2]) == ">= 12,000"
+
+
+def test_a_figure_has_the_range_of_its_trials_unless_it_ends_among_the_failures() -> None:
+    two = [changed(make_trial(0, n), achieved_rps=rps) for n, rps in enumerate((9000, 8000), 1)]
+    answers, p99 = FIGURES[0], next(w for w in FIGURES if w.path == "client.response_us.p99")
+    found = figure_of(run_with(*two), 0, answers)
+    assert found == Figure(8500, lowest=8000, highest=9000)
+    two[0] = changed(two[0], beyond=["p99"])
+    assert figure_of(run_with(*two), 0, p99).beyond
+    three = [*two, changed(make_trial(0, 3)), changed(make_trial(0, 4))]
+    assert figure_of(run_with(*three), 0, p99).highest is None
 
 
 def test_a_generator_that_was_late_has_no_times_and_yet_memory() -> None:
     late = msgspec.structs.replace(
         make_trial(0, 1), valid=False, class_="generator-limited", invalid_reason="late"
     )
-    by_path = {(w.stage, w.path): w for w in FIGURES}
+    by_path = {(w.load, w.path): w for w in FIGURES}
     p50 = by_path["rate", "client.response_us.p50"]
     memory = by_path["idle", "server.memory.rss_mean_bytes"]
     assert figure_of(run_with(late), 0, p50) == Figure(None)
