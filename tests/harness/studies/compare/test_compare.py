@@ -20,11 +20,11 @@ import psutil
 import pytest
 
 from harness.core.record import OUTCOMES, SCHEMA_VERSION
-from tests.support.labrun import Labrun, assert_measured
+from tests.support.labrun import Labrun, assert_measured, run_lab
 
 Start = Callable[..., "subprocess.Popen[str]"]
 COMMAND = [sys.executable, "-P", "-m", "harness.cli", "compare", "--design", "trials"]
-SHORT = ["--rounds", "1", "--duration", "1", "--warmup", "0.3", "--bare"]
+SHORT = ["--rounds", "1", "--duration", "0.5", "--warmup", "0.1", "--bare"]
 
 
 def validate(record: dict[str, Any]) -> None:
@@ -96,14 +96,8 @@ def child(children: list[psutil.Process], module: str) -> psutil.Process:
 def two_levels(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any], str]:
     """One small run over two levels and two rounds: its folder, record and standard output."""
     folder = tmp_path_factory.mktemp("two-levels")
-    done = subprocess.run(
-        [*COMMAND, "--rps", "200,800", "--rounds", "2", "--duration", "1", "--warmup", "0.3"],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    done = run_lab(folder, "compare", "--design", "trials", "--rps", "200,800", "--rounds", "2",
+                   "--duration", "0.5", "--warmup", "0.1")  # fmt: skip
     assert_measured(done.returncode, done.stderr)
     return *the_run(folder), done.stdout
 
@@ -251,7 +245,7 @@ def test_json_on_standard_output_is_the_record_alone(start: Start) -> None:
 
 
 def test_a_bare_run_is_what_a_report_can_be_made_of(labrun: Labrun, tmp_path: Path) -> None:
-    done = labrun("compare", "--rps", "1000", "--rounds", "1", "--duration", "0.5", "--bare")
+    done = labrun("compare", "--rps", "1000", *SHORT)
     assert_measured(done.returncode, done.stderr)
     run, _ = the_run(tmp_path)
     rows = {f"{name}.parquet" for name in ("requests", "timeline", "blocks")}
@@ -264,6 +258,7 @@ def test_a_backend_against_itself_is_a_control(start: Start, tmp_path: Path) -> 
     process = start("--rps", "300", *SHORT, "--backends", "thread-pool,thread-pool")
     out, err = process.communicate(timeout=60)
     assert_measured(process.returncode, err)
+    assert "\x1b[" not in out  # it goes to a pipe
     _, record = the_run(tmp_path)
     assert [t["slot"] for t in record["trials"]] == [0, 1]
     # A machine too busy for the generator can leave nothing to say anything of, and that is said.
@@ -271,22 +266,23 @@ def test_a_backend_against_itself_is_a_control(start: Start, tmp_path: Path) -> 
     assert ("was run against itself" if valid else "no trial was valid") in " ".join(out.split())
 
 
-def test_one_backend_alone_is_measured_without_a_comparison(start: Start, tmp_path: Path) -> None:
-    process = start("--rps", "300", *SHORT, "--backends", "thread-pool")
-    _, err = process.communicate(timeout=60)
-    assert_measured(process.returncode, err)
+def test_one_backend_alone_is_measured_without_a_comparison(labrun: Labrun, tmp_path: Path) -> None:
+    done = labrun("compare", "--design", "trials", "--rps", "300", *SHORT,
+                  "--backends", "thread-pool")  # fmt: skip
+    assert_measured(done.returncode, done.stderr)
     _, record = the_run(tmp_path)
     assert record["comparisons"] == []
     assert len(record["cells"]) == 1
 
 
 def test_more_than_the_generator_can_send_is_invalid_and_not_compared(
-    start: Start, tmp_path: Path
+    labrun: Labrun, tmp_path: Path
 ) -> None:
-    process = start("--rps", "60000", "--rounds", "1", "--duration", "0.5", "--bare")
-    out, err = process.communicate(timeout=120)
-    assert process.returncode == 1, err
-    assert "labrun: nothing was compared: 2 of 2 trials are not valid, the first: the gen" in err
+    done = labrun("compare", "--design", "trials", "--rps", "60000", "--rounds", "1",
+                  "--duration", "0.5", "--warmup", "0", "--timeout", "0.3", "--bare")  # fmt: skip
+    assert done.returncode == 1, done.stderr
+    told = "labrun: nothing was compared: 2 of 2 trials are not valid, the first: the gen"
+    assert told in done.stderr
     _, record = the_run(tmp_path)
     for trial in record["trials"]:
         assert (trial["class"], trial["valid"]) == ("generator-limited", False)
@@ -294,7 +290,7 @@ def test_more_than_the_generator_can_send_is_invalid_and_not_compared(
         client = trial["client"]
         assert client["scheduled"] == sum(client["outcomes"][name] for name in OUTCOMES)
     assert {c["verdict"] for c in record["comparisons"]} == {"not-comparable"}
-    assert "Lower the rate" in out
+    assert "Lower the rate" in done.stdout
 
 
 def test_ctrl_c_saves_the_trials_so_far_and_leaves_no_process(start: Start, tmp_path: Path) -> None:
@@ -355,8 +351,3 @@ def test_a_server_that_dies_in_mid_trial_ends_the_run_as_partial(
     assert trial["client"]["scheduled"] == sum(
         trial["client"]["outcomes"][name] for name in OUTCOMES
     )
-
-
-def test_no_color_and_a_pipe_give_plain_text(two_levels: tuple[Path, dict[str, Any], str]) -> None:
-    _, _, out = two_levels
-    assert "\x1b[" not in out

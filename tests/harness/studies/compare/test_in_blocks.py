@@ -160,8 +160,9 @@ def test_a_run_in_blocks_for_real(labrun_in: Labrun, tmp_path: Path) -> None:
 def test_backlogs_are_not_hidden_between_blocks(labrun_in: Labrun, tmp_path: Path) -> None:
     """A server that is too slow works off each backlog while the other has its turn; so the level
     is measured again in whole trials, and those are what the record has."""
-    done = labrun_in("--rps", "1000", "--rounds", "1", "--duration", "2.5", "--warmup", "0",
-                     "--workload", "cpu:2ms", "--bare")  # fmt: skip
+    done = labrun_in("--rps", "2500", "--rounds", "1", "--duration", "1", "--block", "0.2",
+                     "--warmup", "0", "--workload", "io:1ms", "--workers", "1",
+                     "--max-threads", "1", "--bare")  # fmt: skip
     assert_measured(done.returncode, done.stderr)
     record = json.loads((the_folder(tmp_path) / "run.json").read_text("utf-8"))
     assert [trial["blocks"] for trial in record["trials"]] == [[], []]
