@@ -114,17 +114,22 @@ class Result:
 
 
 def soak(
-    backend: str, seconds: float, rps: float, faults_per_s: float, options: list[str]
+    backend: str,
+    seconds: float,
+    rps: float,
+    faults_per_s: float,
+    options: list[str],
+    warm_up_s: float = WARM_UP_S,
 ) -> Result:
     """Run one backend, its server started with `options`. Raises `LabError` or `ProcessDied`."""
     with ServerProcess([backend, *options]) as server:
         pid, port = server.ready.pid, server.ready.port
-        logs = [steady_log(rps, WARM_UP_S), steady_log(rps, seconds)]
+        logs = [steady_log(rps, warm_up_s), steady_log(rps, seconds)]
         with (
             GeneratorProcess(generator_config(port, *logs)) as generator,
             ControlClient("127.0.0.1", server.ready.control_port, timeout_s=60.0) as control,
         ):
-            generator.must_say(WARM_UP_S + TIMEOUT_S + 90)
+            generator.must_say(warm_up_s + TIMEOUT_S + 90)
             control.wait_until_idle(5.0)
             before = Footprint.of(pid)
             faulty = FaultyClients(port, faults_per_s)
@@ -224,6 +229,8 @@ def main() -> int:
     parser.add_argument("--rps", type=float, default=3000.0, help="good load (default 3000)")
     parser.add_argument("--faults", type=float, default=1500.0, metavar="PER_S",
                         help="faults a second to aim at (default 1500)")  # fmt: skip
+    parser.add_argument("--warm-up", type=float, default=WARM_UP_S, metavar="S",
+                        help="good load before the first look (default 2)")  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print the accounts as JSON instead")
     found = parser.parse_args()
     plan = plan_cpus()
@@ -234,7 +241,9 @@ def main() -> int:
     results = []
     for backend in found.backend or BACKENDS:
         try:
-            results.append(soak(backend, found.minutes * 60, found.rps, found.faults, options))
+            results.append(soak(
+                backend, found.minutes * 60, found.rps, found.faults, options, found.warm_up
+            ))  # fmt: skip
         except (LabError, ProcessDied) as error:
             print(f"python -m benchmarks.soak: {error}", file=sys.stderr)
             return 2
