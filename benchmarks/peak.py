@@ -30,7 +30,7 @@ from harness.targets.outside import start_outside
 from servers.native.build import CannotBuild, built, compiled
 
 SECONDS = 3
-_SCRIPT = f"""wrk.method = "POST"
+WRK_SCRIPT = f"""wrk.method = "POST"
 wrk.body = [[{BODY}]]
 wrk.headers["Content-Type"] = "application/json"
 wrk.headers["Connection"] = "close"
@@ -112,7 +112,7 @@ def measure(rounds: int) -> dict[str, list[float]]:
     cpus = sorted(os.sched_getaffinity(0))
     rates: dict[str, list[float]] = {name: [] for name in (*OURS, *NATIVE, *BARE, *PEERS)}
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
-        script.write(_SCRIPT)
+        script.write(WRK_SCRIPT)
         script.flush()
         for number in range(rounds):
             names = list(rates) if number % 2 == 0 else list(rates)[::-1]

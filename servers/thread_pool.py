@@ -128,11 +128,12 @@ class ThreadPoolBackend(Backend):
     """A pool of workers behind a bounded queue."""
 
     name: ClassVar[str] = "thread-pool"
+    queue_class: ClassVar[type[WorkQueue]] = WorkQueue  # a plugin may bring another
 
     def start(self) -> None:
         threading.stack_size(self.options.stack_size_bytes)
         policy = self.options.queue_policy
-        self._queue = WorkQueue(self.options.queue_size, newest_first=policy == "lifo")
+        self._queue = self.queue_class(self.options.queue_size, newest_first=policy == "lifo")
         self._patience = Patience(self.options.patience_s)
         self._handle = self.handle if self.keeping is None else self._handle_kept
         serve = self._handle_in_time if policy == "drop-expired" else self._handle
