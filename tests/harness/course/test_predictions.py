@@ -4,7 +4,9 @@ it; results are not shown before."""
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -117,16 +119,41 @@ def test_a_result_is_drawn_only_beside_a_prediction(
     assert "0.3: thread-pool came out; there was no prediction." in drawn.alternative
 
 
-@pytest.mark.parametrize("question", sorted(QUESTIONS))
-def test_every_question_can_be_drawn_at_its_ends(question: str) -> None:
+def ends_of(question: str) -> Sequence[float | str]:
+    """What a prediction or a result may be at most, and at least."""
     known = QUESTIONS[question]
-    ends = known.choices or (0, 100, 50) if known.points else known.choices or (0, 1e-9, 1e12)
-    for value in ends:
+    return known.choices or ((0, 50, 100) if known.points else (0, 1e-9, 1e12))
+
+
+def assert_drawn(
+    folder: Path, values: Mapping[str, float | str], results: Mapping[str, Any]
+) -> None:
+    """These predictions, and no earlier ones, can be drawn against these results."""
+    (folder / FILE).unlink(missing_ok=True)  # one whose result was shown would stand
+    for question, value in values.items():
         predict(question, value, sure=100)
-        for result in ends:
-            drawn = resolve({question: result})
-            assert drawn is not None
-            assert drawn._repr_png_().startswith(b"\x89PNG")
+    drawn = resolve(results)
+    assert drawn is not None
+    for question in results:
+        assert f"{question}: {QUESTIONS[question].shown(values[question])} predicted" in (
+            drawn.alternative
+        )
+    assert drawn._repr_png_().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(("predicted", "result"), [(0, -1), (-1, 0)])
+def test_every_question_can_be_drawn(predicted: int, result: int, folder: Path) -> None:
+    ends = {question: ends_of(question) for question in QUESTIONS}
+    values = {question: end[predicted] for question, end in ends.items()}
+    assert_drawn(folder, values, {question: end[result] for question, end in ends.items()})
+
+
+# Of each way to count as right one, since only the limits of the others are wider or closer.
+@pytest.mark.parametrize("question", ["0.1", "0.2", "0.3"])
+def test_a_prediction_can_be_drawn_with_whatever_came_out(question: str, folder: Path) -> None:
+    for value in ends_of(question):
+        for result in ends_of(question):
+            assert_drawn(folder, {question: value}, {question: result})
 
 
 @pytest.mark.parametrize("text", ["", "no JSON", '{"predictions": 5}', '{"schema": 1', "\xff"])
