@@ -17,11 +17,12 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks.common import met, print_table
+from harness.core.errors import LabError
 from harness.drivers.payloads import BODY
 from harness.machine.cpus import CpuPlan
 from harness.session.settings import CompareOptions, make_settings
@@ -30,7 +31,7 @@ from harness.targets.outside import start_outside
 from servers.native.build import CannotBuild, built, compiled
 
 SECONDS = 3
-WRK_SCRIPT = f"""wrk.method = "POST"
+_SCRIPT = f"""wrk.method = "POST"
 wrk.body = [[{BODY}]]
 wrk.headers["Content-Type"] = "application/json"
 wrk.headers["Connection"] = "close"
@@ -107,16 +108,18 @@ def requests_per_s(port: int, script: str, cpu: int) -> float:
     return float(found[1])
 
 
-def measure(rounds: int) -> dict[str, list[float]]:
-    """Requests a second of each server, round by round; the order is reversed every other."""
+def measure(names: Sequence[str], rounds: int) -> dict[str, list[float]]:
+    """Requests a second of each server, round by round; the order is reversed every other. Raises
+    `LabError` without wrk."""
+    if shutil.which("wrk") is None:
+        raise LabError("wrk is not installed (Debian package wrk)")
     cpus = sorted(os.sched_getaffinity(0))
-    rates: dict[str, list[float]] = {name: [] for name in (*OURS, *NATIVE, *BARE, *PEERS)}
+    rates: dict[str, list[float]] = {name: [] for name in names}
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
-        script.write(WRK_SCRIPT)
+        script.write(_SCRIPT)
         script.flush()
         for number in range(rounds):
-            names = list(rates) if number % 2 == 0 else list(rates)[::-1]
-            for name in names:
+            for name in list(names)[:: -1 if number % 2 else 1]:
                 with running(name, cpus[0]) as port:
                     rates[name].append(requests_per_s(port, script.name, cpus[-1]))
     return rates
@@ -124,19 +127,16 @@ def measure(rounds: int) -> dict[str, list[float]]:
 
 def main() -> int:
     """Print rates, and ratios beside their marks."""
-    if shutil.which("wrk") is None:
-        print("benchmarks.peak: wrk is not installed (Debian package wrk)", file=sys.stderr)
-        return 2
+    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 5
     try:
         for name in NATIVE:
             built(name)
         for name in BARE:
             program(name)
-    except CannotBuild as error:
+        rates = measure([*OURS, *NATIVE, *BARE, *PEERS], rounds)
+    except (CannotBuild, LabError) as error:
         print(f"benchmarks.peak: {error}", file=sys.stderr)
         return 2
-    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 5
-    rates = measure(rounds)
     print_table(
         f"Requests/s under wrk, closed loop, 100 connections, {rounds} rounds of {SECONDS} s",
         ("server", "median", "lowest", "highest"),

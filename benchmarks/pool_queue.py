@@ -13,8 +13,6 @@ and it is written in C.
 from __future__ import annotations
 
 import argparse
-import os
-import shutil
 import statistics
 import sys
 import tempfile
@@ -24,7 +22,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from benchmarks.common import met, print_table
-from benchmarks.peak import WRK_SCRIPT, requests_per_s, running
+from benchmarks.peak import measure
 from harness import lab
 from harness.core.errors import LabError
 from servers.connection import Connection
@@ -172,38 +170,21 @@ def ratios(other: str, restarts: int) -> list[list[str]]:
     return rows
 
 
-def peaks(rounds: int) -> dict[str, list[float]]:
-    """Requests a second under wrk, round by round; the order is reversed every other."""
-    cpus = sorted(os.sched_getaffinity(0))
-    found: dict[str, list[float]] = {name: [] for name in (OWN, *OTHERS)}
-    with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
-        script.write(WRK_SCRIPT)
-        script.flush()
-        for number in range(rounds):
-            for name in list(found)[:: -1 if number % 2 else 1]:
-                with running(name, cpus[0]) as port:
-                    found[name].append(requests_per_s(port, script.name, cpus[-1]))
-    return found
-
-
 def main() -> int:
     """Print both, beside the marks."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.pool_queue", description=__doc__)
     parser.add_argument("--rounds", type=int, default=8, help="under wrk, in turns (default 8)")
     parser.add_argument("--restarts", type=int, default=8, help="at 2,000 RPS (default 8)")
     asked = parser.parse_args()
-    if shutil.which("wrk") is None:
-        print("benchmarks.pool_queue: wrk is not installed (Debian package wrk)", file=sys.stderr)
-        return 2
     try:
         for other in OTHERS:
             title = f"{other.partition(':')[2]} / the pool's own, 2,000 RPS"
             found = ratios(other, asked.restarts)
             print_table(title, ["", "ratio", "95 % CI", "mark", ""], found)
+        rates = measure([OWN, *OTHERS], asked.rounds)
     except LabError as error:
         print(f"benchmarks.pool_queue: {error}", file=sys.stderr)
         return 2
-    rates = peaks(asked.rounds)
     rows = []
     for name, own in rates.items():
         each = [one / other for one, other in zip(own, rates[OWN], strict=True)]
