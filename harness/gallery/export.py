@@ -82,6 +82,8 @@ def gallery_entry(run: Run) -> Entry:
 def _unfit(run: Run) -> str | None:
     if not run.complete:
         return "was cut short; the gallery takes whole runs: make it again"
+    if run.settings.trace is not None:
+        return "was traced, which costs CPU; the gallery takes runs without --trace"
     if run.settings.bystanders:
         return "was made beside slow clients or idle connections; the gallery takes runs without"
     if len({(source.label, source.commit) for source in run.sources}) > 1:

@@ -121,6 +121,12 @@ def test_a_run_that_says_nothing_to_others_is_refused(
         gallery_text(msgspec.structs.replace(run, **change))
 
 
+def test_a_traced_run_is_refused(run: Run) -> None:
+    traced = msgspec.structs.replace(run.settings, trace=1000)
+    with pytest.raises(LabError, match="was traced, which costs CPU"):
+        gallery_text(msgspec.structs.replace(run, settings=traced))
+
+
 def test_what_is_written_is_taken(run: Run, labrun: Labrun, tmp_path: Path) -> None:
     saved(run, tmp_path / "run")
     written = labrun("export", "run", "--format", "gallery")
