@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import nbformat
@@ -12,6 +13,7 @@ import pytest
 from harness.course.execute import execute
 from harness.course.files import notebooks_folder, number_of
 from harness.course.predictions import load_predictions
+from tests.support.warm_kernel import warm_kernels
 
 FOLDER = notebooks_folder()
 NOTEBOOKS = sorted(FOLDER.glob("[0-9]*.ipynb"))
@@ -61,8 +63,17 @@ def assert_clean(notebook: nbformat.NotebookNode) -> None:
     assert not re.search(r"(?<![\w.])/(home|root|tmp|work|usr|opt|mnt)/", said)
 
 
+@pytest.fixture(scope="module")
+def kernels(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    with warm_kernels(tmp_path_factory.mktemp("kernels")) as folder:
+        yield folder
+
+
 @pytest.mark.parametrize("path", NOTEBOOKS + SOLUTIONS, ids=names(NOTEBOOKS + SOLUTIONS))
-def test_it_runs_offline(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_runs_offline(
+    path: Path, kernels: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JUPYTER_PATH", str(kernels))
     monkeypatch.setenv("LAB_OFFLINE", "1")
     monkeypatch.setenv("LAB_UNFOLDED", "1")
     monkeypatch.delenv("LAB_RECORD", raising=False)
