@@ -11,6 +11,7 @@ from typing import Any
 from harness.course.checks import number
 
 SERVERS = ("thread-per-request", "thread-pool")
+QUEUES = ("10,000", "200", "newest first", "drop expired")
 STEPS = ("dispatch", "read", "parse", "rate limit", "decode", "validate", "write", "close")
 
 
@@ -101,12 +102,31 @@ QUESTIONS = {
     "2.1": Question("start of a thread that does nothing", "µs", factor=2),
     "2.2": Question("memory that 100 waiting threads take", "MiB", factor=3),
     "2.3": Question("threads alive on average, at 500 requests a second", "threads", factor=3),
+    "2a.1": Question("share of the 20 orders of two deposits, three lines each, in which one of "
+                     "the two is lost", "%", points=10),
+    "2a.2": Question("share of the 200,000 additions of two threads that are missing at the end",
+                     "%", points=5),
+    "2b.1": Question("share of the ten orders of three lines (look, decide, go to sleep) and two "
+                     "(set, wake) in which the first thread sleeps for ever", "%", points=10),
+    "2b.2": Question("share of the tables of five at which everybody waits for ever, if they move "
+                     "in a random order", "%", points=10),
+    "3.1": Question("good answers in the last of four seconds, as a share of the 800 requests a "
+                    "second that come in, of 16 workers for 40 ms each, with a queue for 10,000",
+                    "%", points=10),
+    "3.2": Question("the same with a queue for 200", "%", points=10),
+    "3.3": Question("whose good answers have the shortest median", choices=QUEUES),
     "4.1": Question("share of requests that come at random moments and take longer than 100 ms, "
                     "where one second in four is a stall", "%", points=10),
     "4.2": Question("the same share as four clients see it who wait for each answer, and count "
                     "from when they sent", "%", points=5),
     "4.3": Question("how many times as wide the interval of CPU per request is by whole trials "
                     "as in turns", "times", factor=2),
+    "5.1": Question("context switches of thread-pool over thread-per-request's, at 2,000 a second",
+                    "times", factor=2),
+    "5.2": Question("two threads that count, half of it each, over one thread that counts it all",
+                    "times", factor=1.3),
+    "5.3": Question("answer after 1 ms, asked for beside a thread of the same program that counts",
+                    "ms", factor=2),
     "6.1": Question("share of the document's claims that hold in Python", "%", points=10),
     "6.2": Question("share of them that hold in C++, the document's language", "%", points=10),
     "6.3": Question("share of the checks of the document against itself that fail", "%",

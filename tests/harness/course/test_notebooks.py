@@ -120,11 +120,11 @@ def test_nothing_above_a_prediction_shows_a_figure_and_what_answers_it_is_folded
     shown = [output for cell in cells[:asks] for output in cell.outputs if "data" in output]
     assert not shown
     text = "".join(output.get("text", "") for output in cells[asks].outputs)
-    asked = re.findall(r"Prediction (\d\.\d): none yet", text)
-    assert asked == re.findall(r'predict\("(\d\.\d)", None', cells[asks].source) != []
+    asked = re.findall(r"Prediction (\d\w?\.\d): none yet", text)
+    assert asked == re.findall(r'predict\("(\d\w?\.\d)", None', cells[asks].source) != []
     resolved = [cell for cell in cells if re.search(r"^resolve\(", cell.source, re.MULTILINE)]
     assert len(resolved) == 1
-    assert re.findall(r'"(\d\.\d)": ', resolved[0].source) == asked
+    assert re.findall(r'"(\d\w?\.\d)": ', resolved[0].source) == asked
     for cell in cells[asks:]:
         answers = re.search(r"^\s*(show_after|resolve)\(", cell.source, re.MULTILINE)
         assert bool(answers) == bool(cell.metadata.get("jupyter", {}).get("outputs_hidden"))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from itertools import permutations
 from pathlib import Path
 
 import pytest
 
 from harness.course.files import notebooks_folder, recorded_folder
+from harness.course.interleaving import Interleaving
 from harness.lab import load_run, reference
 
 FOLDER = notebooks_folder()
@@ -38,6 +40,23 @@ def test_chapter_2_the_goodput_does_not_fall() -> None:
     assert "The goodput has not fallen: this is saturation." in text("02")
     good = [reference().figure("client.achieved_rps", rps)[THREADS] for rps in (5000, 10_000)]
     assert good[1] > good[0]
+
+
+def test_chapter_2a_two_orders_alone_are_right() -> None:
+    assert "Only two orders are right: all of A before B, and all of B before A." in text("02a")
+    account = {"balance": 0}
+
+    def deposit() -> None:
+        balance = account["balance"]
+        balance = balance + 10
+        account["balance"] = balance
+
+    right = []
+    for order in sorted({"".join(order) for order in permutations("AAABBB")}):
+        account["balance"] = 0
+        Interleaving(deposit, order)
+        right += [order] if account["balance"] == 20 else []
+    assert right == ["AAABBB", "BBBAAA"]
 
 
 def test_chapter_4_a_closed_loop_hides_what_an_open_one_shows() -> None:
