@@ -17,7 +17,7 @@ import pytest
 import zmq
 
 from harness.drivers.locust.config import LocustConfig
-from tests.support.labrun import assert_measured
+from tests.support.labrun import Labrun, assert_measured
 from tests.support.networks import Machine, NoNamespaces, machines
 
 PATIENCE_S = 90.0
@@ -291,31 +291,56 @@ def until_the_window_is_open(server: Machine, tmp_path: Path) -> None:
 def test_what_cannot_be_reached_is_one_sentence(four: list[Machine], tmp_path: Path) -> None:
     server, lab, *_ = four
     serve(server, tmp_path)
-    wrong = {"LABRUN_TOKEN": "open barley"}
-    nowhere, port = "10.77.0.99", str(SERVER)
-    cases: list[tuple[list[str], dict[str, str], str]] = [
-        ([], wrong, "refused the token; set LABRUN_TOKEN"),
-        ([f"--control={nowhere}:{CONTROL}"], TOKEN, "did not answer: No route to host"),
-        ([f"--target={nowhere}:{port}"], TOKEN, "does not answer: No route to host"),
-        ([f"--control={server.address}:{port}"], TOKEN, "no control port of a MetricStream"),
-        ([f"--target={server.address}:9"], TOKEN, "does not answer: Connection refused"),
-        (["--target=no such host:80"], TOKEN, "--target no such host:80: "),
-        (["--target=here"], TOKEN, "--target 'here' is no address; write HOST:PORT"),
+    there, control = f"{server.address}:{SERVER}", f"{server.address}:{CONTROL}"
+    nowhere = "10.77.0.99"
+    cases = [
+        ("open barley", there, control, "refused the token; set LABRUN_TOKEN"),
+        ("open sesame", there, f"{nowhere}:{CONTROL}", "did not answer: No route to host"),
+        ("open sesame", f"{nowhere}:{SERVER}", control, "does not answer: No route to host"),
+        ("open sesame", there, there, "no control port of a MetricStream"),
+        ("open sesame", f"{server.address}:9", control, "does not answer: Connection refused"),
     ]
-    asked = []
-    for number, (more, env, _) in enumerate(cases):  # all at once: the network takes its time
-        folder = tmp_path / str(number)
-        folder.mkdir()
-        alone = env | {"LAB_NEIGHBOURHOOD": f"case {number}"}  # none is to speak of the others
-        asked.append(compare(lab, server, folder, "--backends=thread-pool", *more, env=alone))
-    for number, (_, _, words) in enumerate(cases):
-        folder = tmp_path / str(number)
-        status, said = end_of(asked[number], folder)
-        assert status == 2, said
-        assert words in said
-        assert said.startswith("labrun: ")
-        assert "Traceback" not in said
-        assert (folder / "lab").read_text().count("\n") == 1
+    script = (
+        "import json, os, sys\n"
+        "from contextlib import redirect_stderr, redirect_stdout\n"
+        "from io import StringIO\n"
+        "from harness.cli import main\n"
+        "answers = []\n"
+        "for token, target, control, _ in json.loads(sys.argv[1]):\n"
+        "    os.environ['LABRUN_TOKEN'] = token\n"
+        "    said = StringIO()\n"
+        "    with redirect_stdout(said), redirect_stderr(said):\n"
+        "        status = main(['compare', f'--target={target}', f'--control={control}',\n"
+        "                       '--rps=200', '--backends=thread-pool'])\n"
+        "    answers.append((status, said.getvalue()))\n"
+        "print(json.dumps(answers))\n"
+    )
+    (tmp_path / "ask.py").write_text(script)
+    asking = lab.start(str(tmp_path / "ask.py"), json.dumps(cases), out=tmp_path / "asked")
+    assert asking.wait(PATIENCE_S) == 0, (tmp_path / "asked").read_text()
+    answers = json.loads((tmp_path / "asked").read_text())
+    for (*_, words), (status, said) in zip(cases, answers, strict=True):
+        assert_one_sentence(status, said, words)
+
+
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [
+        ("no such host:80", "--target no such host:80: "),
+        ("here", "--target 'here' is no address; write HOST:PORT"),
+    ],
+)
+def test_what_is_no_address_is_one_sentence(labrun: Labrun, target: str, words: str) -> None:
+    done = labrun("compare", f"--target={target}", "--control=127.0.0.1:9", "--rps=200")
+    assert_one_sentence(done.returncode, done.stdout + done.stderr, words)
+
+
+def assert_one_sentence(status: int, said: str, words: str) -> None:
+    assert status == 2, said
+    assert words in " ".join(said.split())
+    assert said.startswith("labrun: ")
+    assert "Traceback" not in said
+    assert said.count("\n") == 1
 
 
 def test_workers_that_never_come_are_not_waited_for_forever(

@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -65,7 +66,7 @@ def assert_users_keep_their_rules(requests: pd.DataFrame) -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [(), ("--locust-workers", "2"), ("--user-class", "fast")],
+    [("--bare",), ("--locust-workers", "2"), ("--user-class", "fast", "--bare")],
     ids=["one process", "two workers", "FastHttpUser"],
 )
 def test_every_request_is_in_both_accounts(
@@ -91,12 +92,13 @@ def test_every_request_is_in_both_accounts(
     assert sentence is not None
     assert f"({settings['user_class']} users" in sentence
     assert sentence in said
-    assert sentence in " ".join((folder / "report.md").read_text("utf-8").split())
+    if "--bare" not in options:
+        assert sentence in " ".join((folder / "report.md").read_text("utf-8").split())
 
 
 def test_a_worker_that_dies_is_a_named_gap() -> None:
     settings = make_settings(
-        CompareOptions(rps="200", rounds=1, duration_s=5.0, warmup_s=0.2, driver="locust",
+        CompareOptions(rps="200", rounds=1, duration_s=3.0, warmup_s=0.2, driver="locust",
                        locust_workers=2, users=10, backends="thread-pool")
     )  # fmt: skip
     killed: list[int] = []
@@ -136,7 +138,7 @@ def test_a_worker_that_dies_is_a_named_gap() -> None:
         client.scheduled - outcomes.unsent - outcomes.refused - outcomes.timeout - outcomes.reset
     )
     assert trial.server.account.accepted >= least
-    assert 0 < lost < 500 + 10
+    assert 0 < lost < 300 + 10
 
 
 def test_the_lab_takes_its_locust_with_it_when_it_is_killed(tmp_path: Path) -> None:
@@ -146,6 +148,7 @@ def test_the_lab_takes_its_locust_with_it_when_it_is_killed(tmp_path: Path) -> N
     family: dict[int, psutil.Process] = {}
     while sum("--worker" in line for line in map(_words, family.values())) < 2:
         assert lab.poll() is None
+        time.sleep(0.02)  # the operating system tells nobody of another's children
         found = psutil.Process(lab.pid).children(recursive=True)
         family = {process.pid: process for process in found}
     lab.kill()
@@ -375,26 +378,23 @@ def test_a_port_of_the_page_that_is_taken_is_told(labrun: Labrun) -> None:
 # ---- gevent patches the world ---------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "module",
-    [
-        "harness.drivers.open_loop.worker",
-        "harness.measure.trial",
-        "harness.commands.compare",
-        "servers.__main__",
-        "harness.targets.sampler",
-        "harness.commands.locust",
-    ],
-)
-def test_neither_gevent_nor_locust_is_in_any_other_process(module: str) -> None:
+def test_neither_gevent_nor_locust_is_in_any_other_process() -> None:
+    """One process imports them one after the other and says after which there was what."""
+    modules = (
+        "harness.drivers.open_loop.worker", "harness.measure.trial", "harness.commands.compare",
+        "servers.__main__", "harness.targets.sampler", "harness.commands.locust",
+    )  # fmt: skip
     code = (
-        f"import sys, {module}\n"
-        "print([m for m in sys.modules if m.split('.')[0] in ('gevent', 'locust')])"
+        "import importlib, sys\n"
+        "for name in sys.argv[1:]:\n"
+        "    importlib.import_module(name)\n"
+        "    found = [m for m in sys.modules if m.split('.')[0] in ('gevent', 'locust')]\n"
+        "    print(name, found)"
     )
     done = subprocess.run(
-        [sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True
+        [sys.executable, "-P", "-c", code, *modules], capture_output=True, text=True, check=True
     )
-    assert done.stdout.strip() == "[]"
+    assert done.stdout.splitlines() == [f"{name} []" for name in modules]
 
 
 def test_orders_survive_the_wire() -> None:
