@@ -25,7 +25,8 @@ from harness.core.options import ASKED
 from harness.core.record import Settings, Trial
 from harness.core.wording import slot_names
 from harness.course.checks import check
-from harness.course.files import keep, recorded_folder
+from harness.course.files import recorded_folder
+from harness.course.keeping import keep
 from harness.course.predictions import calibration, predict, resolve, show_after
 from harness.course.recorded import recorded
 from harness.designs.trials import Planned, name_of

@@ -21,7 +21,8 @@ import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
-from harness.course.files import keep_reference, notebooks_folder, number_of
+from harness.course.files import notebooks_folder, number_of
+from harness.course.keeping import keep_reference
 
 _CELL_S = 300
 _ANSWERS = re.compile(r"^\s*(show_after|resolve)\(", re.MULTILINE)
