@@ -36,6 +36,13 @@ def run_lab(
     where = folder if cwd is None else cwd
     if limit_files is not None or _NEED_A_PROCESS & set(arguments):
         return run_lab_apart(where, *arguments, limit_files=limit_files)
+    return run_lab_here(where, *arguments, encoding=encoding)
+
+
+def run_lab_here(
+    where: Path, *arguments: str, encoding: str = "utf-8"
+) -> subprocess.CompletedProcess[str]:
+    """Run `labrun` in the folder `where`, always in this process: enough for what is refused."""
     out, errors = _stream(encoding), _stream(encoding)
     with _as_if_new(where, arguments), redirect_stdout(out), redirect_stderr(errors):
         status = main(list(arguments))

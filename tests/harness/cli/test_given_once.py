@@ -5,15 +5,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import typer.main
 from typer.core import TyperGroup, TyperOption
 
 from harness.cli.app import app
-
-Labrun = Callable[..., "subprocess.CompletedProcess[str]"]
+from tests.support.labrun import Labrun, run_lab_here
 
 
 def options_of_all_commands() -> Iterator[tuple[str, TyperOption]]:
@@ -44,15 +44,13 @@ def test_only_thresholds_are_meant_to_be_repeated() -> None:
 
 
 @pytest.mark.parametrize(("command", "option"), ONCE, ids=[" ".join(pair) for pair in ONCE])
-def test_an_option_given_twice_is_refused(labrun: Labrun, command: str, option: str) -> None:
-    if (command, option) in FLAGS:
-        assert_refused(labrun(command, option, option), option)
-    else:
-        assert_refused(labrun(command, option, "1", f"{option}=2"), option)
+def test_an_option_given_twice_is_refused(tmp_path: Path, command: str, option: str) -> None:
+    twice = (option, option) if (command, option) in FLAGS else (option, "1", f"{option}=2")
+    assert_refused(run_lab_here(tmp_path, command, *twice), option)
 
 
-def test_no_open_contradicts_open(labrun: Labrun) -> None:
-    assert_refused(labrun("notebook", "--open", "--no-open"), "--open")
+def test_no_open_contradicts_open(tmp_path: Path) -> None:
+    assert_refused(run_lab_here(tmp_path, "notebook", "--open", "--no-open"), "--open")
 
 
 @pytest.mark.parametrize("program", [["servers"], ["harness.cli", "serve"]], ids=" ".join)

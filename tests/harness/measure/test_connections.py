@@ -17,7 +17,7 @@ def compared(labrun: Labrun, folder: Path, *arguments: str) -> tuple[dict[str, A
     """The record of a short run with connections that stay, and what was said."""
     done = labrun(
         "compare", "--connections", "keep-alive", "--rps", "400", "--rounds", "1",
-        "--duration", "1", "--warmup", "0.2", "--clients", "20", "--bare", "--json", "run.json",
+        "--duration", "0.5", "--warmup", "0.2", "--clients", "20", "--bare", "--json", "run.json",
         *arguments,
     )  # fmt: skip
     assert_measured(done.returncode, done.stderr)

@@ -41,7 +41,7 @@ def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     folder = tmp_path_factory.mktemp(request.param)
     arms = ("--arm", WIDE, "--arm", NARROW, "--workers", "2")
     backends = ("--backends", "thread-per-request")
-    return run_of(folder, "--design", request.param, *backends, *arms)
+    return run_of(folder, "--bare", "--design", request.param, *backends, *arms)
 
 
 def test_each_arm_is_a_server_with_its_own_options(made: Made) -> None:

@@ -45,9 +45,10 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     off = another_python(folder / "off", FREE_THREADED.format(on="False"))
     on = another_python(folder / "on", FREE_THREADED.format(on='"httptools" in sys.modules'))
     pythons = [sys.executable, off, on]
-    done = run_lab(folder, "compare", *SHORT, "--pythons", ",".join(pythons))
+    done = run_lab(folder, "compare", *SHORT, "--bare", "--pythons", ",".join(pythons))
     assert_measured(done.returncode, done.stderr)
     (file,) = (folder / "results").glob(f"*/{RUN_FILE}")
+    assert run_lab(folder, "report", str(file.parent)).returncode == 0
     return Made(file.parent, json.loads(file.read_bytes()), read_run(file), done.stdout, pythons)
 
 

@@ -18,7 +18,7 @@ import pytest
 
 from harness.commands.searches import budget_words
 from harness.designs.stopping import Budget
-from tests.support.labrun import Labrun, assert_measured
+from tests.support.labrun import Labrun, assert_measured, run_lab
 
 COMMAND = [sys.executable, "-P", "-m", "harness.cli", "capacity"]
 # Few, short trials against handlers that wait, so that the edge is far below the machine's.
@@ -38,10 +38,9 @@ def the_run(folder: Path) -> tuple[Path, dict[str, Any]]:
 def searched(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any], str, str]:
     """A search for the capacity of a pool of four whose handlers wait 40 ms: 100 requests/s."""
     folder = tmp_path_factory.mktemp("capacity")
-    done = subprocess.run(
-        [*COMMAND, *SMALL, "--backends", "thread-pool", "--workload", "io:40ms",
-         "--slo", "success>=0.99,p99<=400ms", "--clients", "20"],
-        cwd=folder, capture_output=True, text=True, timeout=240, check=False,
+    done = run_lab(
+        folder, "capacity", *SMALL, "--backends", "thread-pool", "--workload", "io:40ms",
+        "--slo", "success>=0.99,p99<=400ms", "--clients", "20",
     )  # fmt: skip
     assert_measured(done.returncode, done.stderr)
     return *the_run(folder), done.stdout, done.stderr

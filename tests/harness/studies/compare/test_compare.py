@@ -294,7 +294,8 @@ def test_more_than_the_generator_can_send_is_invalid_and_not_compared(
 
 
 def test_ctrl_c_saves_the_trials_so_far_and_leaves_no_process(start: Start, tmp_path: Path) -> None:
-    process = start("--rps", "300", "--rounds", "50", "--duration", "1", "--warmup", "0.2")
+    process = start("--rps", "300", "--rounds", "50", "--duration", "0.5", "--warmup", "0.2",
+                    "--bare")  # fmt: skip
     assert process.stderr is not None
     assert "trial 1/100" in process.stderr.readline()
     children = wait_for_children(process, 3)
