@@ -106,7 +106,7 @@ def test_no_accepted_request_is_lost_at_5000_rps(backend: str, start_server: Sta
     server = start_server(
         backend, "--rate-limit=0", "--cpus=" + ",".join(map(str, sorted(cpus.server)))
     )
-    schedule = make_schedule(5000, 3.0, CLIENTS, "constant", seed=1)
+    schedule = make_schedule(5000, 2.0, CLIENTS, "constant", seed=1)
     warmup = request_log_of(make_schedule(1, 1.0, 1, "constant", seed=1))
     measured = request_log_of(schedule)
     config = GeneratorConfig(

@@ -24,7 +24,7 @@ from harness.report.charts import NAMES
 from harness.report.source import Source, load_source
 from harness.studies.compare.remarks import nothing_said
 from harness.views.attempt import Failure, attempt
-from tests.support.labrun import Labrun, assert_measured
+from tests.support.labrun import Labrun, assert_measured, run_lab_here
 from tests.support.reference import reference_level, write_reference_level
 
 LAB = [sys.executable, "-P", "-m", "harness.cli"]
@@ -197,7 +197,8 @@ def test_another_run_is_named_before_the_first_trial_and_in_the_record(
     (file,) = (tmp_path / "results").glob("*/run.json")
     warnings = json.loads(file.read_text("utf-8"))["warnings"]
     assert sum(f"(pid {other.pid}, since " in warning for warning in warnings) == 1
-    found = json.loads(labrun("doctor", "--duration", "0", "--json").stdout)["findings"]
+    told_by_doctor = run_lab_here(tmp_path, "doctor", "--duration", "0", "--json").stdout
+    found = json.loads(told_by_doctor)["findings"]
     (finding,) = [one for one in found if one["check"] == "other runs"]
     assert finding["level"] == "spoils"
     assert f"pid {other.pid}" in finding["found"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -15,6 +16,7 @@ from harness.machine.cpus import plan_cpus
 from harness.machine.doctor import examine, is_sound, warning
 from harness.machine.environment import read_environment
 from harness.machine.probe import Probe, probe
+from tests.support.labrun import run_lab_here
 
 PLAN = plan_cpus(frozenset({0, 1}))
 ALONE = plan_cpus(frozenset({0}))
@@ -130,7 +132,7 @@ def test_the_probe_reads_this_machine() -> None:
 def test_the_command_tells_every_finding_and_its_status_follows(
     labrun: Callable[..., Any],
 ) -> None:
-    done = labrun("doctor", "--rps", "300", "--json")
+    done = labrun("doctor", "--rps", "300", "--duration", "0.5", "--json")
     told = json.loads(done.stdout)
     levels = [finding["level"] for finding in told["findings"]]
     assert told["sound"] == ("spoils" not in levels)
@@ -153,10 +155,8 @@ def test_too_few_descriptors_end_with_one(labrun: Callable[..., Any]) -> None:
     ("arguments", "word"),
     [(["--rps", "0"], "--rps"), (["--rps", "many"], "--rps"), (["--duration", "-1"], "--duration")],
 )
-def test_bad_input_is_one_sentence(
-    labrun: Callable[..., Any], arguments: list[str], word: str
-) -> None:
-    done = labrun("doctor", *arguments)
+def test_bad_input_is_one_sentence(tmp_path: Path, arguments: list[str], word: str) -> None:
+    done = run_lab_here(tmp_path, "doctor", *arguments)
     assert (done.returncode, done.stdout) == (2, "")
     assert len(done.stderr.strip().splitlines()) == 1
     assert word in done.stderr

@@ -306,7 +306,7 @@ def test_a_gap_that_the_kernel_explains_is_told_with_its_numbers() -> None:
                 threading.Event().wait(0.01)  # the kernel tells nobody of an overflow
             os.kill(halted[0], signal.SIGCONT)
 
-    trial = measure(halt, backlog=1, duration_s=3.0, timeout_s=0.4).trial
+    trial = measure(halt, backlog=1, duration_s=2.0, timeout_s=0.4).trial
     assert trial.server is not None
     outcomes = trial.client.outcomes
     begun = trial.client.scheduled - outcomes.unsent - outcomes.refused
@@ -597,7 +597,7 @@ def test_a_sampler_never_waits_for_its_reader(
             samplers.append(self)
 
     monkeypatch.setattr(experiment, "SamplerProcess", Narrow)
-    result = measure(watch, duration_s=3.0)
+    result = measure(watch, duration_s=2.0)
     (sampler,) = samplers
     assert result.failure is None
     # One that waits to write at the end of a trial never ends by itself, and is killed.

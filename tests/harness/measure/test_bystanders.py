@@ -131,7 +131,7 @@ def test_a_run_beside_them_reconciles_and_tells_of_them(
 ) -> None:
     done = labrun(
         "compare", "--backends", "thread-per-request,event-loop", "--rps", "300", "--rounds", "1",
-        "--duration", "1", "--warmup", "0.2", "--slow-clients", "6", "--idle-connections", "30",
+        "--duration", "0.5", "--warmup", "0.2", "--slow-clients", "6", "--idle-connections", "30",
         "--design", design, "--connections", connections, "--bare", "--json", "run.json",
     )  # fmt: skip
     assert_measured(done.returncode, done.stderr)
