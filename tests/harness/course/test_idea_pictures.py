@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from harness.course.chapter_pictures import cost_model, document_times, two_clocks
 from harness.course.files import recorded_folder
 from harness.course.idea_pictures import goodput, intervals, little, stalls_seen
 from harness.lab import load_run, reference
@@ -36,3 +37,24 @@ def test_a_collapse_is_claimed_only_where_goodput_falls() -> None:
     assert "falls nowhere" in goodput(load_run(recorded_folder() / "storm")).alt
     waiting = goodput(load_run(recorded_folder() / "waiting"))
     assert waiting.alt.startswith("Goodput falls: thread-pool.")
+
+
+def test_a_request_by_two_clocks_is_drawn_of_any_anatomy() -> None:
+    drawn = two_clocks(load_run(recorded_folder() / "life"))
+    assert "thread-per-request: useful are 52% of the time and 44% of the CPU" in drawn.alt
+    assert two_clocks(reference())._repr_png_().startswith(b"\x89PNG")
+
+
+def test_the_documents_times_are_those_that_its_checks_compare() -> None:
+    drawn = document_times().alt
+    for said in ("834 µs", "2.2 ms", "at once: 20 to 50 ms", "inside: 90 to 100 ms"):
+        assert said in drawn
+
+
+@pytest.mark.parametrize("seen", [[500, 1000, 5000], [500, 1000, 2000, 5000, 10_000]])
+def test_a_model_is_drawn_beside_what_it_has_not_seen(seen: list[float]) -> None:
+    run = reference()
+    drawn = cost_model(run, dict.fromkeys(run.settings.backends, lambda _: 100.0), seen)
+    assert ("thread-pool at 10,000: 100 µs by the model, 68 measured" in drawn.alt) == (
+        10_000 not in seen
+    )

@@ -21,7 +21,8 @@ SOLUTIONS = sorted((FOLDER / "solutions").glob("*.ipynb"))
 PARTS = ("**The question.**", "## Predict first", "## Exercises", "*Sources.*")
 PREDICTS = [path for path in NOTEBOOKS if 'predict(\\"' in path.read_text("utf-8")]
 PICTURE = re.compile(
-    r"\.plot\(|^(?:resolve|calibration|little)\(|intervals\(first|stalls_seen\(opened|goodput\(full",
+    r"\.plot\(|^(?:resolve|calibration|little)\(|intervals\(first|stalls_seen\(opened|goodput\(full"
+    r"|two_clocks\(|document_times\(|cost_model\(",
     re.MULTILINE,
 )
 
