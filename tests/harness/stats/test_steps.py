@@ -48,7 +48,7 @@ def on_a_page(rng: Rng, values: list[float]) -> Changes:
 
 @pytest.mark.parametrize(
     ("make", "length"),
-    [(normal, 16), (normal, 30), (normal, 100), (heavy_tailed, 30), (tied, 20)],
+    [(normal, 16), (normal, 100), (heavy_tailed, 30), (tied, 20)],
 )
 def test_hardly_a_page_of_noise_shows_a_step(make: Make, length: int) -> None:
     rng = np.random.default_rng(length)
@@ -57,14 +57,14 @@ def test_hardly_a_page_of_noise_shows_a_step(make: Make, length: int) -> None:
     assert with_a_step <= 4  # 2 %
 
 
-@pytest.mark.parametrize("length", [20, 60, 200])
+@pytest.mark.parametrize(("length", "times"), [(20, 100), (60, 100), (200, 50)])
 @pytest.mark.parametrize("sigmas", [3, 6, 20])
-def test_a_smooth_drift_is_not_a_step(length: int, sigmas: float) -> None:
+def test_a_smooth_drift_is_not_a_step(length: int, times: int, sigmas: float) -> None:
     rng = np.random.default_rng(length)
-    found = [find_changes([drifting(rng, length, sigmas)])[0] for _ in range(100)]
-    assert sum(bool(changes.steps) for changes in found) <= 4
+    found = [find_changes([drifting(rng, length, sigmas)])[0] for _ in range(times)]
+    assert sum(bool(changes.steps) for changes in found) <= 0.04 * times
     if sigmas > 3:
-        assert sum(changes.drifts for changes in found) >= 90  # and it is seen
+        assert sum(changes.drifts for changes in found) >= 0.9 * times  # and it is seen
 
 
 @pytest.mark.parametrize(("length", "sigmas", "least"), [(20, 8, 95), (30, 5, 90), (60, 4, 95)])
