@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,8 @@ PAGE = (ROOT / "docs" / "architecture.md").read_text("utf-8")
 ORDER = re.findall(r"^\| `([\w.]+)` \| [^|]+ \|$", PAGE, re.MULTILINE)
 
 
-def imported(file: Path) -> set[str]:
+@cache
+def imported(file: Path) -> frozenset[str]:
     """Modules that a file names in any import, within functions and for types too."""
     names: set[str] = set()
     for node in ast.walk(ast.parse(file.read_text("utf-8"))):
@@ -29,7 +31,7 @@ def imported(file: Path) -> set[str]:
             names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             names.add("." * node.level + (node.module or ""))
-    return names
+    return frozenset(names)
 
 
 def package_of(module: str) -> str | None:

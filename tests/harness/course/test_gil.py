@@ -86,7 +86,11 @@ def test_threads_that_wait_do_so_at_the_same_time() -> None:
     assert waiting.figure("client.success_rate", 800)["thread-per-request"] == 1
 
 
-def test_it_runs_under_this_interpreter(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_runs_under_this_interpreter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    script = gil._SCRIPT.read_text("utf-8")
+    assert "REPEATS = 120" in script
+    (tmp_path / "short.py").write_text(script.replace("REPEATS = 120", "REPEATS = 5"), "utf-8")
+    monkeypatch.setattr(gil, "_SCRIPT", tmp_path / "short.py")
     monkeypatch.setenv("LAB_OFFLINE", "")
     monkeypatch.delenv("LAB_RECORD", raising=False)
     seen = look("with")
