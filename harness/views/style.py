@@ -30,21 +30,13 @@ from harness.core.wording import (
     slot_names,
 )
 from harness.designs.stopping import ratio_confidence_words
+from harness.views import colours
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# From the palette of Okabe and Ito (2008), which survives colour blindness; of it, a dark and a
-# light colour, so that they survive greyscale too (relative luminance 0.10 and 0.42).
-DARK, LIGHT = "#005A9C", "#E69F00"
-KNOWN = {
-    "thread-per-request": LIGHT,
-    "thread-pool": DARK,
-    "event-loop": "#009E73",
-    "prefork": "#D55E00",
-}
-OTHERS = ("#CC79A7", "#56B4E9", "#6B4C9A", "#7A5C00")
-INVALID = "#9A9A9A"
+DARK, LIGHT, INVALID = colours.DARK, colours.LIGHT, colours.INVALID
+KNOWN, OTHERS, colours_of = colours.KNOWN, colours.OTHERS, colours.colours_of
 INK, FAINT = "#222222", "#D9D9D9"
 # Any: the stubs want every key as a literal type.
 _RC: Any = {
@@ -109,24 +101,12 @@ def _drawn(name: str) -> str:
 
 def looks(run: Run) -> list[Look]:
     """A look for each slot of the run, in order."""
-    backends = run.settings.backends
-    others = iter(OTHERS)
     found: list[Look] = []
     names = slot_names(run.settings)
-    for slot, backend in enumerate(backends):
-        twins = backends.count(backend) > 1
-        colour = KNOWN.get(backend) or next(others, INVALID)
-        if twins and backends.index(backend) != slot:
-            colour = next(others, INVALID)
+    for slot, colour in enumerate(colours.slot_colours(run.settings.backends)):
         line = "solid" if slot % 2 else (0, (5, 1.5))
         found.append(Look(slot, _drawn(names[slot]), colour, line, "os^Dvp"[slot % 6]))
     return found
-
-
-def colours_of(backends: Sequence[str]) -> list[str]:
-    """The colour of each backend, everywhere the same."""
-    others = iter(OTHERS)
-    return [KNOWN.get(backend) or next(others, INVALID) for backend in backends]
 
 
 @contextmanager
