@@ -7,7 +7,6 @@ ends when a verdict pleases would be wrong too often.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,115 +19,20 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.text import Text
 
 from harness.core.record import Settings, Trial
-from harness.core.trials import comparable
-from harness.core.units import duration, microseconds, number, percent, rate, ratio, share
-from harness.core.wording import NOT_ANSWERED, counted, response_words, slot_names
-from harness.designs.stopping import FIGURES, ratio_confidence
+from harness.core.units import duration, microseconds, number, rate, share
+from harness.core.wording import NOT_ANSWERED, response_words, slot_names
 from harness.designs.trials import Planned, expected_s, name_of, plan_trials
 from harness.drivers import request_log as L
 from harness.measure.build_trial import quantiles
 from harness.measure.run import Watcher
 from harness.measure.trial import Progress as TrialProgress
-from harness.stats.intervals import LEAST_ROUNDS, Estimate
-from harness.studies.compare.blocks import paired_estimate
+from harness.studies.compare.provisional import Known, Provisional, Slots
 from harness.targets.sampler import Observation
 
-_USUAL = ("p50", "p99", "cpu")  # where --precision names no others
-Slots = tuple[int, int]
 _RECENT_NS = 1_000_000_000
 _TREND_LENGTH = 40  # looks, of which there are four a second
 _WIDTHS = 30  # restarts
 _TRENDS = "▁▂▃▄▅▆▇█"
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """One figure so far. `name`: as `--precision` has it; `widths`: the half-width after each
-    restart from which on there is an interval, as a share, the latest last."""
-
-    name: str
-    estimate: Estimate
-    widths: Sequence[float]
-    asked: float | None
-
-    def words(self) -> str:
-        """`0.92 (0.88 to 0.97), ±5 %`."""
-        if not self.widths:
-            return ratio(self.estimate.value) if math.isfinite(self.estimate.value) else "-"
-        low, high = self.estimate.low or 0.0, self.estimate.high or 0.0
-        told = f"{ratio(self.estimate.value)} ({ratio(low)} to {ratio(high)}), "
-        told += f"±{percent(self.widths[-1])}"
-        return told if self.asked is None else f"{told} of {percent(self.asked)}"
-
-
-class Provisional:
-    """The trials of the level that is being measured, and what they come to. `pairs`: the slots of
-    baseline and contender; of several pairs the widest interval is shown."""
-
-    def __init__(self, settings: Settings, pairs: Sequence[Slots] | None = None) -> None:
-        self._settings = settings
-        slots = range(1, len(settings.backends))
-        self._pairs = [(0, slot) for slot in slots] if pairs is None else list(pairs)
-        self._names = [*settings.precision] or [*_USUAL]
-        self._confidence = ratio_confidence(settings)
-        self._trials: dict[tuple[float, int, int], Trial] = {}
-        self._widths: dict[tuple[float, str], list[float]] = {}
-        self._rps = 0.0
-        self.known: list[Known] = []
-
-    def add(self, trial: Trial) -> bool:
-        """A trial has ended; whether its restart has, so that there is something new to show."""
-        if not trial.blocks or not self._pairs:
-            return False
-        self._rps = trial.rps
-        self._trials[trial.rps, trial.round, trial.slot] = trial
-        if any((trial.rps, trial.round, slot) not in self._trials
-               for slot in range(len(self._settings.backends))):  # fmt: skip
-            return False
-        self.known = [known for name in self._names if (known := self._widest(name)) is not None]
-        return True
-
-    @property
-    def title(self) -> str:
-        """`provisional, 2,000 RPS after 6 restarts`, and what to make of the figures."""
-        rounds = {number for rps, number, _ in self._trials if rps == self._rps}
-        left_out = {number for (rps, number, _), trial in self._trials.items()
-                    if rps == self._rps and not comparable(trial)}  # fmt: skip
-        told = f"provisional, {rate(self._rps)} after {counted(len(rounds), 'restart')}"
-        if left_out:
-            told += f", {len(left_out)} left out"
-        if not any(known.widths for known in self.known):
-            few = len(rounds - left_out) < LEAST_ROUNDS
-            return told + (f" (an interval needs {LEAST_ROUNDS})" if few else " (no interval yet)")
-        return told + (f", the widest of {len(self._pairs)} pairs" if len(self._pairs) > 1 else "")
-
-    def _widest(self, name: str) -> Known | None:
-        """A figure of the pair of arms that is known least well."""
-        found = [e for pair in self._pairs if (e := self._estimate(name, pair)) is not None]
-        if not found:
-            return None
-        estimate = max(found, key=_half_width)
-        widths = self._widths.setdefault((self._rps, name), [])
-        if math.isfinite(_half_width(estimate)):
-            widths.append(_half_width(estimate))
-        return Known(name, estimate, tuple(widths), self._settings.precision.get(name))
-
-    def _estimate(self, name: str, pair: Slots) -> Estimate | None:
-        one, other = (
-            {n: t for (rps, n, own), t in self._trials.items()
-             if (rps, own) == (self._rps, slot) and comparable(t)}
-            for slot in pair
-        )  # fmt: skip
-        restarts = [(one[number], other[number]) for number in sorted(one.keys() & other.keys())]
-        spread = paired_estimate(FIGURES[name], restarts, self._confidence)
-        return None if spread is None else spread.estimate
-
-
-def _half_width(estimate: Estimate) -> float:
-    """sqrt(high / low) - 1; infinite without two finite ends."""
-    if not estimate.low or estimate.high is None:
-        return math.inf
-    return math.sqrt(estimate.high / estimate.low) - 1
 
 
 @contextmanager
