@@ -42,6 +42,8 @@ _HELP = {
     "traced": "Keep every request's thread and steps, to look at with labrun replay; such a run "
     "compares nothing.",
     "plot": "Draw the response times in the terminal too.",
+    "live": "Show the run on a page in the browser too, on this machine alone; renewed between "
+    "trials.",
     "max_loss": "METRIC=10%: exit 1 if a contender is worse than the baseline by more. Repeatable.",
     "least": "METRIC=0.99: exit 1 below. Repeatable.",
     "bare": "Record and rows alone; labrun report draws them later.",

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from harness.cli.app import ANY_SERVER, BOTH, DESIGN, DRIVING, RUN, asks, backends_of, command
+from harness.core.errors import LabError
 
 
 @command()
@@ -25,6 +26,7 @@ from harness.cli.app import ANY_SERVER, BOTH, DESIGN, DRIVING, RUN, asks, backen
     "max_loss",
     "least",
     "bare",
+    "live",
     **dict.fromkeys((*DESIGN, "warmup_s")),
     help={
         "warmup_s": "Seconds of load before, thrown away: first requests are slow (0.7; trials 1)."
@@ -61,6 +63,8 @@ def compare(
     """
     from harness.session.settings import CompareOptions, design_options, make_settings
 
+    if all_ and typed["live"]:
+        raise LabError("--live shows one comparison and --all makes several; leave out one of them")
     if all_:
         from harness.commands.architectures import overview_command
         from harness.session.study_options import all_options

@@ -4,15 +4,18 @@ name whoever else measures, write the record out, end with a status."""
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from harness.core.errors import LabError
 from harness.core.record import Run, Settings
 from harness.designs.trials import Planner
 from harness.machine.neighbours import neighbours
 from harness.measure.run import RunResult, Watcher
+from harness.report import HTML_FILE
 from harness.session.run import record_run
 from harness.session.settings import CompareOptions
 from harness.store import as_json, cannot_write
@@ -24,6 +27,9 @@ from harness.terminal.live import make_watcher
 from harness.terminal.output import Console, command_line, complain, write_json
 from harness.terminal.table import print_run, print_verdict
 
+if TYPE_CHECKING:
+    from harness.live.watch import LivePage
+
 Watching = Callable[[Console], AbstractContextManager[Watcher]]
 Gate = Callable[[Run], int]
 Printing = Callable[[Console, Run, Path], None]
@@ -32,9 +38,31 @@ Printing = Callable[[Console, Run, Path], None]
 def compare_command(options: CompareOptions, settings: Settings) -> int:
     """A comparison: run, show, save, and judge where limits were named; the exit status."""
     gate = _gate(options, settings)
+    if options.live:
+        return _on_a_page(options, settings, gate)
     return run_command(
         options, settings, lambda to: make_watcher(to, settings), print_run, gate=gate
     )
+
+
+def _on_a_page(options: CompareOptions, settings: Settings, gate: Gate | None) -> int:
+    """The same, shown on a page too while it runs."""
+    from harness.live.watch import LivePage
+
+    with LivePage(settings) as page:
+
+        def watching(to: Console) -> AbstractContextManager[Watcher]:
+            to.print(f"live: {page.url} (renewed between trials)", soft_wrap=True)
+            return page.watching(make_watcher(to, settings))
+
+        try:
+            status = run_command(options, settings, watching, print_run, gate=gate, page=page)
+        except LabError as error:
+            page.failed(str(error))
+            raise
+    if page.lost is not None:
+        complain(f"the page of --live ended before the run: {page.lost}")
+    return status
 
 
 def _gate(options: CompareOptions, settings: Settings) -> Gate | None:
@@ -62,12 +90,15 @@ def run_command(
     printing: Printing,
     planner: Planner | None = None,
     gate: Gate | None = None,
+    page: LivePage | None = None,
 ) -> int:
     """Run what the planner asks for, save, print, draw; the exit status, to which `gate` has its
-    say where the run came to its end."""
+    say where the run came to its end. `page`: is told what has become of the run."""
     json_path = json_target(options.json)
     messages = Console(stderr=True)
     result = measure(settings, options.out, options.name, watching(messages), planner)
+    if page is not None and not options.bare:
+        page.over(result, "Its report is being drawn.", last=False)
     show(result, options, json_path, printing)
     if options.plot and options.json != "-":
         show_plot(result)
@@ -78,7 +109,17 @@ def run_command(
         status = max(status, gate(result.run))
     if not options.bare:
         draw(parts_of(result))
+    if page is not None:
+        page.over(result, _report_words(result), last=True)
     return status
+
+
+def _report_words(result: RunResult) -> str:
+    """Where the report of a run is, or how it is made."""
+    report = result.folder.path / HTML_FILE
+    if report.exists():
+        return f"Its report is there: {report.name} in that folder."
+    return f"Its report is not drawn yet: labrun report {shlex.quote(str(result.folder.path))}"
 
 
 def show(

@@ -54,6 +54,7 @@ class CompareOptions(LoadOptions):
     json: str | None = None
     plot: bool = False
     bare: bool = False
+    live: bool = False
     python: str | None = None
     server_cpus: str | None = None
     generator_cpus: str | None = None

@@ -1,0 +1,1 @@
+"""A run on a page, while it runs: renewed between trials, by a process of its own."""
