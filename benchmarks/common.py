@@ -13,7 +13,7 @@ from harness.core.errors import LabError
 from harness.core.record import Settings, Trial
 from harness.designs.trials import plan_trials
 from harness.machine.cpus import CpuPlan, plan_cpus
-from harness.measure.run import raise_descriptor_limit
+from harness.machine.descriptors import raise_descriptor_limit
 from harness.measure.trial import run_trial
 from harness.session.settings import CompareOptions, make_settings
 

@@ -26,7 +26,7 @@ from harness.core.record import Interpreter, Settings, Trial
 from harness.core.units import microseconds
 from harness.designs.trials import PlannedTrial
 from harness.machine.cpus import CpuPlan
-from harness.measure.run import raise_descriptor_limit
+from harness.machine.descriptors import raise_descriptor_limit
 from harness.measure.trial import run_trial
 from harness.targets.arm import Arm
 from harness.targets.interpreter import examine_python, servers_under

@@ -20,7 +20,7 @@ from benchmarks.common import lab_settings, measured, print_table
 from harness.core.record import Settings, Trial
 from harness.designs.trials import PlannedTrial, plan_trials
 from harness.machine.cpus import CpuPlan, plan_cpus
-from harness.measure.run import raise_descriptor_limit
+from harness.machine.descriptors import raise_descriptor_limit
 from harness.measure.trial import run_trial
 from harness.terminal.live import make_watcher
 

@@ -28,9 +28,10 @@ from harness.core.record import Settings
 from harness.drivers.driver import Load, LoadPhase, driver_of
 from harness.machine.child_process import START_S
 from harness.machine.cpus import CpuPlan, plan_cpus, process_cpu_s
+from harness.machine.descriptors import raise_descriptor_limit
 from harness.machine.outside.look import Look
 from harness.machine.outside.observed import ObservedProcess, start_command
-from harness.measure.run import out_of_the_way, raise_descriptor_limit
+from harness.measure.run import out_of_the_way
 from harness.stats.paired import paired_ratio
 from harness.targets.arm import Arm
 from harness.targets.control_client import ControlClient

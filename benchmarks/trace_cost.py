@@ -14,7 +14,7 @@ from benchmarks.common import lab_settings, measured, print_table
 from harness.core.record import Trial
 from harness.designs.trials import plan_trials
 from harness.machine.cpus import plan_cpus
-from harness.measure.run import raise_descriptor_limit
+from harness.machine.descriptors import raise_descriptor_limit
 from harness.measure.trial import run_trial
 
 RPS = "2000"

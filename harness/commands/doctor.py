@@ -17,11 +17,12 @@ from harness.core.units import percent, rate
 from harness.core.wording import listed
 from harness.designs.trials import PlannedTrial
 from harness.machine.cpus import CpuPlan, plan_cpus
+from harness.machine.descriptors import raise_descriptor_limit
 from harness.machine.doctor import is_sound
 from harness.machine.environment import read_environment
 from harness.machine.neighbours import announced, neighbours
 from harness.machine.outside.permissions import permissions
-from harness.measure.run import examined, out_of_the_way, raise_descriptor_limit
+from harness.measure.run import examined, out_of_the_way
 from harness.measure.trial import run_trial
 from harness.session.run import keep_controls
 from harness.session.settings import CompareOptions, design_options, make_settings

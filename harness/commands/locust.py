@@ -18,7 +18,7 @@ from harness.drivers.locust.config import (
 from harness.drivers.locust.driver import DistantWorker, LocustPage, need_locust
 from harness.machine.child_process import ProcessDied
 from harness.machine.cpus import CpuPlan, plan_cpus
-from harness.measure.run import raise_descriptor_limit
+from harness.machine.descriptors import raise_descriptor_limit
 from harness.session.settings import CompareOptions, make_settings
 from harness.targets.arm import Arm
 from harness.targets.processes import ServerProcess

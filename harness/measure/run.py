@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -20,6 +19,7 @@ from harness.core.wording import listed
 from harness.designs.trials import Planned, PlannedTrial, Planner, StartOver
 from harness.machine.child_process import ProcessDied
 from harness.machine.cpus import CpuPlan, overlap_warning, plan_of
+from harness.machine.descriptors import raise_descriptor_limit
 from harness.machine.doctor import examine, warning
 from harness.machine.environment import read_environment
 from harness.machine.neighbours import Neighbourhood, announced
@@ -35,7 +35,6 @@ from harness.targets.interpreter import examine_python, servers_under
 from harness.targets.server_code import ServerSource
 from harness.targets.start import build_native, examine_target
 
-_LEAST_DESCRIPTORS = 512
 HIGHEST_LEVEL_RPS = 10_000.0  # of the document's
 
 
@@ -306,21 +305,6 @@ def out_of_the_way(cpus: CpuPlan) -> Iterator[None]:
         yield
     finally:
         os.sched_setaffinity(0, everywhere)
-
-
-def raise_descriptor_limit() -> int:
-    """Raise the soft RLIMIT_NOFILE to the hard one; how many descriptors there are.
-
-    Raises `LabError` when there are too few for any load worth measuring.
-    """
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if hard < _LEAST_DESCRIPTORS:
-        raise LabError(
-            f"only {hard} file descriptors are allowed and a run needs at least "
-            f"{_LEAST_DESCRIPTORS}; raise the hard limit (ulimit -Hn 4096, or LimitNOFILE)"
-        )
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    return hard
 
 
 def examined(environment: Environment, settings: Settings, cpus: CpuPlan) -> Environment:

@@ -18,7 +18,7 @@ from harness.drivers.driver import Load, LoadPhase, driver_of
 from harness.machine.child_process import ProcessDied
 from harness.machine.costs import measure_enqueue_us, measure_native_costs, measure_thread_costs
 from harness.machine.cpus import CannotCount, CpuPlan, MoveCounter, plan_cpus
-from harness.measure.run import raise_descriptor_limit
+from harness.machine.descriptors import raise_descriptor_limit
 from harness.studies.claims.estimators import figure_of
 from harness.studies.claims.records import Beside, Migrations
 from harness.targets.arm import Arm

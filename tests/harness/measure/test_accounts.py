@@ -28,6 +28,7 @@ from harness.drivers.driver import driver_of
 from harness.drivers.open_loop import engine as engines
 from harness.drivers.open_loop.engine import Engine
 from harness.machine.cpus import plan_cpus
+from harness.machine.descriptors import raise_descriptor_limit
 from harness.machine.kernel import deltas, read_kernel
 from harness.measure import trial as experiment
 from harness.measure.accounts import account_warnings, failure_causes, in_flight_mean, little_gap_us
@@ -38,7 +39,6 @@ from harness.measure.build_trial import (
     window_warnings,
 )
 from harness.measure.request_rows import Rows
-from harness.measure.run import raise_descriptor_limit
 from harness.measure.server_metrics import ServerWindow, server_figures
 from harness.measure.trial import Progress, TrialResult, Watch, run_trial
 from harness.targets.arm import Arm

@@ -12,9 +12,9 @@ import pytest
 from harness.core.record import Settings
 from harness.designs.blocks import plan_restart
 from harness.machine.cpus import plan_cpus
+from harness.machine.descriptors import raise_descriptor_limit
 from harness.measure.blocks import run_restart, typical
 from harness.measure.request_rows import blocks_frame
-from harness.measure.run import raise_descriptor_limit
 from harness.measure.trial import Progress, TrialResult, Watch
 from harness.studies.compare.blocks import block_pairs
 from tests.support.made import make_settings

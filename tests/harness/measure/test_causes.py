@@ -24,11 +24,11 @@ from harness.core.record import Kernel, Settings, Trial
 from harness.designs.trials import PlannedTrial, plan_trials
 from harness.drivers import request_log as L
 from harness.machine.cpus import plan_cpus
+from harness.machine.descriptors import raise_descriptor_limit
 from harness.machine.kernel import deltas, read_kernel
 from harness.measure.accounts import failure_causes
 from harness.measure.build_trial import build_trial, client_figures
 from harness.measure.request_rows import Rows
-from harness.measure.run import raise_descriptor_limit
 from harness.measure.trial import Progress, run_trial
 from harness.studies.compare.comparison import build_comparisons
 from harness.targets.arm import Arm

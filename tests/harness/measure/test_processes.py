@@ -11,8 +11,8 @@ import msgspec
 from harness.core.record import Settings
 from harness.designs.trials import plan_trials
 from harness.machine.cpus import plan_cpus
+from harness.machine.descriptors import raise_descriptor_limit
 from harness.machine.family import Family, family_cpu_s, family_of
-from harness.measure.run import raise_descriptor_limit
 from harness.measure.trial import Progress, TrialResult, run_trial
 from tests.support.serving import StartServer, exchange, metric_request, servers
 

@@ -27,7 +27,7 @@ from harness.designs.trials import plan_trials
 from harness.drivers.driver import driver_of
 from harness.drivers.payloads import make_bodies, names
 from harness.machine.cpus import plan_cpus
-from harness.measure.run import raise_descriptor_limit
+from harness.machine.descriptors import raise_descriptor_limit
 from harness.measure.trial import Progress, run_trial
 from harness.session.settings import CompareOptions, make_settings
 from servers import metric

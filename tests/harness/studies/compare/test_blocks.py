@@ -10,8 +10,8 @@ import pytest
 from harness.core.record import BlockTimes, Trial
 from harness.designs.blocks import plan_restart
 from harness.machine.cpus import plan_cpus
+from harness.machine.descriptors import raise_descriptor_limit
 from harness.measure.blocks import run_restart
-from harness.measure.run import raise_descriptor_limit
 from harness.studies.compare.blocks import without_burn_in
 from harness.studies.compare.planner import ComparePlanner
 from harness.studies.compare.remarks import block_sentences
