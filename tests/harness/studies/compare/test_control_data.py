@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -191,23 +191,33 @@ def test_what_cannot_be_read_is_no_control(tmp_path: Path) -> None:
     assert read_controls(tmp_path) is None
 
 
-def aa(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "benchmarks.aa", "--rounds=1", "--duration=0.5", "--warmup=0",
-         "--rps=200", f"--out={folder}", *arguments],
-        cwd=ROOT, capture_output=True, text=True, timeout=240, check=False,
-    )  # fmt: skip
+Benchmark = Callable[..., tuple[int, str]]
 
 
-def test_the_benchmark_goes_on_where_it_stopped(tmp_path: Path) -> None:
-    first = aa(tmp_path, "--runs=1")
-    assert "run 1 of 1" in first.stderr
+@pytest.fixture
+def aa(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Benchmark:
+    """Run `benchmarks.aa`, short, into the test's folder: its exit status and what it told."""
+
+    def run(*arguments: str) -> tuple[int, str]:
+        short = ["--rounds=1", "--duration=0.5", "--warmup=0", "--rps=200", f"--out={tmp_path}"]
+        monkeypatch.setattr(sys, "argv", ["aa", *short, *arguments])
+        status = benchmarks.aa.main()
+        return status, capsys.readouterr().err
+
+    return run
+
+
+def test_the_benchmark_goes_on_where_it_stopped(aa: Benchmark, tmp_path: Path) -> None:
+    _, told = aa("--runs=1")
+    assert "run 1 of 1" in told
     one = read_controls(tmp_path)
     assert one is not None
-    second = aa(tmp_path, "--runs=3", "--step=1")
-    assert "run 2 of 2 (seed 2)" in second.stderr
+    status, told = aa("--runs=3", "--step=1")
+    assert "run 2 of 2 (seed 2)" in told
     assert len((tmp_path / "control" / "aa.jsonl").read_bytes().splitlines()) == 2
-    assert "seed 1" not in second.stderr
+    assert "seed 1" not in told
     both = read_controls(tmp_path)
     assert both is not None
     (data,) = both.controls
@@ -219,7 +229,7 @@ def test_the_benchmark_goes_on_where_it_stopped(tmp_path: Path) -> None:
     }
     # One round gives no interval, so nothing was judged and the mark is not met.
     assert all(h.judged == 0 for h in data.headline)
-    assert second.returncode == 1
+    assert status == 1
 
 
 @pytest.mark.parametrize(
@@ -231,27 +241,19 @@ def test_the_benchmark_goes_on_where_it_stopped(tmp_path: Path) -> None:
         ("--backend=nonsense", "nonsense"),
     ],
 )
-def test_bad_input_is_told_in_a_sentence(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    argument: str,
-    words: str,
-) -> None:
-    typed = ["--rounds=1", "--duration=0.5", "--warmup=0", "--rps=200", f"--out={tmp_path}"]
-    monkeypatch.setattr(sys, "argv", ["aa", *typed, argument])
-    assert benchmarks.aa.main() == 2
-    said = capsys.readouterr().err
-    assert words in said
-    assert len(said.splitlines()) == 1
+def test_bad_input_is_told_in_a_sentence(aa: Benchmark, argument: str, words: str) -> None:
+    status, told = aa(argument)
+    assert status == 2
+    assert words in told
+    assert len(told.splitlines()) == 1
 
 
-def test_a_damaged_record_is_not_overwritten(tmp_path: Path) -> None:
+def test_a_damaged_record_is_not_overwritten(aa: Benchmark, tmp_path: Path) -> None:
     (tmp_path / "control").mkdir()
     (tmp_path / CONTROL_FILE).write_text("{", encoding="utf-8")
-    done = aa(tmp_path, "--runs=1")
-    assert done.returncode == 2
-    assert "move it out of the way" in done.stderr
+    status, told = aa("--runs=1")
+    assert status == 2
+    assert "move it out of the way" in told
     assert (tmp_path / CONTROL_FILE).read_text("utf-8") == "{"
 
 
