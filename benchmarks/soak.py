@@ -24,7 +24,8 @@ import psutil
 from benchmarks.faults import FaultyClients
 from harness.core.errors import LabError
 from harness.drivers import request_log as L
-from harness.drivers.open_loop.driver import GeneratorProcess, source_address
+from harness.drivers.open_loop.driver import source_address
+from harness.drivers.open_loop.process import GeneratorProcess
 from harness.drivers.open_loop.worker import GeneratorConfig, Phase, TargetConfig
 from harness.drivers.payloads import BODY
 from harness.drivers.schedule import make_schedule, request_log_of

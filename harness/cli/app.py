@@ -58,6 +58,8 @@ _HELP = {
     "pythons": "Compare interpreters, by path, name or version: 3.11,3.13. Each runs each backend "
     "(thread-pool, if none is named).",
     "server_cpus": "CPUs of the servers, as 0, 0-3 or 0,2 (default: all but the generator's).",
+    "generators": "Processes that send, each for its share of the clients, on CPUs of their own "
+    "where there are enough.",
     "generator_cpus": "CPUs of the generator; one that the server has too makes times worse.",
     "seed": "Equal seeds give equal schedules.",
     "out": "Where the run's folder goes.",
@@ -106,6 +108,7 @@ RUN = (
     "python",
     "server_cpus",
     "generator_cpus",
+    "generators",
     "seed",
     "out",
     "name",

@@ -124,6 +124,16 @@ class Connections(msgspec.Struct, frozen=True, kw_only=True):
     retried: int
 
 
+class GeneratorShare(msgspec.Struct, frozen=True):
+    """One of several processes that send: its requests, how late it sent them, how much of its time
+    it was on a CPU, and how late it was at the start that all have in common."""
+
+    scheduled: int
+    lag_us: Lag
+    cpu_share: float
+    start_late_us: float
+
+
 class Client(msgspec.Struct, frozen=True, kw_only=True):
     """The generator's figures. `response_us` counts from the intended time, `service_us` from the
     actual send, `connect_us` from the send to the connection's being established.
@@ -143,6 +153,7 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
     server had closed when the generator came to close them (the others are the generator's, which
     then keeps their TIME_WAIT); None where the server is to close, as our own do. Where connections
     stay (`connections`), how many the server closed after an answer or while they were free.
+    `generators`: where several processes send, each of them; `generator_cpu_share` is their mean.
     """
 
     scheduled: int
@@ -168,6 +179,7 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
     block_start_left_out: bool = False
     closed_by_server: int | None = None
     connections: Connections | None = None
+    generators: list[GeneratorShare] = []
 
 
 class Kernel(msgspec.Struct, frozen=True, kw_only=True):
@@ -769,6 +781,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "How prefork's share the port: inherited (one socket), or reuseport (one for each).",
         ),
     ] = "inherited"
+    generators: Annotated[int, Choice("{:,} generators", usual=1)] = 1  # processes that send
     server_cpus: Annotated[str | None, Choice("server on CPUs {}")] = None  # as taskset has them;
     generator_cpus: Annotated[str | None, Choice("generator on CPUs {}")] = None  # None: as usual
     trace: Annotated[int | None, Choice("traced: up to {:,} requests a trial")] = None

@@ -77,7 +77,8 @@ def too_much_at_once(settings: Settings, rps: float, room: Room) -> str | None:
     can be."""
     restart = plan_restart(settings, rps, 1)
     arms, blocks = len(restart.arms), len(restart.blocks)
-    descriptors = blocks + arms * _ARM_DESCRIPTORS + _LEFT_DESCRIPTORS
+    logs = blocks * settings.generators
+    descriptors = logs + arms * _ARM_DESCRIPTORS + _LEFT_DESCRIPTORS
     if descriptors > room.descriptors:
         return (
             f"{arms} servers and the logs of {blocks:,} blocks at once need {descriptors:,} file "

@@ -10,16 +10,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Protocol, get_args
+from typing import TYPE_CHECKING, Any, Protocol, Self, get_args
 
 from harness.core.checks import one_of
 from harness.core.errors import LabError
 from harness.core.record import Arrivals, Client, DriverName, Settings, TrialClass
-from harness.drivers.request_log import RequestLog
+from harness.drivers.request_log import PhaseLog
 from harness.machine.cpus import CpuPlan
 
 if TYPE_CHECKING:
-    from harness.drivers.open_loop.driver import GeneratorProcess
+    from harness.drivers.open_loop.worker import Summary
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +30,7 @@ class LoadOptions:
     target: str | None = None  # HOST:PORT of a server on another machine
     clients: int = 100
     arrivals: str = "poisson"
+    generators: int = 1
     users: int | None = None
     user_class: str | None = None
     locust_workers: int | None = None
@@ -64,10 +65,33 @@ class Load:
 @dataclass(frozen=True, slots=True)
 class Sending:
     """A driver at work: its process, which says `warm` once it is, runs a measured phase for each
-    line that it is told and says its `Summary`; and the request log of each measured phase."""
+    line that it is told and says its `Summary`; and the request log of each measured phase.
+    `process` may be several that are as one."""
 
-    process: GeneratorProcess
-    request_logs: list[RequestLog]
+    process: Generator
+    request_logs: list[PhaseLog]
+
+
+class Generator(Protocol):
+    """Whoever sends load, in a process of its own or in several; a context that ends it."""
+
+    name: str
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def tell(self, line: bytes) -> None:
+        """Write one line to it. Raises `ProcessDied`."""
+
+    def must_say(self, timeout_s: float) -> bytes:
+        """Its next line. Raises `ProcessDied` when it does not come in time."""
+
+    def wait_for_line(self, timeout_s: float) -> bytes | None:
+        """Its next line, or None when there is none within `timeout_s`. Raises `ProcessDied`."""
+
+    def summary(self, line: bytes) -> Summary:
+        """The `Summary` of a measured phase, read from a line of its output."""
 
 
 class Driver(Protocol):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import mmap
 import os
+from collections.abc import Sequence
 from typing import Final
 
 # Columns, each of n int64: times in ns from the window's start.
@@ -92,3 +93,21 @@ class RequestLog:
     def close(self) -> None:
         """Close the descriptor; the memory lives until its last view is gone."""
         os.close(self.fd)
+
+
+class PhaseLog:
+    """The request logs of one phase: one for each process that sends, with the rows of its own
+    clients."""
+
+    def __init__(self, parts: Sequence[RequestLog]) -> None:
+        self.parts = tuple(parts)
+
+    @property
+    def start_ns(self) -> int:
+        """The window's start on the monotonic clock, the same for all."""
+        return self.parts[0].header[START_NS]
+
+    def close(self) -> None:
+        """Close the descriptors; the memory lives until its last view is gone."""
+        for part in self.parts:
+            part.close()

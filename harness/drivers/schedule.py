@@ -49,6 +49,20 @@ def make_schedule(
     return Schedule(np.rint(times_s[order] * 1e9).astype(np.int64), owner[order])
 
 
+def phase_log_of(schedule: Schedule, processes: int) -> L.PhaseLog:
+    """That schedule in a log for each of so many processes: client k's requests are in that of
+    process k modulo `processes`. Raises OSError when there is no memory for it."""
+    whose = schedule.client % processes
+    return L.PhaseLog(
+        [
+            request_log_of(
+                Schedule(schedule.intended_ns[whose == number], schedule.client[whose == number])
+            )
+            for number in range(processes)
+        ]
+    )
+
+
 def request_log_of(schedule: Schedule) -> L.RequestLog:
     """A request log with that schedule in it. Raises OSError when there is no memory for it."""
     log = L.RequestLog.create(len(schedule))

@@ -75,6 +75,12 @@ class ChildProcess(Closing):
         self._errors.close()
         return status
 
+    @property
+    def output(self) -> IO[bytes]:
+        """What it says, to wait for."""
+        assert self.process.stdout is not None
+        return self.process.stdout
+
     def tell(self, line: bytes) -> None:
         """Write one line to it. Raises `ProcessDied` when it is gone."""
         assert self.process.stdin is not None
@@ -85,11 +91,10 @@ class ChildProcess(Closing):
 
     def wait_for_line(self, timeout_s: float) -> bytes | None:
         """Its next line, or None when there is none within `timeout_s`. Raises `ProcessDied`."""
-        assert self.process.stdout is not None
         while b"\n" not in self._buffered:
-            if not select.select([self.process.stdout], [], [], timeout_s)[0]:
+            if not select.select([self.output], [], [], timeout_s)[0]:
                 return None
-            data = self.process.stdout.read(65536)
+            data = self.output.read(65536)
             if not data:
                 raise self.died()
             self._buffered += data

@@ -55,8 +55,9 @@ class CpuPlan:
         return self.asked or self.pinned
 
 
-def plan_cpus(available: frozenset[int] | None = None) -> CpuPlan:
-    """A plan for the CPUs that this process may use."""
+def plan_cpus(available: frozenset[int] | None = None, generators: int = 1) -> CpuPlan:
+    """A plan for the CPUs that this process may use, with one for each of `generators` where two
+    are left for servers and observers."""
     cpus = sorted(os.sched_getaffinity(0) if available is None else available)
     everyone = frozenset(cpus)
     if len(cpus) == 1:
@@ -64,13 +65,16 @@ def plan_cpus(available: frozenset[int] | None = None) -> CpuPlan:
     if len(cpus) <= 3:
         rest = frozenset(cpus[:-1])
         return CpuPlan(rest, frozenset(cpus[-1:]), rest)
-    return CpuPlan(frozenset(cpus[:-2]), frozenset(cpus[-1:]), frozenset(cpus[-2:-1]))
+    own = generators if len(cpus) >= generators + 2 else 1
+    return CpuPlan(
+        frozenset(cpus[: -own - 1]), frozenset(cpus[-own:]), frozenset(cpus[-own - 1 : -own])
+    )
 
 
 def plan_of(settings: Settings) -> CpuPlan:
     """The plan of a run: as usual but for what it says itself. Who is not told of keeps off the
     CPUs that were asked for, where there are others."""
-    usual = plan_cpus()
+    usual = plan_cpus(generators=settings.generators)
     if settings.server_cpus is None and settings.generator_cpus is None:
         return usual
     everyone = frozenset(os.sched_getaffinity(0))

@@ -30,8 +30,7 @@ from harness.core.record import Bystanders as BystandersRecord
 from harness.designs.trials import PlannedBlock, PlannedRestart, PlannedTrial
 from harness.drivers import request_log as L
 from harness.drivers.bystanders import Count
-from harness.drivers.driver import Load, LoadPhase, driver_of
-from harness.drivers.open_loop.driver import GeneratorProcess
+from harness.drivers.driver import Generator, Load, LoadPhase, driver_of
 from harness.drivers.open_loop.worker import Summary
 from harness.machine.child_process import ProcessDied
 from harness.machine.cpus import CpuPlan, steal_s
@@ -39,7 +38,7 @@ from harness.machine.family import family_cpu_s
 from harness.machine.kernel import deltas, read_kernel
 from harness.measure.build_trial import beyond, build_trial, quantiles
 from harness.measure.bystanders import Bystanders, attach, grown, together
-from harness.measure.request_rows import Rows, copy_rows, requests_frame, timeline_frame
+from harness.measure.request_rows import Rows, phase_rows, requests_frame, timeline_frame
 from harness.measure.splice import BlockLook, spliced_rows, spliced_summary, spliced_window
 from harness.measure.trial import (
     IDLE_S,
@@ -159,7 +158,7 @@ class _Restart:
         self,
         planned: PlannedRestart,
         settings: Settings,
-        generator: GeneratorProcess,
+        generator: Generator,
         alive: dict[int, _Alive],
         watch: Watch | None,
     ) -> None:
@@ -175,7 +174,7 @@ class _Restart:
         )
         self._idle_within_ms = IDLE_WITHIN_MS + slowest_s * 1e3
 
-    def run(self, logs: Sequence[L.RequestLog]) -> None:
+    def run(self, logs: Sequence[L.PhaseLog]) -> None:
         """Warm up, then every block in its order."""
         for each in self._alive.values():
             each.sampler.wait_ready()
@@ -198,7 +197,7 @@ class _Restart:
         gone = not each.server.alive(_ENDING_S)
         each.died = str(each.server.died()) if gone else str(error)
 
-    def _block(self, block: PlannedBlock, log: L.RequestLog, began_ns: int) -> None:
+    def _block(self, block: PlannedBlock, log: L.PhaseLog, began_ns: int) -> None:
         each = self._alive[block.slot]
         others = [a for a in self._alive.values() if a is not each]
         before, at_start = self._at_rest(each)
@@ -212,7 +211,7 @@ class _Restart:
         others_s = _grown(idle_s, self._clocks(others))
         wall_s = (monotonic_ns() - start_ns) / 1e9
         observations = self._seen(each) if before is not None else []
-        rows = copy_rows(log)
+        rows = phase_rows(log)
         done, rested, idle_ms, at_end = self._rest(each, rows)
         theirs = None if at_start is None or at_end is None else (at_start, at_end)
         if before is not None and done is not None and rested is not None:
@@ -261,7 +260,7 @@ class _Restart:
             self._lost(each, error)
             return None
 
-    def _wait(self, each: _Alive, log: L.RequestLog) -> Summary:
+    def _wait(self, each: _Alive, log: L.PhaseLog) -> Summary:
         """Until the generator has seen every request of the block to its end."""
         began = monotonic()
         limit_s = began + self._planned.block_s + self._settings.timeout_s + _LATE_S

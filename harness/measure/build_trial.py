@@ -14,6 +14,7 @@ from harness.core.record import (
     Connections,
     Died,
     DriverName,
+    GeneratorShare,
     Kernel,
     Lag,
     Outcomes,
@@ -108,7 +109,26 @@ def client_figures(rows: Rows, duration_s: float, summary: Summary | None) -> Cl
         generator_cpu_share=None if summary is None else summary.cpu_ns / summary.window_ns,
         closed_by_server=None if summary is None else summary.closed_by_server,
         connections=_connections(summary),
+        generators=_generators(rows, summary),
     )
+
+
+def _generators(rows: Rows, summary: Summary | None) -> list[GeneratorShare]:
+    """Each of several processes that sent: client k was that of process k modulo their number."""
+    costs = [] if summary is None else summary.processes
+    lag_us = (rows.sent - rows.allowed) / 1e3
+    found = []
+    for number, cost in enumerate(costs):
+        own = rows.client % len(costs) == number
+        found.append(
+            GeneratorShare(
+                scheduled=int(own.sum()),
+                lag_us=lag_figures(lag_us[own & (rows.sent >= 0)]),
+                cpu_share=cost.cpu_ns / cost.window_ns,
+                start_late_us=cost.start_late_ns / 1e3,
+            )
+        )
+    return found
 
 
 def _connections(summary: Summary | None) -> Connections | None:

@@ -26,8 +26,8 @@ from harness.core.record import Block, Kernel, Settings
 from harness.core.record import Bystanders as BystandersRecord
 from harness.designs.trials import PlannedBlock, PlannedRestart, PlannedTrial
 from harness.drivers import request_log as L
-from harness.drivers.driver import Load, LoadPhase, driver_of
-from harness.drivers.open_loop.driver import GeneratorProcess, target_config
+from harness.drivers.driver import Generator, Load, LoadPhase, driver_of
+from harness.drivers.open_loop.driver import target_config
 from harness.drivers.open_loop.worker import Summary
 from harness.drivers.payloads import THE_METRIC
 from harness.machine.child_process import ProcessDied
@@ -44,7 +44,7 @@ from harness.measure.blocks import (
 from harness.measure.build_trial import build_trial
 from harness.measure.bystanders import Bystanders, Cost
 from harness.measure.first_request import look_at_one
-from harness.measure.request_rows import Rows, copy_rows, looks_frame, requests_frame
+from harness.measure.request_rows import Rows, looks_frame, phase_rows, requests_frame
 from harness.measure.server_metrics import OutsideLook, answered, counted, grown, outside_figures
 from harness.measure.splice import spliced_rows, spliced_summary
 from harness.measure.trial import READY_S, Progress, TrialResult, Watch
@@ -216,7 +216,7 @@ class _Loaded:
         self,
         restart: PlannedRestart,
         settings: Settings,
-        generator: GeneratorProcess,
+        generator: Generator,
         seen: dict[int, _Seen],
         watch: Watch | None,
     ) -> None:
@@ -230,7 +230,7 @@ class _Loaded:
         slowest = [parse_workload(arm.chosen(settings)["workload"]).seconds for arm in ours]
         self._idle_within_ms = IDLE_WITHIN_MS + max(slowest, default=0.0) * 1e3
 
-    def run(self, logs: Sequence[L.RequestLog]) -> None:
+    def run(self, logs: Sequence[L.PhaseLog]) -> None:
         """Warm up, then load by load in order; at last the loads for counting, one for each arm."""
         warm_s = len(self._seen) * (self._settings.warmup_s + self._settings.timeout_s)
         self._generator.must_say(warm_s + READY_S)
@@ -259,14 +259,14 @@ class _Loaded:
                 )
                 each.looks[-1] = replace(last, after=after)
 
-    def _one(self, block: PlannedBlock, log: L.RequestLog, began_ns: int) -> None:
+    def _one(self, block: PlannedBlock, log: L.PhaseLog, began_ns: int) -> None:
         each = self._seen[block.slot]
         others = [other for other in self._seen.values() if other is not each]
         idle = [other.look() for other in others]
         before, kernel, stolen = each.look(), read_kernel(), steal_s()
         self._generator.tell(b"go")
         summary, between = self._wait(each, log)
-        rows = copy_rows(log)
+        rows = phase_rows(log)
         after, idle_ms = self._rest(each, each.look(), rows)
         look = None
         if before is not None and after is not None:
@@ -290,20 +290,20 @@ class _Loaded:
             )
         )
 
-    def _count(self, each: _Seen, log: L.RequestLog) -> None:
+    def _count(self, each: _Seen, log: L.PhaseLog) -> None:
         """Load under which switches and births are counted, and nothing is measured else."""
         each.count_events(True)
         before = each.look()
         self._generator.tell(b"go")
         self._wait(each, log)
-        rows = copy_rows(log)
+        rows = phase_rows(log)
         after, _ = self._rest(each, each.look(), rows)
         each.count_events(False)
         if before is not None and after is not None:
             count_ns = round(_counted_s(self._restart) * 1e9)
             each.counting = OutsideLook(before, after, (), answered(rows), count_ns)
 
-    def _wait(self, each: _Seen, log: L.RequestLog) -> tuple[Summary, list[Look]]:
+    def _wait(self, each: _Seen, log: L.PhaseLog) -> tuple[Summary, list[Look]]:
         """Until the generator has seen every request to its end, with a look now and then."""
         began, between = monotonic(), []
         limit_s = began + self._restart.block_s + self._settings.timeout_s + _LATE_S

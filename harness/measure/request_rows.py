@@ -85,6 +85,29 @@ def copy_rows(log: L.RequestLog) -> Rows:
     )
 
 
+def phase_rows(log: L.PhaseLog) -> Rows:
+    """The rows of one phase, as they stand now, in the order of their intended times: of several
+    processes all together."""
+    parts = [copy_rows(part) for part in log.parts]
+    if len(parts) == 1:
+        return parts[0]
+    order = np.argsort(np.concatenate([part.intended for part in parts]), kind="stable")
+
+    def column(name: str) -> Ints:
+        joined: Ints = np.concatenate([getattr(part, name) for part in parts])[order]
+        return joined
+
+    held = [part.in_flight_ns for part in parts if part.in_flight_ns is not None]
+    names = ("intended", "client", "allowed", "sent", "connected", "ended", "code")
+    columns = {name: column(name) for name in names}
+    return Rows(
+        start_ns=log.start_ns,
+        in_flight_max=most_in_flight(columns["sent"], columns["ended"]),
+        in_flight_ns=sum(held) if held else None,
+        **columns,
+    )
+
+
 def requests_frame(planned: PlannedTrial, rows: Rows) -> pd.DataFrame:
     """One row a scheduled request; times in microseconds from the intended time or the send."""
     sent, ended, connected = rows.sent >= 0, rows.ended >= 0, rows.connected >= 0

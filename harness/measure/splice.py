@@ -16,7 +16,7 @@ import numpy as np
 
 from harness.drivers import request_log as L
 from harness.drivers.bystanders import Count
-from harness.drivers.open_loop.worker import Opened, Summary
+from harness.drivers.open_loop.worker import Opened, ProcessCost, Summary
 from harness.measure.bystanders import Cost, grown, together
 from harness.measure.request_rows import Ints, Rows
 from harness.measure.server_metrics import ServerWindow
@@ -96,6 +96,14 @@ def spliced_summary(parts: Sequence[Summary]) -> Summary:
         )
         if kept
         else None,
+        processes=[
+            ProcessCost(
+                sum(cost.window_ns for cost in costs),
+                sum(cost.cpu_ns for cost in costs),
+                max(cost.start_late_ns for cost in costs),
+            )
+            for costs in zip(*(part.processes for part in parts), strict=True)
+        ],
     )
 
 

@@ -15,15 +15,14 @@ from harness.core.record import Died, Kernel, Settings, Traced, Trial
 from harness.designs.trials import PlannedTrial
 from harness.drivers import request_log as L
 from harness.drivers.bystanders import Count
-from harness.drivers.driver import Load, LoadPhase, driver_of
-from harness.drivers.open_loop.driver import GeneratorProcess
+from harness.drivers.driver import Generator, Load, LoadPhase, driver_of
 from harness.drivers.open_loop.worker import Summary
 from harness.machine.child_process import ProcessDied
 from harness.machine.cpus import CpuPlan
 from harness.machine.kernel import deltas, read_kernel
 from harness.measure.build_trial import build_trial
 from harness.measure.bystanders import Bystanders, attach, grown, together
-from harness.measure.request_rows import Rows, copy_rows, requests_frame, timeline_frame
+from harness.measure.request_rows import Rows, phase_rows, requests_frame, timeline_frame
 from harness.measure.server_metrics import ServerWindow
 from harness.measure.trace_rows import matched, trace_frame
 from harness.targets.control_client import ControlClient, ControlLost
@@ -47,7 +46,7 @@ class Progress:
 
     planned: PlannedTrial
     elapsed_s: float
-    request_log: L.RequestLog
+    request_log: L.PhaseLog
     observations: list[Observation]
 
 
@@ -114,10 +113,10 @@ class _Measurement:
         planned: PlannedTrial,
         settings: Settings,
         server: ServerProcess | RemoteServer,
-        generator: GeneratorProcess,
+        generator: Generator,
         sampler: SamplerProcess,
         control: ControlClient,
-        log: L.RequestLog,
+        log: L.PhaseLog,
         watch: Watch | None,
         bystanders: Bystanders | None,
     ) -> None:
@@ -169,7 +168,7 @@ class _Measurement:
             kernel = Kernel(
                 listen_overflows=None, listen_drops=None, retransmits=None, time_wait_peak=None
             )
-        rows = copy_rows(self._log)
+        rows = phase_rows(self._log)
         duration_s = self._settings.duration_s
         trial = build_trial(
             self._planned, started, duration_s, rows, summary, kernel, window, failure,
@@ -225,7 +224,7 @@ class _Measurement:
 
     def _load_ns(self) -> tuple[int, int]:
         """When load was to begin and to end, on this machine's monotonic clock."""
-        start_ns = self._log.header[L.START_NS]
+        start_ns = self._log.start_ns
         return start_ns, start_ns + int(self._settings.duration_s * 1e9)
 
     def _warm_up(self) -> None:

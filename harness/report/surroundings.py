@@ -14,6 +14,7 @@ from harness.studies.compare.remarks import (
     block_sentences,
     bystander_sentences,
     connection_sentences,
+    generator_sentences,
     outside_sentences,
 )
 from harness.views.model import (
@@ -44,6 +45,7 @@ def trust_section(run: Run) -> Section:
     ]
     items += [f"{told}." for told in block_sentences(run)]
     items += [
+        *generator_sentences(run),
         *connection_sentences(run),
         *bystander_sentences(run),
         *outside_sentences(run),

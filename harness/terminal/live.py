@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from time import monotonic
 
 import numpy as np
+import numpy.typing as npt
 from rich.console import Console, Group
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
@@ -212,18 +213,14 @@ class Look:
         return NOT_ANSWERED if self.p99_us is None else microseconds(self.p99_us)
 
 
-def look(log: L.RequestLog, rps: float) -> Look | None:
+def look(log: L.PhaseLog, rps: float) -> Look | None:
     """The last second; None before anything has ended.
 
     Only as many rows are looked at as a second can have, so that it costs the same (some 0.2 ms at
     10,000 RPS) however long a trial is: with two CPUs it is the server's that pays for it.
     """
-    cursor = log.header[L.CURSOR]
-    first = max(0, cursor - int(2 * rps) - 100)
-    code, ended, intended = (
-        np.frombuffer(log.column(c), dtype=np.int64)[first:cursor]
-        for c in (L.CODE, L.ENDED, L.INTENDED)
-    )
+    columns = [_recent_rows(part, rps) for part in log.parts]
+    code, ended, intended = (np.concatenate(each) for each in zip(*columns, strict=True))
     latest = int(ended.max(initial=L.NOT_YET))
     if latest <= 0:
         return None
@@ -233,6 +230,17 @@ def look(log: L.RequestLog, rps: float) -> Look | None:
     seconds = min(latest, _RECENT_NS) / 1e9
     p99_us = quantiles(ok_ns / 1e3, len(outcomes) - len(ok_ns)).p99
     return Look(len(ok_ns) / seconds, len(ok_ns) / max(1, len(outcomes)), p99_us)
+
+
+def _recent_rows(log: L.RequestLog, rps: float) -> list[npt.NDArray[np.int64]]:
+    """Codes, ends and intended times of as many rows as a second can have, up to the next to be
+    sent."""
+    cursor = log.header[L.CURSOR]
+    first = max(0, cursor - int(2 * rps) - 100)
+    return [
+        np.frombuffer(log.column(c), dtype=np.int64)[first:cursor]
+        for c in (L.CODE, L.ENDED, L.INTENDED)
+    ]
 
 
 def trend(values: list[float], top: float | None = None) -> str:

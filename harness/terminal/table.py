@@ -31,6 +31,7 @@ from harness.studies.compare.remarks import (
     block_sentences,
     bystander_sentences,
     connection_sentences,
+    generator_sentences,
     outside_sentences,
 )
 from harness.studies.compare.summary import run_sentences
@@ -180,7 +181,12 @@ def notes(run: Run) -> list[str]:
     if len(told) > MOST_TOLD:
         lines.append(f"{len(told) - MOST_TOLD} more such warnings are in run.json.")
     lines += [f"{told}." for told in block_sentences(run)]
-    lines += [*connection_sentences(run), *bystander_sentences(run), *outside_sentences(run)]
+    lines += [
+        *generator_sentences(run),
+        *connection_sentences(run),
+        *bystander_sentences(run),
+        *outside_sentences(run),
+    ]
     driven = driver_of(run.settings.driver).sentence(run.settings)
     if driven is not None:
         lines.append(driven)

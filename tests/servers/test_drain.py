@@ -10,7 +10,7 @@ from contextlib import ExitStack
 import pytest
 
 from harness.drivers import request_log as L
-from harness.drivers.open_loop.driver import GeneratorProcess
+from harness.drivers.open_loop.process import GeneratorProcess
 from harness.drivers.open_loop.worker import GeneratorConfig, Phase, TargetConfig
 from harness.drivers.schedule import make_schedule, request_log_of
 from harness.machine.cpus import plan_cpus

@@ -21,9 +21,9 @@ from harness.drivers.locust.config import (
     WorkerConfig,
     most_requests,
 )
-from harness.drivers.open_loop.driver import GeneratorProcess
+from harness.drivers.open_loop.process import GeneratorProcess
 from harness.drivers.payloads import BODY
-from harness.drivers.request_log import RequestLog
+from harness.drivers.request_log import PhaseLog, RequestLog
 from harness.machine.child_process import START_S, ChildProcess, ProcessDied
 
 MASTER = "0.0.0.0:5557"  # Locust's own port
@@ -91,6 +91,11 @@ class Locust:
     def choose(self, options: LoadOptions) -> dict[str, Any]:
         """Users for clients, and the processes that they are in."""
         need_locust()
+        if options.generators != 1:
+            raise LabError(
+                "--generators and --driver locust do not go together; its processes are "
+                "--locust-workers"
+            )
         users = options.clients if options.users is None else options.users
         if options.user_class is not None:
             one_of("--user-class", options.user_class, UserClass)
@@ -145,7 +150,7 @@ class Locust:
         )
         process = LocustProcess(config)
         log.close()
-        return Sending(process, [log])
+        return Sending(process, [PhaseLog([log])])
 
     def classify(
         self, client: Client, asked: float, failure: str | None

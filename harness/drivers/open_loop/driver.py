@@ -1,40 +1,26 @@
-"""The open loop as a driver: requests leave when they are planned, whatever the server does; and
-the process that sends them."""
+"""The open loop as a driver: requests leave when they are planned, whatever the server does."""
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
-import msgspec
-
+from harness.core.checks import between
+from harness.core.errors import LabError
 from harness.core.record import Client, Settings, TrialClass
 from harness.core.trials import SATURATED_BELOW
 from harness.drivers.driver import Driver, Load, LoadOptions, LoadPhase, Sending
-from harness.drivers.open_loop.worker import GeneratorConfig, Phase, Summary, TargetConfig
+from harness.drivers.open_loop.process import GeneratorProcess
+from harness.drivers.open_loop.several import Generators
+from harness.drivers.open_loop.worker import GeneratorConfig, Phase, TargetConfig
 from harness.drivers.payloads import THE_METRIC, request_text
-from harness.drivers.request_log import NEVER_ALLOWED, RequestLog
-from harness.machine.child_process import ChildProcess
+from harness.drivers.request_log import NEVER_ALLOWED, PhaseLog, RequestLog
 from servers.options import KEEP_ALIVE
 
 # A generator that is this late at p99, or did not get this share off at all, was the limit.
 LAG_LIMIT_US = 1000.0
 UNSENT_LIMIT = 0.001
 RESERVED_DESCRIPTORS = 200
-
-
-class GeneratorProcess(ChildProcess):
-    """The load generator, given its config."""
-
-    def __init__(self, config: GeneratorConfig) -> None:
-        fds = tuple(phase.fd for phase in (*config.warmup, *config.measured))
-        command = [sys.executable, "-P", "-m", "harness.drivers.open_loop.worker"]
-        super().__init__("generator", command, pass_fds=fds)
-        self.tell(msgspec.json.encode(config))
-
-    def summary(self, line: bytes) -> Summary:
-        """The `Summary` of a measured phase, read from a line of its output."""
-        return msgspec.json.decode(line, type=Summary)
+MOST_GENERATORS = 64
 
 
 class OpenLoop:
@@ -49,24 +35,54 @@ class OpenLoop:
     leaves_out: str | None = None
 
     def choose(self, options: LoadOptions) -> dict[str, Any]:
-        """Clients and arrivals as typed."""
-        return {"clients": options.clients, "arrivals": options.arrivals}
+        """Clients, arrivals and processes as typed."""
+        between("--generators", options.generators, 1, MOST_GENERATORS)
+        if options.generators > options.clients:
+            raise LabError(
+                f"--generators {options.generators}: {options.clients} clients cannot be shared "
+                "by that many; take fewer, or more --clients"
+            )
+        return {
+            "clients": options.clients,
+            "arrivals": options.arrivals,
+            "generators": options.generators,
+        }
 
     def start(self, load: Load) -> Sending:
-        """Draw the schedule of each phase, and start the generator."""
-        from harness.drivers.schedule import make_schedule, request_log_of
+        """Draw the schedule of each phase, and start the generator: one process, or several of
+        which each has a share of the clients."""
+        from harness.drivers.schedule import make_schedule, phase_log_of
 
         settings = load.settings
 
-        def drawn(phase: LoadPhase) -> RequestLog:
-            return request_log_of(
+        def drawn(phase: LoadPhase) -> PhaseLog:
+            return phase_log_of(
                 make_schedule(
                     phase.rps, phase.duration_s, settings.clients, settings.arrivals, phase.seed
-                )
+                ),
+                settings.generators,
             )
 
         warmup, measured = [*map(drawn, load.warmup)], [*map(drawn, load.measured)]
-        config = GeneratorConfig(
+        configs = [
+            self._config(load, number, [log.parts[number] for log in warmup],
+                         [log.parts[number] for log in measured])
+            for number in range(settings.generators)
+        ]  # fmt: skip
+        process = GeneratorProcess(configs[0]) if len(configs) == 1 else Generators(configs)
+        for log in (*warmup, *measured):
+            log.close()  # both sides have it mapped; the descriptors have served
+        return Sending(process, measured)
+
+    def _config(
+        self, load: Load, number: int, warmup: list[RequestLog], measured: list[RequestLog]
+    ) -> GeneratorConfig:
+        """The order for the process of that number (from 0)."""
+        settings, cpus = load.settings, sorted(load.cpus.generator)
+        enough = len(cpus) >= settings.generators  # for each to have one of its own
+        if enough and settings.generators > 1:
+            cpus = [cpus[number]]
+        return GeneratorConfig(
             targets=[target_config(host, port, settings) for host, port in load.targets],
             warmup=[Phase(p.target, log.fd) for p, log in zip(load.warmup, warmup, strict=True)],
             measured=[
@@ -76,13 +92,9 @@ class OpenLoop:
             # The generator inherits a descriptor of each log.
             max_in_flight=load.descriptors - RESERVED_DESCRIPTORS - len(warmup) - len(measured),
             closed_loop=self.falls_behind,
-            own_cpu=load.cpus.pinned,
-            cpus=sorted(load.cpus.generator) if load.cpus.placed else [],
+            own_cpu=load.cpus.pinned and enough,
+            cpus=cpus if load.cpus.placed else [],
         )
-        process = GeneratorProcess(config)
-        for log in (*warmup, *measured):
-            log.close()  # both processes have it mapped; the descriptor has served
-        return Sending(process, measured)
 
     def classify(
         self, client: Client, asked: float, failure: str | None
@@ -108,6 +120,9 @@ class OpenLoop:
                 f"the generator was {client.lag_us.p99 / 1e3:.1f} ms late at p99 "
                 f"(limit {LAG_LIMIT_US / 1e3:g} ms)"
             )
+        late = _latest(client)
+        if late is not None:
+            return "generator-limited", late
         if never_allowed:
             return "server-saturated", None
         if client.success_rate is not None and client.success_rate < SATURATED_BELOW:
@@ -121,6 +136,18 @@ class OpenLoop:
     def sentence(self, settings: Settings) -> str | None:
         """None: it leaves nothing out."""
         return None
+
+
+def _latest(client: Client) -> str | None:
+    """Of several processes the one that was too late, in words; None where none was."""
+    each = [(part.lag_us.p99 or 0.0, number) for number, part in enumerate(client.generators, 1)]
+    lag_us, number = max(each, default=(0.0, 0))
+    if lag_us <= LAG_LIMIT_US:
+        return None
+    return (
+        f"generator {number} of {len(each)} was {lag_us / 1e3:.1f} ms late at p99 "
+        f"(limit {LAG_LIMIT_US / 1e3:g} ms)"
+    )
 
 
 def target_config(host: str, port: int, settings: Settings) -> TargetConfig:

@@ -2,9 +2,10 @@
 
 It reads one JSON line (`GeneratorConfig`) from standard input, runs the warm-up of each target and
 writes `warm`. Then, for each measured phase, it waits for a line, runs the phase, and writes one
-JSON line (`Summary`). It ends by itself when standard input closes, which it does when the parent
-is gone. It imports neither NumPy nor anything that draws or prints, so that it starts fast and
-stays small.
+JSON line (`Summary`). That line is `go`, or `go NS` with the window's start on the monotonic clock,
+which several processes have in common. It ends by itself when standard input closes, which it does
+when the parent is gone. It imports neither NumPy nor anything that draws or prints, so that it
+starts fast and stays small.
 """
 
 from __future__ import annotations
@@ -72,8 +73,17 @@ class Opened(msgspec.Struct, frozen=True):
     retried: int
 
 
+class ProcessCost(msgspec.Struct, frozen=True):
+    """What one of several processes took, and how late it was at the window's common start."""
+
+    window_ns: int
+    cpu_ns: int
+    start_late_ns: int
+
+
 class Summary(msgspec.Struct, frozen=True):
-    """The process's own cost over one measured phase.
+    """The process's own cost over one measured phase; of several processes the sums, and what each
+    took (`processes`, in their order).
 
     `recorded`: how many requests each of several processes has in its account; `failure`: what is
     missing from it, in a sentence without a full stop. `closed_by_server`: how many connections the
@@ -88,6 +98,8 @@ class Summary(msgspec.Struct, frozen=True):
     failure: str | None = None
     closed_by_server: int | None = None
     connections: Opened | None = None
+    start_late_ns: int = 0
+    processes: list[ProcessCost] = []
 
 
 def cpu_ns() -> int:
@@ -133,17 +145,22 @@ class _Sent:
         return (FramedEngine if self.framed else Engine)(log, self.target, rules, watch_fd)
 
 
-def run_phase(phase: Phase, targets: list[_Sent], rules: Rules) -> Engine | None:
-    """Run one phase to its end; None when the parent was gone before."""
+def run_phase(
+    phase: Phase, targets: list[_Sent], rules: Rules, start_ns: int | None = None
+) -> Engine | None:
+    """Run one phase to its end; None when the parent was gone before. `start_ns`: of the window, on
+    the monotonic clock (None: at once)."""
     engine = targets[phase.target].engine(RequestLog.attach(phase.fd), rules, watch_fd=0)
-    engine.run(monotonic_ns() + _LEAD_NS)
+    engine.run(monotonic_ns() + _LEAD_NS if start_ns is None else start_ns)
     return None if engine.parent_gone else engine
 
 
-def measured(phase: Phase, targets: list[_Sent], rules: Rules) -> Summary | None:
+def measured(
+    phase: Phase, targets: list[_Sent], rules: Rules, start_ns: int | None
+) -> Summary | None:
     """Run one phase and say what it cost; None when the parent was gone before its end."""
     began_ns, used_ns, switches = monotonic_ns(), cpu_ns(), _involuntary_switches()
-    engine = run_phase(phase, targets, rules)
+    engine = run_phase(phase, targets, rules, start_ns)
     if engine is None:
         return None
     return Summary(
@@ -154,6 +171,7 @@ def measured(phase: Phase, targets: list[_Sent], rules: Rules) -> Summary | None
         connections=Opened(engine.opened, engine.reused, engine.retried)
         if isinstance(engine, KeptEngine)
         else None,
+        start_late_ns=0 if start_ns is None else max(0, began_ns - start_ns),
     )
 
 
@@ -190,9 +208,10 @@ def main() -> int:
         return 1
     print("warm", flush=True)
     for phase in config.measured:
-        if not sys.stdin.buffer.readline():
+        words = sys.stdin.buffer.readline().split()
+        if not words:
             return 1
-        summary = measured(phase, targets, rules)
+        summary = measured(phase, targets, rules, int(words[1]) if len(words) > 1 else None)
         if summary is None:
             return 1
         sys.stdout.buffer.write(msgspec.json.encode(summary) + b"\n")

@@ -18,7 +18,7 @@ from harness.core.record import (
     Trial,
 )
 from harness.core.trials import comparable
-from harness.core.units import percent, rate, ratio, share
+from harness.core.units import microseconds, percent, rate, ratio, share
 from harness.core.wording import counted, listed, slot_names
 from harness.drivers.driver import driver_of
 from harness.studies.compare.blocks import SHOWS, Start, starts_of
@@ -157,6 +157,26 @@ def connection_sentences(run: Run) -> list[str]:
             f"server, {counted(retried, 'request')} sent again."
         )
     return told
+
+
+def generator_sentences(run: Run) -> list[str]:
+    """How several processes sent, in a sentence; none where one did."""
+    each = [t.client.generators for t in run.trials if t.client.generators]
+    if not each:
+        return []
+    late_us = [
+        max((part.lag_us.p99 for part in parts if part.lag_us.p99 is not None), default=0.0)
+        for parts in zip(*each, strict=True)
+    ]
+    apart_us = max(
+        max(part.start_late_us for part in parts) - min(part.start_late_us for part in parts)
+        for parts in each
+    )
+    return [
+        f"{len(late_us)} processes sent, each for its own clients: in the worst trial of each the "
+        f"p99 of their lateness was {listed([microseconds(value) for value in late_us])}, and they "
+        f"began at most {microseconds(apart_us)} apart."
+    ]
 
 
 def bystander_sentences(run: Run) -> list[str]:

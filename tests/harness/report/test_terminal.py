@@ -103,31 +103,31 @@ def test_a_run_without_success_says_so_instead(awkward: Source) -> None:
     assert ("nothing to draw" in plotted(awkward)) != any_ok
 
 
-def log_of(ended_s: list[float], codes: list[int]) -> L.RequestLog:
+def phase_of(ended_s: list[float], codes: list[int]) -> L.PhaseLog:
     log = L.RequestLog.create(len(codes))
     ended = [round(e * 1e9) if e >= 0 else L.NOT_YET for e in ended_s]
     intended = [max(0, e - 2_000_000) for e in ended]
     for column, values in ((L.ENDED, ended), (L.INTENDED, intended), (L.CODE, codes)):
         np.frombuffer(log.column(column), dtype=np.int64)[:] = values
     log.header[L.CURSOR] = len(codes)
-    return log
+    return L.PhaseLog([log])
 
 
 def test_the_live_view_looks_at_the_last_second_alone() -> None:
     ok, timeout = L.OK + L.DETAIL * 202, L.TIMEOUT
-    now = look(log_of([0.5, 2.2, 2.5, 3.0, -1], [timeout, ok, timeout, ok, 0]), rps=1000)
+    now = look(phase_of([0.5, 2.2, 2.5, 3.0, -1], [timeout, ok, timeout, ok, 0]), rps=1000)
     assert now is not None
     assert now.ok_per_s == 2.0
     assert now.success == pytest.approx(2 / 3)
     assert now.p99_words() == "not answered"  # one of three timed out, and is slower than both
-    now = look(log_of([0.5, 2.2, 2.5, 3.0, -1], [timeout, ok, ok, ok, 0]), rps=1000)
+    now = look(phase_of([0.5, 2.2, 2.5, 3.0, -1], [timeout, ok, ok, ok, 0]), rps=1000)
     assert now is not None
     assert now.p99_us == pytest.approx(2000.0)
 
 
 def test_the_live_view_says_when_nothing_has_ended_or_nothing_is_ok() -> None:
-    assert look(log_of([-1, -1], [0, 0]), rps=1000) is None
-    now = look(log_of([0.5, 0.6], [L.REFUSED, L.REFUSED]), rps=1000)
+    assert look(phase_of([-1, -1], [0, 0]), rps=1000) is None
+    now = look(phase_of([0.5, 0.6], [L.REFUSED, L.REFUSED]), rps=1000)
     assert now is not None
     assert (now.ok_per_s, now.success, now.p99_us) == (0.0, 0.0, None)
 

@@ -38,7 +38,8 @@ from scipy import optimize, stats
 
 from harness.core.record import Client
 from harness.drivers import request_log as L
-from harness.drivers.open_loop.driver import GeneratorProcess, source_address
+from harness.drivers.open_loop.driver import source_address
+from harness.drivers.open_loop.process import GeneratorProcess
 from harness.drivers.open_loop.worker import GeneratorConfig, Phase, TargetConfig
 from harness.drivers.schedule import Schedule, make_schedule, request_log_of
 from harness.machine.cpus import plan_cpus

@@ -1,0 +1,101 @@
+"""Several processes that send as one, each for its own clients."""
+
+from __future__ import annotations
+
+import select
+from collections.abc import Sequence
+from contextlib import ExitStack
+from time import monotonic, monotonic_ns
+
+import msgspec
+
+from harness.core.closing import Closing
+from harness.drivers.open_loop.process import GeneratorProcess
+from harness.drivers.open_loop.worker import GeneratorConfig, Opened, ProcessCost, Summary
+from harness.machine.child_process import ProcessDied
+
+_LEAD_NS = 30_000_000  # between the word and the common start: for all to have heard it
+
+
+class Generators(Closing):
+    """Speaks to each what one would be told, and says what all have said. Each is named by its
+    number, from 1."""
+
+    def __init__(self, configs: Sequence[GeneratorConfig]) -> None:
+        self.name = "generators"
+        self._said: dict[int, bytes] = {}  # by place, since all were last told something
+        with ExitStack() as stack:
+            self._each = [
+                stack.enter_context(
+                    GeneratorProcess(config, f"generator {number} of {len(configs)}")
+                )
+                for number, config in enumerate(configs, 1)
+            ]
+            self._stack = stack.pop_all()
+
+    def close(self) -> None:
+        """End all."""
+        self._stack.close()
+
+    def tell(self, line: bytes) -> None:
+        """The word for a phase, with a start that all have in common. Raises `ProcessDied`."""
+        start_ns = monotonic_ns() + _LEAD_NS
+        for process in self._each:
+            process.tell(b"%b %d" % (line, start_ns))
+
+    def must_say(self, timeout_s: float) -> bytes:
+        """The next line of each, as a JSON list. Raises `ProcessDied` when one does not come in
+        time."""
+        line = self.wait_for_line(timeout_s)
+        if line is None:
+            silent = next(p for place, p in enumerate(self._each) if place not in self._said)
+            raise ProcessDied(
+                f"the {silent.name} did not answer within {timeout_s:g} s", silent.name
+            )
+        return line
+
+    def wait_for_line(self, timeout_s: float) -> bytes | None:
+        """The next line of each, as a JSON list, or None when one has none within `timeout_s`.
+        Raises `ProcessDied` as soon as one of them is gone."""
+        until_s = monotonic() + timeout_s
+        while len(self._said) < len(self._each):
+            waiting = {
+                process.output: place
+                for place, process in enumerate(self._each)
+                if place not in self._said
+            }
+            ready, _, _ = select.select([*waiting], [], [], max(0.0, until_s - monotonic()))
+            if not ready:
+                return None
+            for output in ready:
+                place = waiting[output]
+                line = self._each[place].wait_for_line(0.0)
+                if line is not None:
+                    self._said[place] = line
+        lines = [self._said[place] for place in range(len(self._each))]
+        self._said = {}
+        return b"[%b]" % b",".join(lines)
+
+    def summary(self, line: bytes) -> Summary:
+        """The `Summary` of all over a measured phase, read from what they said."""
+        return joined_summary(msgspec.json.decode(line, type=list[Summary]))
+
+
+def joined_summary(parts: Sequence[Summary]) -> Summary:
+    """Of one phase, from each process: sums, and what each took."""
+    closed = [part.closed_by_server for part in parts if part.closed_by_server is not None]
+    kept = [part.connections for part in parts if part.connections is not None]
+    return Summary(
+        window_ns=sum(part.window_ns for part in parts),
+        cpu_ns=sum(part.cpu_ns for part in parts),
+        involuntary_switches=sum(part.involuntary_switches for part in parts),
+        closed_by_server=sum(closed) if closed else None,
+        connections=Opened(
+            sum(one.opened for one in kept),
+            sum(one.reused for one in kept),
+            sum(one.retried for one in kept),
+        )
+        if kept
+        else None,
+        processes=[ProcessCost(part.window_ns, part.cpu_ns, part.start_late_ns) for part in parts],
+    )
