@@ -19,8 +19,8 @@ from harness.drivers.open_loop.several import joined_summary
 from harness.drivers.open_loop.worker import Opened, ProcessCost, Summary
 from harness.drivers.schedule import make_schedule, phase_log_of
 from harness.machine.cpus import plan_cpus
+from harness.machine.descriptors import raise_descriptor_limit
 from harness.measure.request_rows import phase_rows
-from harness.measure.run import raise_descriptor_limit
 from harness.measure.trial import Progress, TrialResult, run_trial
 from tests.harness.measure.test_processes import SETTINGS
 from tests.support.labrun import Labrun, assert_measured
