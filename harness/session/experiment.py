@@ -32,7 +32,7 @@ class Picture:
         """Write it to a file; the name's end says as what (`.png`, `.svg`, `.pdf`)."""
         from harness.views import style
 
-        with style.styled():
+        with style.styled(), style.settled(self.figure):
             self.figure.savefig(path)
 
     @property
@@ -56,7 +56,7 @@ class Picture:
         from harness.views import style
 
         data = BytesIO()
-        with style.styled():
+        with style.styled(), style.settled(self.figure):
             self.figure.savefig(data, format="png", dpi=100, metadata={"Software": None})
         return data.getvalue()
 

@@ -194,6 +194,17 @@ def settle(figure: Figure) -> None:
         figure.set_layout_engine(None)
 
 
+@contextmanager
+def settled(figure: Figure) -> Iterator[None]:
+    """The same for as long as the context lasts: a figure that somebody may still change."""
+    engine = figure.get_layout_engine()
+    settle(figure)
+    try:
+        yield
+    finally:
+        figure.set_layout_engine(engine)
+
+
 def save(figure: Figure, folder: Path, name: str) -> list[Path]:
     """`name`.png at 150 dpi and `name`.svg; their paths."""
     folder.mkdir(parents=True, exist_ok=True)
