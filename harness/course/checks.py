@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from harness.course.examined import examined
+from harness.course.hints import SECOND_HINTS
 from harness.course.puzzles import deadlock, lost_updates
 
 if TYPE_CHECKING:
@@ -240,8 +241,13 @@ EXERCISES = {
 }  # fmt: skip
 
 
+# What was answered wrongly in this process, by exercise: the same cell again is no second try.
+_wrong: dict[str, set[str]] = {}
+
+
 def check(number: str, answer: Any, *evidence: Any) -> bool:
-    """Say whether an answer is right, or give a hint; True when it is.
+    """Say whether an answer is right, or give a hint, and a further one once a second answer was
+    wrong too; True when it is right.
 
     `evidence` is what the exercise is about: the experiment, as its cell has it. An answer of None
     is one that was not given yet.
@@ -260,5 +266,8 @@ def check(number: str, answer: Any, *evidence: Any) -> bool:
     if right is True:
         print(f"Exercise {number}: right.")
         return True
-    print(f"Exercise {number}: not yet. {right or exercise.hint}")
+    tried = _wrong.setdefault(str(number), set())
+    tried.add(repr(answer))
+    further = SECOND_HINTS.get(str(number), "") if len(tried) > 1 else ""
+    print(f"Exercise {number}: not yet. {right or exercise.hint} {further}".rstrip())
     return False

@@ -10,6 +10,7 @@ import pytest
 
 from harness.course.checks import EXERCISES, check, number
 from harness.course.files import recorded_folder
+from harness.course.hints import SECOND_HINTS
 from harness.lab import Experiment, load_run, reference
 
 RUNS = {"0.1": "first", "1.1": "life", "4.1": "rounds"}
@@ -124,6 +125,19 @@ def test_wrong_turns_with_a_runs_own_figures_are_named(
         assert not check(exercise, answer, evidence)
         assert sentence in capsys.readouterr().out
     assert check("7.1", f"{0.7e6 / cost['thread-pool']:,.0f}", run)
+
+
+def test_a_second_wrong_answer_gets_a_further_hint_and_the_same_one_again_does_not(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("harness.course.checks._wrong", {})
+    for answer, further in ((7, False), (7, False), (9, True), (7, True)):
+        assert not check("3.4", answer)
+        said = capsys.readouterr().out
+        assert "how many can it serve in a second?" in said
+        assert (SECOND_HINTS["3.4"] in said) == further
+    assert check("3.4", 800)
+    assert set(SECOND_HINTS) <= set(EXERCISES)
 
 
 def test_there_is_a_sentence_for_an_exercise_that_is_none(
