@@ -83,8 +83,9 @@ class Provisional:
     def title(self) -> str:
         """`provisional, 2,000 RPS after 6 restarts`, and what to make of the figures."""
         rounds = self._rounds()
-        left_out = {number for (rps, number, _), trial in self._trials.items()
-                    if rps == self._rps and not comparable(trial)}  # fmt: skip
+        shown = {slot for pair in self._pairs for slot in pair}
+        left_out = {number for (rps, number, slot), trial in self._trials.items()
+                    if rps == self._rps and slot in shown and not comparable(trial)}  # fmt: skip
         told = f"provisional, {rate(self._rps)} after {counted(len(rounds), 'restart')}"
         if left_out:
             told += f", {len(left_out)} left out"

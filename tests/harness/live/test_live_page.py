@@ -155,6 +155,25 @@ def test_blocks_of_a_level_that_is_measured_anew_are_forgotten(browser: Browser)
         page.close()
 
 
+def test_each_contender_has_its_own_intervals_and_its_own_account_of_what_was_left_out(
+    browser: Browser,
+) -> None:
+    trials = noisy()
+    third = [make_trial(2, t.round, blocks=t.blocks) for t in trials if t.slot == 0]
+    backends = ["thread-per-request", "thread-pool", "event-loop"]
+    by_restart = sorted([*trials, *third], key=lambda trial: trial.round)
+    with shown(make_settings(**IN_BLOCKS, backends=backends), by_restart) as live:
+        page = opened(browser, live.url)
+        told = page.locator("figcaption").all_inner_texts()
+        assert [text.split(". Ratios")[0].split("\n") for text in told[1:]] == [
+            ["thread-pool / thread-per-request",
+             "Provisional: 2,000 RPS after 8 restarts, 1 left out"],
+            ["event-loop / thread-per-request", "Provisional: 2,000 RPS after 8 restarts"],
+        ]  # fmt: skip
+        assert page.locator("circle").count() == 3 * (3 + 4)
+        page.close()
+
+
 def test_a_server_that_answers_nobody_is_told_of_without_a_picture(browser: Browser) -> None:
     trial = make_trial(0, 1)
     names = ["mean", "p50", "p90", "p95", "p99", "p999", "max"]
