@@ -34,7 +34,6 @@ from harness.studies.compare.aa_control import (
 )
 from tests.support.made import make_settings as settings
 
-ROOT = Path(__file__).parents[4]
 CPU, P99 = "server.cpu_us_per_request.total", "client.response_us.p99"
 
 
