@@ -290,7 +290,7 @@ def test_more_than_the_generator_can_send_is_invalid_and_not_compared(
         client = trial["client"]
         assert client["scheduled"] == sum(client["outcomes"][name] for name in OUTCOMES)
     assert {c["verdict"] for c in record["comparisons"]} == {"not-comparable"}
-    assert "Lower the rate" in done.stdout
+    assert "Lower the rate" in " ".join(done.stdout.split())  # a line may end anywhere
 
 
 def test_ctrl_c_saves_the_trials_so_far_and_leaves_no_process(start: Start, tmp_path: Path) -> None:
