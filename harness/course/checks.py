@@ -12,6 +12,7 @@ from harness.course.hints import SECOND_HINTS
 from harness.course.puzzles import deadlock, lost_updates
 
 if TYPE_CHECKING:
+    from harness.course.incident import Incident
     from harness.session.experiment import Experiment
 
 
@@ -125,15 +126,11 @@ def _most_switches(answer: Any, experiment: Experiment) -> bool:
     return bool(answer == experiment.figure("server.context_switches.per_s").idxmax())
 
 
-def _suspect(answer: Any) -> bool | str:
-    """The fault of the capstone's release."""
-    known: dict[str, bool | str] = {
-        "lock": True,
-        "leak": "A leak fills memory. How much more of it is there after five rounds?",
-        "computes": "Who computes uses the CPU. How much of what a request takes longer is CPU?",
-    }
-    word = str(answer).strip().lower()
-    return known.get(word, f"{answer!r} is none of the three suspects.")
+def _suspect(answer: Any, incident: Incident | None = None) -> bool | str:
+    """The fault that an incident has."""
+    if incident is None:
+        return 'Which incident is it about? check("8.1", diagnosis, incident)'
+    return incident.judged(answer)
 
 
 EXERCISES = {
@@ -235,9 +232,7 @@ EXERCISES = {
     "7.1": Exercise(_one_core,
                     "One core has a second of CPU time each second, and a request takes the CPU "
                     "per request that was measured: at which rate is 70 % of it taken?"),
-    "8.1": Exercise(_suspect,
-                    "Compare steps(): which one step has grown, and is it one that takes the CPU "
-                    "or one that waits? See how much of what it has grown is CPU per request."),
+    "8.1": Exercise(_suspect, "Is it the median or the tail? Work or waiting? Waiting for what?"),
 }  # fmt: skip
 
 
