@@ -29,9 +29,11 @@ settings.load_profile("lab")
 
 # Half a minute and more each, so no worker may be left with one of them at the end.
 LONGEST = (
-    "test_distant.py", "test_locust.py", "test_compare.py", "test_notebooks.py", "test_browser.py",
-    "test_site.py", "test_against_ref.py", "test_capacity.py", "test_charts.py", "test_anatomy.py",
-    "test_crossover.py", "test_command.py", "test_report.py", "test_deadlines.py",
+    "test_distant.py", "test_locust.py", "test_puzzles.py", "test_pool_examiner.py",
+    "test_queue_examiner.py", "test_compare.py", "test_notebooks.py", "test_browser.py",
+    "test_live.py", "test_site.py", "test_outside.py", "test_drain.py", "test_against_ref.py",
+    "test_capacity.py", "test_charts.py", "test_anatomy.py", "test_crossover.py",
+    "test_command.py", "test_report.py", "test_deadlines.py",
 )  # fmt: skip
 
 

@@ -22,6 +22,7 @@ from harness.course.examination import (
 
 _ROUNDS = 15  # of a race: each is a new pool and some threads that meet
 _WAKES = 150
+_AFTER_S = 0.3  # for a pool to end after a trial that is not about its end
 
 
 def submit(pool: Any, item: Any) -> bool:
@@ -56,7 +57,7 @@ def wakes_a_sleeper(pool_class: Any) -> None:
         raise Fault("one was taken while the workers slept, and nobody woke up to handle it")
     if job.done != [0]:
         raise Fault(f"0 was submitted, and the handler was called with {job.done[0]!r}")
-    close(pool, PATIENCE_S)
+    close(pool, _AFTER_S)
 
 
 def loses_no_wake_up(pool_class: Any) -> None:
@@ -71,7 +72,7 @@ def loses_no_wake_up(pool_class: Any) -> None:
                     "one came at the moment at which its worker went to sleep, and nobody handled "
                     "it: the wake-up was lost"
                 )
-        close(pool, PATIENCE_S)
+        close(pool, _AFTER_S)
 
 
 def _filled(pool_class: Any) -> tuple[Job, Any]:
@@ -108,7 +109,7 @@ def keeps_its_bound(pool_class: Any) -> None:
     job.open()
     if not job.happened(lambda: sorted(job.done) == [0, 1, 2, 3, 4]):
         raise Fault("five were taken, and not all of them were handled: does a worker go on?")
-    close(pool, PATIENCE_S)
+    close(pool, _AFTER_S)
 
 
 def finishes_what_it_took(pool_class: Any) -> None:
@@ -143,7 +144,7 @@ def survives_its_handlers(pool_class: Any) -> None:
                 "handlers raised, and what came afterwards was not handled: each exception took a "
                 "worker with it"
             )
-        close(pool, PATIENCE_S)
+        close(pool, _AFTER_S)
 
 
 def sleeps_when_there_is_nothing(pool_class: Any) -> None:
@@ -151,7 +152,7 @@ def sleeps_when_there_is_nothing(pool_class: Any) -> None:
     pool = pool_class(4, 3, Job())
     time.sleep(0.05)
     sleeps("workers that have nothing to do are")
-    close(pool, PATIENCE_S)
+    close(pool, _AFTER_S)
 
 
 def has_no_race_for_room(pool_class: Any) -> None:
