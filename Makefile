@@ -20,7 +20,7 @@ types: $(VENV)/.lab
 
 # The installed wheel is what the tests import: `servers` and `harness` are common names.
 tests: $(VENV)/.lab
-	$(BIN)/pytest -n 6 --dist loadfile --no-loadscope-reorder --durations=10 -m 'not alone'
+	$(BIN)/pytest -n 8 --dist loadfile --no-loadscope-reorder --durations=10 -m 'not alone'
 	$(BIN)/pytest --durations=10 -m alone
 
 # The course, measured on this machine: some minutes, with nothing beside it.
