@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.core.errors import LabError
-from harness.core.units import number
+from harness.core.metrics import BY_PATH, SUCCESS
 from harness.course.releases import FAULTS, fault_of, write_release
 from harness.session.experiment import Experiment
 
@@ -101,22 +101,23 @@ class Incident:
 _STEPS = ("dispatch", "read", "parse", "rate limit", "decode", "validate", "write", "close")
 
 
-def _pair(run: Experiment, path: str, scale: float, unit: str) -> str:
+def _pair(run: Experiment, path: str) -> str:
     old, new = run.figure(path)
-    return f"{number(old * scale)} {unit} before, {number(new * scale)} {unit} now"
+    written = BY_PATH[path].unit.write
+    return f"{written(old)} before, {written(new)} now"
 
 
 def _latency(run: Experiment) -> str:
-    median = _pair(run, "client.response_us.p50", 1e-3, "ms")
-    return f"Median: {median}. p99: {_pair(run, 'client.response_us.p99', 1e-3, 'ms')}."
+    median = _pair(run, "client.response_us.p50")
+    return f"Median: {median}. p99: {_pair(run, 'client.response_us.p99')}."
 
 
 def _success(run: Experiment) -> str:
-    return f"Answered: {_pair(run, 'client.success_rate', 100, '%')}."
+    return f"Answered: {_pair(run, SUCCESS)}."
 
 
 def _cpu(run: Experiment) -> str:
-    return f"CPU per request: {_pair(run, 'server.cpu_us_per_request.total', 1, 'µs')}."
+    return f"CPU per request: {_pair(run, 'server.cpu_us_per_request.total')}."
 
 
 def _memory(run: Experiment) -> str:
@@ -130,12 +131,17 @@ def _memory(run: Experiment) -> str:
 
 
 def _threads(run: Experiment) -> str:
-    alive = _pair(run, "server.threads_active_mean", 1, "threads")
-    return f"Alive: {alive}. Queue at most: {_pair(run, 'server.queue_depth_max', 1, 'waiting')}."
+    alive = _pair(run, "server.threads_active_mean")
+    return f"Threads alive: {alive}. Waiting in the queue, at most: {_waiting(run)}."
+
+
+def _waiting(run: Experiment) -> str:
+    old, new = run.figure("server.queue_depth_max")
+    return f"{old:.0f} before, {new:.0f} now"
 
 
 def _switches(run: Experiment) -> str:
-    return f"Context switches: {_pair(run, 'server.context_switches.per_s', 1, 'a second')}."
+    return f"Context switches a second: {_pair(run, 'server.context_switches.per_s')}."
 
 
 _QUERIES: dict[str, tuple[int, str, Callable[[Experiment], str]]] = {

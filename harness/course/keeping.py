@@ -15,8 +15,9 @@ from harness.thin import keep_rows
 from harness.views.style import nearest_level
 
 _MOST_ROWS = 20_000  # of a run that is kept whole
-# Of these a notebook reads the record, and draws what thinned rows draw as well.
-_THINNED = {"my-pool", "own", "switches"}
+# Of these, and of the incidents, a notebook reads the record, and draws what thinned rows draw as
+# well.
+_THINNED = {"control", "my-pool", "own", "switches"}
 
 
 def keep(run: Path, name: str) -> None:
@@ -28,7 +29,9 @@ def keep(run: Path, name: str) -> None:
         if (run / file).exists():
             shutil.copy(run / file, target / file)
     scheduled = sum(trial.client.scheduled for trial in load_run(run).trials)
-    keep_rows(run, target, thin=scheduled > _MOST_ROWS or name in _THINNED)
+    keep_rows(
+        run, target, thin=scheduled > _MOST_ROWS or name in _THINNED or name.startswith("incident-")
+    )
 
 
 def keep_reference(run: Path) -> None:
