@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 
 import numpy as np
@@ -14,8 +15,6 @@ from harness.measure.request_rows import Rows
 from servers.report import STAGES
 from servers.tracing import Trace, TracedRequest
 
-# A connection is established in the kernel before accept() returns; clocks of one machine agree.
-_BEFORE_ACCEPT_NS = 1_000_000
 _TIMES = ("accepted_us", "started_us", "ended_us")
 
 
@@ -23,19 +22,24 @@ def matched(rows: Rows, clients: int, host: str, trace: Trace) -> dict[int, Trac
     """Which traced request each row of the generator's is, by the row's number.
 
     Each client has an address of its own, and the kernel hands its connections over in the order in
-    which they were established.
+    which they were made. A connection is accepted after its client began to make it and before it
+    has its answer. (When it was established tells nothing: a generator that stands still notes that
+    milliseconds late.)
     """
     client_at = {source_address(client, host): client for client in range(clients)}
-    waiting: dict[int, list[int]] = {}
-    for row in np.argsort(rows.connected, kind="stable"):
+    waiting: dict[int, deque[int]] = {}
+    for row in np.argsort(rows.sent, kind="stable"):
         if rows.connected[row] >= 0:
-            waiting.setdefault(int(rows.client[row]), []).append(int(row))
+            waiting.setdefault(int(rows.client[row]), deque()).append(int(row))
+    outcome = rows.outcome
     found: dict[int, TracedRequest] = {}
     for request in sorted(trace.requests, key=lambda r: r.accepted_ns):
-        queue = waiting.get(client_at.get(request.address, -1), [])
-        until_ns = request.accepted_ns - rows.start_ns + _BEFORE_ACCEPT_NS
-        if queue and rows.connected[queue[0]] <= until_ns:
-            found[queue.pop(0)] = request
+        queue = waiting.get(client_at.get(request.address, -1), deque())
+        accepted_ns = request.accepted_ns - rows.start_ns
+        while queue and outcome[queue[0]] == L.OK and rows.ended[queue[0]] < accepted_ns:
+            queue.popleft()  # the server tells nothing of it
+        if queue and rows.sent[queue[0]] <= accepted_ns:
+            found[queue.popleft()] = request
     return found
 
 
