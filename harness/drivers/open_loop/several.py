@@ -58,20 +58,15 @@ class Generators(Closing):
         """The next line of each, as a JSON list, or None when one has none within `timeout_s`.
         Raises `ProcessDied` as soon as one of them is gone."""
         until_s = monotonic() + timeout_s
-        while len(self._said) < len(self._each):
-            waiting = {
-                process.output: place
-                for place, process in enumerate(self._each)
-                if place not in self._said
-            }
-            ready, _, _ = select.select([*waiting], [], [], max(0.0, until_s - monotonic()))
-            if not ready:
-                return None
-            for output in ready:
-                place = waiting[output]
-                line = self._each[place].wait_for_line(0.0)
-                if line is not None:
+        while True:
+            for place, process in enumerate(self._each):
+                if place not in self._said and (line := process.wait_for_line(0.0)) is not None:
                     self._said[place] = line
+            waiting = [p.output for place, p in enumerate(self._each) if place not in self._said]
+            if not waiting:
+                break
+            if not select.select(waiting, [], [], max(0.0, until_s - monotonic()))[0]:
+                return None
         lines = [self._said[place] for place in range(len(self._each))]
         self._said = {}
         return b"[%b]" % b",".join(lines)
