@@ -16,7 +16,7 @@ import numpy as np
 
 from harness.drivers import request_log as L
 from harness.drivers.bystanders import Count
-from harness.drivers.open_loop.worker import Opened, ProcessCost, Summary
+from harness.drivers.open_loop.worker import ProcessCost, Summary, summed
 from harness.measure.bystanders import Cost, grown, together
 from harness.measure.request_rows import Ints, Rows
 from harness.measure.server_metrics import ServerWindow
@@ -82,29 +82,15 @@ def spliced_rows(blocks: Sequence[Rows], block_ns: int) -> Rows:
 
 def spliced_summary(parts: Sequence[Summary]) -> Summary:
     """The generator's summaries of all blocks, together."""
-    closed = [part.closed_by_server for part in parts if part.closed_by_server is not None]
-    kept = [part.connections for part in parts if part.connections is not None]
-    return Summary(
-        window_ns=sum(part.window_ns for part in parts),
-        cpu_ns=sum(part.cpu_ns for part in parts),
-        involuntary_switches=sum(part.involuntary_switches for part in parts),
-        closed_by_server=sum(closed) if closed and len(closed) == len(parts) else None,
-        connections=Opened(
-            sum(one.opened for one in kept),
-            sum(one.reused for one in kept),
-            sum(one.retried for one in kept),
+    processes = [
+        ProcessCost(
+            sum(cost.window_ns for cost in costs),
+            sum(cost.cpu_ns for cost in costs),
+            max(cost.start_late_ns for cost in costs),
         )
-        if kept
-        else None,
-        processes=[
-            ProcessCost(
-                sum(cost.window_ns for cost in costs),
-                sum(cost.cpu_ns for cost in costs),
-                max(cost.start_late_ns for cost in costs),
-            )
-            for costs in zip(*(part.processes for part in parts), strict=True)
-        ],
-    )
+        for costs in zip(*(part.processes for part in parts), strict=True)
+    ]
+    return summed(parts, processes)
 
 
 def spliced_window(

@@ -11,7 +11,7 @@ import msgspec
 
 from harness.core.closing import Closing
 from harness.drivers.open_loop.process import GeneratorProcess
-from harness.drivers.open_loop.worker import GeneratorConfig, Opened, ProcessCost, Summary
+from harness.drivers.open_loop.worker import GeneratorConfig, ProcessCost, Summary, summed
 from harness.machine.child_process import ProcessDied
 
 _LEAD_NS = 30_000_000  # between the word and the common start: for all to have heard it
@@ -78,19 +78,6 @@ class Generators(Closing):
 
 def joined_summary(parts: Sequence[Summary]) -> Summary:
     """Of one phase, from each process: sums, and what each took."""
-    closed = [part.closed_by_server for part in parts if part.closed_by_server is not None]
-    kept = [part.connections for part in parts if part.connections is not None]
-    return Summary(
-        window_ns=sum(part.window_ns for part in parts),
-        cpu_ns=sum(part.cpu_ns for part in parts),
-        involuntary_switches=sum(part.involuntary_switches for part in parts),
-        closed_by_server=sum(closed) if closed else None,
-        connections=Opened(
-            sum(one.opened for one in kept),
-            sum(one.reused for one in kept),
-            sum(one.retried for one in kept),
-        )
-        if kept
-        else None,
-        processes=[ProcessCost(part.window_ns, part.cpu_ns, part.start_late_ns) for part in parts],
+    return summed(
+        parts, [ProcessCost(part.window_ns, part.cpu_ns, part.start_late_ns) for part in parts]
     )

@@ -14,6 +14,7 @@ import gc
 import os
 import resource
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from time import monotonic_ns
 
@@ -100,6 +101,27 @@ class Summary(msgspec.Struct, frozen=True):
     connections: Opened | None = None
     start_late_ns: int = 0
     processes: list[ProcessCost] = []
+
+
+def summed(parts: Sequence[Summary], processes: list[ProcessCost]) -> Summary:
+    """What several processes, or several phases, took together; `processes`: what each process
+    took."""
+    closed = [part.closed_by_server for part in parts if part.closed_by_server is not None]
+    kept = [part.connections for part in parts if part.connections is not None]
+    return Summary(
+        window_ns=sum(part.window_ns for part in parts),
+        cpu_ns=sum(part.cpu_ns for part in parts),
+        involuntary_switches=sum(part.involuntary_switches for part in parts),
+        closed_by_server=sum(closed) if closed and len(closed) == len(parts) else None,
+        connections=Opened(
+            sum(one.opened for one in kept),
+            sum(one.reused for one in kept),
+            sum(one.retried for one in kept),
+        )
+        if kept
+        else None,
+        processes=processes,
+    )
 
 
 def cpu_ns() -> int:
