@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,12 @@ from harness.core.metrics import shown
 from harness.core.record import CellMetric, Comparison, Design, Run, Settings, Trial, ordered_value
 from harness.core.trials import design_at
 from harness.core.wording import figure_ends, ratio_ends, slot_names
+from harness.drivers.driver import driver_of
 from harness.report.source import Source
 from harness.studies.anatomy.account import Anatomy, dissect
 from harness.studies.compare.section import from_trials
 from harness.studies.compare.summary import only, run_finding
+from harness.studies.compare.waterfall import SENT_AFTER, sent_after_us
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -83,12 +85,16 @@ class Experiment:
         """The result, level by level, in the words that `labrun compare` prints."""
         return run_finding(self.run)
 
-    @property
+    @cached_property
     def requests(self) -> pd.DataFrame:
         """One row for each scheduled request; times in microseconds (`lag_us`, `connect_us`,
-        `response_us`), `intended_us` from the window's start. Of the reference run a row stands for
-        as many requests as its column `weight` says."""
-        return self._source.requests
+        `response_us`), `intended_us` from the window's start; of a closed loop also
+        `sent_after_us`, from the intended time to the actual send. Of the reference run a row
+        stands for as many requests as its column `weight` says."""
+        rows = self._source.requests
+        if not driver_of(self.settings.driver).falls_behind:
+            return rows
+        return rows.assign(**{SENT_AFTER: sent_after_us(rows)})
 
     @property
     def timeline(self) -> pd.DataFrame:

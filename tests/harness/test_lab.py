@@ -36,6 +36,19 @@ def test_a_live_comparison_is_a_run_as_the_command_line_makes_it(
     assert live.plot("distribution")._repr_png_().startswith(b"\x89PNG")
 
 
+def test_of_a_closed_loop_the_time_until_each_send_is_there_as_in_a_recorded_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("LAB_OFFLINE", raising=False)
+    closed = compare("closed", driver="closed-loop", backends=["thread-pool"], rps=100, clients=2,
+                     rounds=1, duration=0.5, warmup=0.1, out=tmp_path)  # fmt: skip
+    rows = closed.requests
+    recorded = load_run(recorded_folder() / "stalling-closed").requests
+    assert set(rows) == set(recorded)
+    sent = rows[rows["outcome"] != "unsent"]
+    assert (sent["sent_after_us"] >= sent["lag_us"]).all()
+
+
 def test_any_two_servers_are_compared_by_their_commands(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
