@@ -126,7 +126,8 @@ class Connections(msgspec.Struct, frozen=True, kw_only=True):
 
 class GeneratorShare(msgspec.Struct, frozen=True):
     """One of several processes that send: its requests, how late it sent them, how much of its time
-    it was on a CPU, and how late it was at the start that all have in common."""
+    it was on a CPU, and how long after the start that all have in common it was ready (0: before).
+    """
 
     scheduled: int
     lag_us: Lag

@@ -75,7 +75,8 @@ class Opened(msgspec.Struct, frozen=True):
 
 
 class ProcessCost(msgspec.Struct, frozen=True):
-    """What one of several processes took, and how late it was at the window's common start."""
+    """What one of several processes took, and how long after the window's common start it was
+    ready."""
 
     window_ns: int
     cpu_ns: int

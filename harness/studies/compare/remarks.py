@@ -168,14 +168,14 @@ def generator_sentences(run: Run) -> list[str]:
         max((part.lag_us.p99 for part in parts if part.lag_us.p99 is not None), default=0.0)
         for parts in zip(*each, strict=True)
     ]
-    apart_us = max(
-        max(part.start_late_us for part in parts) - min(part.start_late_us for part in parts)
-        for parts in each
+    ready_us = max(part.start_late_us for parts in each for part in parts)
+    ready = (
+        f"the last was ready {microseconds(ready_us)} after it" if ready_us else "all were in time"
     )
     return [
         f"{len(late_us)} processes sent, each for its own clients: in the worst trial of each the "
-        f"p99 of their lateness was {listed([microseconds(value) for value in late_us])}, and they "
-        f"began at most {microseconds(apart_us)} apart."
+        f"p99 of their lateness was {listed([microseconds(value) for value in late_us])}. For "
+        f"their common start {ready}."
     ]
 
 
