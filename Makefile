@@ -4,12 +4,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := $(shell find servers harness notebooks -type f -not -name '*.pyc' 2>/dev/null)
 
-.PHONY: compare test lint types tests notebooks api site site-test bench bench-ci bench-regress bench-summary bench-history clean
+.PHONY: compare test lint types collected tests notebooks api site site-test bench bench-ci bench-regress bench-summary bench-history clean
 
 compare: $(VENV)/.lab
 	$(BIN)/labrun compare --rps 2000
 
-test: lint types tests
+# The tests are translated once, beside the types: the eight who run them would each do it anew.
+unexport PYTHONDONTWRITEBYTECODE
+test: lint
+	@$(MAKE) --no-print-directory -j2 types collected
+	@$(MAKE) --no-print-directory tests
 
 lint: $(VENV)/.lab
 	$(BIN)/ruff check servers harness tests benchmarks website
@@ -17,6 +21,9 @@ lint: $(VENV)/.lab
 
 types: $(VENV)/.lab
 	$(BIN)/mypy servers harness benchmarks tests website
+
+collected: $(VENV)/.lab
+	@$(BIN)/pytest --collect-only -qq > /dev/null
 
 # The installed wheel is what the tests import: `servers` and `harness` are common names.
 tests: $(VENV)/.lab

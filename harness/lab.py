@@ -80,9 +80,8 @@ def compare(
     arms or servers); `arms`: what else is compared, by a name of its own and with options of
     `labrun serve`, like `{"wide": "thread-pool --workers 64"}`; `rps`: one rate or several;
     `rounds`: five give an interval; `duration`, `warmup`: seconds; `options`: others of
-    `labrun compare` by their names (`clients`, `workload`, `driver`, `workers`, `timeout`,
-    `switch_interval`, ...); `pythons="3.11,3.13"` compares interpreters, of the pool unless
-    backends are named.
+    `labrun compare` by their names (`clients`, `workload`, `driver`, `timeout`, ...);
+    `pythons="3.11,3.13"` compares interpreters, of the pool unless backends are named.
 
     `servers`: any others, by a name of their own and the command that starts them, in which
     `{port}` is a free port, or the address of one that runs:
@@ -101,13 +100,9 @@ def compare(
     if offline():
         asked = {"rps": rates, "backends": backends, "rounds": rounds, "duration": duration}
         return _recorded(name, asked | {"warmup": warmup} | options)
-    if backends is None:
-        backends = _usual_backends(bool(arms or servers), options)
     typed = CompareOptions(
         rps=",".join(map(str, rates)),
-        backends=",".join(backends),
-        arms=[f"{arm}={what}" for arm, what in (arms or {}).items()],
-        server=_as_typed(servers or ()),
+        **_compared(backends, arms or {}, servers or (), options),
         rounds=rounds,
         duration_s=duration,
         warmup_s=warmup,
@@ -214,11 +209,27 @@ def reference() -> Experiment:
     return Experiment(source, folder)
 
 
-def _as_typed(servers: Mapping[str, str] | Sequence[str]) -> list[str]:
-    """Servers as `--server` takes them: `NAME=COMMAND` or `NAME=http://...`, or a name alone."""
-    if isinstance(servers, Mapping):
-        return [f"{name}={what}" for name, what in servers.items()]
-    return list(servers)
+def _as_typed(named: Mapping[str, str] | Sequence[str]) -> list[str]:
+    """Arms or servers as the command line takes them: `NAME=WHAT`, or a server's name alone."""
+    if isinstance(named, Mapping):
+        return [f"{name}={what}" for name, what in named.items()]
+    return list(named)
+
+
+def _compared(
+    backends: Sequence[str] | None,
+    arms: Mapping[str, str],
+    servers: Mapping[str, str] | Sequence[str],
+    options: Mapping[str, Any],
+) -> dict[str, Any]:
+    """What is compared with what, as `CompareOptions` has it."""
+    if backends is None:
+        backends = _usual_backends(bool(arms or servers), options)
+    return {
+        "backends": ",".join(backends),
+        "arms": _as_typed(arms),
+        "server": _as_typed(servers),
+    }
 
 
 def _usual_backends(others: bool, options: Mapping[str, Any]) -> Sequence[str]:

@@ -71,12 +71,11 @@ def compare(
 
         raise typer.Exit(overview_command(all_options(rps, sweep, backends, typed, DESIGN)))
     design = {name: typed.pop(name) for name in (*DESIGN, "warmup_s")}
+    asked = {"driver": typed["driver"], "target": typed["target"], "trace": typed["traced"]}
     options = CompareOptions(
         rps="500,1000,2000,5000,10000" if sweep else rps,
         backends=backends_of(backends, typed, others=bool(typed["arms"])),
-        **design_options(
-            **design, driver=typed["driver"], target=typed["target"], trace=typed["traced"]
-        ),
+        **design_options(**design, **asked),
         **typed,
     )
     settings = make_settings(options)

@@ -206,9 +206,8 @@ def build_trial(
     client = client_figures(rows, duration_s, summary)
     driver, asked = driver_of(driven_by), planned.rps * duration_s
     gap = None if summary is None else summary.failure
-    kind, reason = driver.classify(client, asked, gap)
-    if failure is not None:
-        kind, reason = _class_of_failure(died), failure
+    said = driver.classify(client, asked, gap)
+    kind, reason = said if failure is None else (_class_of_failure(died), failure)
     server = outside if window is None else server_figures(window, fresh)
     return Trial(
         backend=planned.backend,

@@ -150,36 +150,14 @@ def ratio_text(comparison: Comparison) -> Text:
 def notes(run: Run) -> list[str]:
     """Classes of trials and warnings: a reader must know them before believing the table."""
     lines = [_classes(run.trials)] if run.trials else ["No trial was finished."]
-    names = slot_names(run.settings)
-    invalid = [t for t in run.trials if not t.valid]
-    if invalid and run.settings.trace is not None:
-        lines.append(
-            "Traced, so nothing is compared: labrun replay shows every request, labrun export "
-            "--format trace writes it for Perfetto."
-        )
-    elif invalid:
-        first = invalid[0]
-        lines.append(
-            f"{len(invalid)} of {len(run.trials)} trials are not compared. The first: "
-            f"{names[first.slot]} at {rate(first.rps)}, round {first.round}: "
-            f"{first.invalid_reason}. Lower the rate, stop what else runs on this machine, or take "
-            "more rounds."
-        )
+    lines += _not_compared(run)
     repeated = sorted({t.round for t in run.trials if t.round > run.settings.rounds})
     if repeated and not run.settings.precision:
         lines.append(
             f"Round {' and '.join(map(str, repeated))} repeats what the generator was late for, "
             "or too few rounds would have been left for an interval."
         )
-    lines += [f"Warning: {warning}." for warning in run.warnings]
-    told = [
-        f"Warning: {names[trial.slot]}, {rate(trial.rps)}, round {trial.round}: {warning}."
-        for trial in run.trials
-        for warning in trial.warnings
-    ]
-    lines += told[:MOST_TOLD]
-    if len(told) > MOST_TOLD:
-        lines.append(f"{len(told) - MOST_TOLD} more such warnings are in run.json.")
+    lines += _warnings(run)
     lines += [f"{told}." for told in block_sentences(run)]
     lines += [
         *generator_sentences(run),
@@ -198,6 +176,39 @@ def notes(run: Run) -> list[str]:
     lines += python_sentences(run)
     if not run.complete:
         lines.append(f"This run is PARTIAL: {run.incomplete_reason}.")
+    return lines
+
+
+def _not_compared(run: Run) -> list[str]:
+    """How many trials are in no comparison, and why the first of them is not; none: no line."""
+    invalid = [trial for trial in run.trials if not trial.valid]
+    if not invalid:
+        return []
+    if run.settings.trace is not None:
+        return [
+            "Traced, so nothing is compared: labrun replay shows every request, labrun export "
+            "--format trace writes it for Perfetto."
+        ]
+    first = invalid[0]
+    return [
+        f"{len(invalid)} of {len(run.trials)} trials are not compared. The first: "
+        f"{slot_names(run.settings)[first.slot]} at {rate(first.rps)}, round {first.round}: "
+        f"{first.invalid_reason}. Lower the rate, stop what else runs on this machine, or take "
+        "more rounds."
+    ]
+
+
+def _warnings(run: Run) -> list[str]:
+    """Those on the run, then the first MOST_TOLD of those on its trials."""
+    names = slot_names(run.settings)
+    told = [
+        f"Warning: {names[trial.slot]}, {rate(trial.rps)}, round {trial.round}: {warning}."
+        for trial in run.trials
+        for warning in trial.warnings
+    ]
+    lines = [f"Warning: {warning}." for warning in run.warnings] + told[:MOST_TOLD]
+    if len(told) > MOST_TOLD:
+        lines.append(f"{len(told) - MOST_TOLD} more such warnings are in run.json.")
     return lines
 
 

@@ -8,9 +8,10 @@ import sys
 from importlib import resources
 from pathlib import Path
 
-import jsonschema
 import pytest
 import yaml
+
+from tests.support.schemas import assert_follows
 
 ROOT = Path(__file__).parents[2]
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
@@ -30,7 +31,7 @@ def test_valid_by_the_schema(file: Path) -> None:
     loaded = yaml.safe_load(file.read_text(encoding="utf-8"))
     workflow["jobs"] = loaded["jobs"]
     workflow["on"] = loaded[True]
-    jsonschema.Draft7Validator(schema).validate(workflow)
+    assert_follows(workflow, schema)
 
 
 @pytest.mark.parametrize("file", WORKFLOWS, ids=lambda file: file.name)

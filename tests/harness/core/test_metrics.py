@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -16,12 +17,17 @@ from harness.studies.regress.thresholds import DEFAULT_MAX_LOSS
 from tests.support.made import make_trial
 
 HARNESS = Path(harness.__file__).parent
-ELSEWHERE = {
-    file: ast.parse(file.read_text("utf-8"))
-    for file in sorted(HARNESS.rglob("*.py"))
-    if file != HARNESS / "core" / "metrics.py"
-}
 PATH = re.compile(r"(?:client|server)\.[a-z0-9_.]*[a-z0-9]")
+
+
+@cache
+def elsewhere() -> dict[Path, ast.Module]:
+    """Every other module of the harness, parsed."""
+    return {
+        file: ast.parse(file.read_text("utf-8"))
+        for file in sorted(HARNESS.rglob("*.py"))
+        if file != HARNESS / "core" / "metrics.py"
+    }
 
 
 def text_of(node: ast.AST | None) -> str | None:
@@ -47,7 +53,7 @@ def beside(tree: ast.AST) -> Iterator[list[str]]:
 def test_no_other_module_has_a_name_for_a_metric() -> None:
     named = [
         (str(file.relative_to(HARNESS)), texts)
-        for file, tree in ELSEWHERE.items()
+        for file, tree in elsewhere().items()
         for texts in beside(tree)
         if BY_PATH.keys() & set(texts) and not set(texts) <= BY_PATH.keys()
     ]
@@ -57,7 +63,7 @@ def test_no_other_module_has_a_name_for_a_metric() -> None:
 def test_every_path_in_the_code_is_a_metric_or_the_beginning_of_some() -> None:
     strange = [
         (str(file.relative_to(HARNESS)), path)
-        for file, tree in ELSEWHERE.items()
+        for file, tree in elsewhere().items()
         for node in ast.walk(tree)
         if (path := text_of(node)) and PATH.fullmatch(path)
         if not any(f"{known}.".startswith(f"{path}.") for known in BY_PATH)

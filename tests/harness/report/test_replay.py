@@ -10,7 +10,6 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import msgspec
 import pandas as pd
 import pytest
@@ -22,6 +21,7 @@ from harness.report.replay import replay_page
 from harness.report.trace import TracedRun, each_row, load_trace, steps_of, trace_events
 from tests.support.chromium import Scheme, opened_page
 from tests.support.labrun import Labrun, run_lab
+from tests.support.schemas import assert_follows
 
 Changed = Callable[[str], Path]
 HOSTILE = "</script><img src=x onerror=alert(1)>&\u2028"
@@ -217,7 +217,7 @@ def test_the_export_is_valid_and_has_every_request(
     done = labrun("export", str(run), "--format", "trace")
     whole = json.loads(done.stdout)
     schema = json.loads(Path(__file__).with_name("trace_event.schema.json").read_bytes())
-    jsonschema.Draft202012Validator(schema).validate(whole)
+    assert_follows(whole, schema)
     assert whole["otherData"]["dropped"] == 0
     events = whole["traceEvents"]
     for pid, arm in enumerate(traced.arms, start=1):

@@ -34,7 +34,6 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 import pytest
-from scipy import optimize, stats
 
 from harness.core.record import Client
 from harness.drivers import request_log as L
@@ -188,6 +187,8 @@ def md1_share(within_s: float) -> float:
 def md1_quantile(share: float) -> float:
     """Numerically. Half of all requests find nobody there and take just the service time, so
     shares up to 1/2 have no quantile of their own."""
+    from scipy import optimize
+
     return float(optimize.brentq(lambda t: md1_share(t) - share, 1.001 * SERVICE_S, 12 * SERVICE_S))
 
 
@@ -218,6 +219,8 @@ THEORIES = {
 
 def interval(values: Floats) -> tuple[float, float]:
     """For the mean of values that depend on their neighbours: Student's t on batch means."""
+    from scipy import stats
+
     means = [batch.mean() for batch in np.array_split(values, BATCHES)]
     t = float(stats.t.ppf((1 + CONFIDENCE) / 2, BATCHES - 1))
     half = t * float(np.std(means, ddof=1)) / math.sqrt(BATCHES)

@@ -8,17 +8,16 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import pandas as pd
 import pytest
 
 from harness.commands.searches import budget_words
 from harness.designs.stopping import Budget
 from tests.support.labrun import Labrun, assert_measured, run_lab
+from tests.support.schemas import assert_is_a_run
 
 COMMAND = [sys.executable, "-P", "-m", "harness.cli", "capacity"]
 # Few, short trials against handlers that wait, so that the edge is far below the machine's.
@@ -29,8 +28,7 @@ def the_run(folder: Path) -> tuple[Path, dict[str, Any]]:
     """The only run below a folder, and its record, which follows the schema."""
     (run,) = (folder / "results").iterdir()
     record: dict[str, Any] = json.loads((run / "run.json").read_text("utf-8"))
-    schema = json.loads(files("harness").joinpath("run.schema.json").read_text("utf-8"))
-    jsonschema.Draft202012Validator(schema).validate(record)
+    assert_is_a_run(record)
     return run, record
 
 

@@ -10,26 +10,20 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import pandas as pd
 import psutil
 import pytest
 
 from harness.core.record import OUTCOMES, SCHEMA_VERSION
 from tests.support.labrun import Labrun, assert_measured, run_lab
+from tests.support.schemas import assert_is_a_run
 
 Start = Callable[..., "subprocess.Popen[str]"]
 COMMAND = [sys.executable, "-P", "-m", "harness.cli", "compare", "--design", "trials"]
 SHORT = ["--rounds", "1", "--duration", "0.5", "--warmup", "0.1", "--bare"]
-
-
-def validate(record: dict[str, Any]) -> None:
-    schema = json.loads(files("harness").joinpath("run.schema.json").read_text("utf-8"))
-    jsonschema.Draft202012Validator(schema).validate(record)
 
 
 def the_run(folder: Path) -> tuple[Path, dict[str, Any]]:
@@ -104,7 +98,7 @@ def two_levels(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str
 
 def test_the_record_is_valid_and_complete(two_levels: tuple[Path, dict[str, Any], str]) -> None:
     _, record, _ = two_levels
-    validate(record)
+    assert_is_a_run(record)
     assert record["complete"] is True
     assert record["schema"] == SCHEMA_VERSION
     assert len(record["trials"]) == 2 * 2 * 2
@@ -240,7 +234,7 @@ def test_the_table_fits_80_columns_and_says_too_few_rounds(
 def test_json_on_standard_output_is_the_record_alone(start: Start) -> None:
     out, _ = start("--rps", "300", *SHORT, "--json", "-").communicate(timeout=60)
     record = json.loads(out)
-    validate(record)
+    assert_is_a_run(record)
     assert [t["backend"] for t in record["trials"]] == ["thread-per-request", "thread-pool"]
 
 
@@ -304,7 +298,7 @@ def test_ctrl_c_saves_the_trials_so_far_and_leaves_no_process(start: Start, tmp_
     assert process.returncode == 130
     assert_all_end(children, 20)
     run, record = the_run(tmp_path)
-    validate(record)
+    assert_is_a_run(record)
     assert record["complete"] is False
     assert "interrupted in trial" in record["incomplete_reason"]
     assert 1 <= len(record["trials"]) < 100
@@ -344,7 +338,7 @@ def test_a_server_that_dies_in_mid_trial_ends_the_run_as_partial(
     assert "the server died (SIGKILL)" in err
     assert "Traceback" not in err
     _, record = the_run(tmp_path)
-    validate(record)
+    assert_is_a_run(record)
     assert record["complete"] is False
     (trial,) = record["trials"]
     assert not trial["valid"]

@@ -37,6 +37,9 @@ from tests.support.made import make_settings as settings
 CPU, P99 = "server.cpu_us_per_request.total", "client.response_us.p99"
 
 
+ENVIRONMENT = read_environment(plan_cpus())
+
+
 def comparison(metric: str, ratio: float, low: float | None, high: float | None) -> Comparison:
     told = low is not None and high is not None and (low > 1 or high < 1)
     estimate = Estimate(ratio, low, high, 5)
@@ -51,7 +54,7 @@ def comparison(metric: str, ratio: float, low: float | None, high: float | None)
 def run_of(comparisons: list[Comparison], control: Control | None = None, **changes: Any) -> Run:
     return Run(
         schema=1, id="x", created="now", complete=True, command="labrun",
-        environment=read_environment(plan_cpus()), settings=settings(**changes), trials=[],
+        environment=ENVIRONMENT, settings=settings(**changes), trials=[],
         cells=[], comparisons=comparisons, control=control,
     )  # fmt: skip
 
@@ -75,7 +78,7 @@ def record_of(machine: Machine, **changes: Any) -> ControlRecord:
     return ControlRecord(schema=CONTROL_SCHEMA, controls=[data])
 
 
-HERE = Machine.of(read_environment(plan_cpus()))
+HERE = Machine.of(ENVIRONMENT)
 
 
 def test_headlines_are_few_and_are_those_that_sentences_are_about() -> None:

@@ -6,12 +6,10 @@ import json
 import math
 import subprocess
 import sys
-from importlib.resources import files
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import msgspec
 import numpy as np
 import pytest
@@ -33,6 +31,7 @@ from harness.studies.crossover.estimate import (
 from harness.studies.crossover.search import CrossoverPlanner
 from harness.targets.arm import Arm
 from tests.support.labrun import Labrun, assert_measured
+from tests.support.schemas import assert_is_a_run
 
 COMMAND = [sys.executable, "-P", "-m", "harness.cli", "crossover"]
 SETTINGS: dict[str, Any] = {
@@ -224,8 +223,7 @@ def test_the_record_has_every_pair_and_follows_the_schema(
     searched: tuple[Path, dict[str, Any], str],
 ) -> None:
     run, record, out = searched
-    schema = json.loads(files("harness").joinpath("run.schema.json").read_text("utf-8"))
-    jsonschema.Draft202012Validator(schema).validate(record)
+    assert_is_a_run(record)
     crossover = record["crossover"]
     assert 2 * len(crossover["cells"]) == len(record["trials"])
     assert all(t["workload"].startswith("io:") for t in record["trials"])

@@ -7,7 +7,6 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-import jsonschema
 import pandas as pd
 import pytest
 from junitparser import JUnitXml
@@ -19,6 +18,7 @@ from harness.studies.regress.exports import run_text, verdict_text
 from harness.studies.regress.thresholds import parse_thresholds
 from harness.studies.regress.verdict import Verdict, judge_runs
 from tests.support.changed_runs import scaled
+from tests.support.schemas import assert_follows
 
 CPU = "server.cpu_us_per_request.total"
 # What github-action-benchmark's README says of customBiggerIsBetter and customSmallerIsBetter.
@@ -67,7 +67,7 @@ def test_csv_holds_every_figure(text: Text) -> None:
 @pytest.mark.parametrize("form", ["benchmark-action", "benchmark-action-bigger"])
 def test_the_benchmark_actions_json(text: Text, form: str) -> None:
     entries: list[dict[str, Any]] = json.loads(text(form))
-    jsonschema.validate(entries, BENCHMARK_ACTION)
+    assert_follows(entries, BENCHMARK_ACTION)
     names = [entry["name"] for entry in entries]
     assert len(set(names)) == len(names)
     assert any("success_rate" in name for name in names) == form.endswith("bigger")
