@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,6 +14,9 @@ from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
+
+# Benchmarks are in no wheel. Last on the path, their folder hides no installed package.
+sys.path.append(str(Path(__file__).parents[1]))
 
 # A shell starts what it runs in the background with SIGINT ignored, and children inherit that.
 # Tests press Ctrl-C on real processes, which must be able to notice.

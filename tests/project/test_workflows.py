@@ -60,4 +60,4 @@ def test_every_shell_step_is_one_that_runs_here() -> None:
             elif file.name == "site.yml":
                 assert f"\n{target[1]}:" in makefile
             else:
-                assert target[1] in makefile.partition("\ntest:")[2].partition("\n")[0]
+                assert target[1] in makefile.partition("\ntest:")[2].partition("\n\n")[0]

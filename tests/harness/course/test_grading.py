@@ -8,7 +8,6 @@ import os
 import shutil
 from pathlib import Path
 
-import nbformat
 import pytest
 
 from harness.core.errors import LabError
@@ -31,6 +30,8 @@ for descriptor in range(3, 64):
 
 def write(folder: Path, number: str, *cells: str) -> None:
     """A notebook of that number with these cells."""
+    import nbformat  # it takes a second, and each process of a suite imports every test file
+
     made = nbformat.v4.new_notebook()  # type: ignore[no-untyped-call]
     made.cells = [nbformat.v4.new_code_cell(cell) for cell in cells]  # type: ignore[no-untyped-call]
     nbformat.write(made, folder / NAMES[number])  # type: ignore[no-untyped-call]

@@ -6,14 +6,16 @@ import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import nbformat
 import pytest
 
-from harness.course.execute import execute
 from harness.course.files import notebooks_folder, number_of
 from harness.course.predictions import load_predictions
 from tests.support.warm_kernel import warm_kernels
+
+if TYPE_CHECKING:  # it takes a second, and each process of a suite imports every test file
+    import nbformat
 
 FOLDER = notebooks_folder()
 NOTEBOOKS = sorted(FOLDER.glob("[0-9]*.ipynb"))
@@ -32,8 +34,16 @@ def names(paths: list[Path]) -> list[str]:
 
 
 def read(path: Path) -> nbformat.NotebookNode:
+    import nbformat
+
     found: nbformat.NotebookNode = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
     return found
+
+
+def execute(path: Path, folder: Path) -> nbformat.NotebookNode:
+    from harness.course import execute as course
+
+    return course.execute(path, folder)
 
 
 def code(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
@@ -85,8 +95,10 @@ def test_it_runs_offline(
 
 @pytest.mark.parametrize("path", NOTEBOOKS + SOLUTIONS, ids=names(NOTEBOOKS + SOLUTIONS))
 def test_it_is_committed_with_clean_outputs_and_short_cells(path: Path) -> None:
+    from nbformat import validate
+
     notebook = read(path)
-    nbformat.validate(notebook)
+    validate(notebook)
     assert_clean(notebook)
     assert all(cell.execution_count for cell in code(notebook))
     assert max(len(cell.source.splitlines()) for cell in code(notebook)) <= 10

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import cache
 from random import Random
 
 import numpy as np
@@ -82,12 +83,14 @@ def delayed(share: float, low: float, high: float) -> Draw:
         found: Array = SIGMA * rng.standard_normal(shape) + shift
         return found
 
-    many = np.zeros((1, 1_000_000)) + SIGMA * np.random.default_rng(0).standard_normal(1_000_000)
-    middle = float(np.median(contender_of(np.random.default_rng(1), many) - many))
+    @cache
+    def middle() -> float:
+        many = SIGMA * np.random.default_rng(0).standard_normal((1, 1_000_000))
+        return float(np.median(contender_of(np.random.default_rng(1), many) - many))
 
     def draw(rng: np.random.Generator, shape: tuple[int, int]) -> tuple[Array, Array]:
         baseline = SIGMA * rng.standard_normal(shape)
-        return baseline, contender_of(rng, baseline) - middle
+        return baseline, contender_of(rng, baseline) - middle()
 
     return draw
 

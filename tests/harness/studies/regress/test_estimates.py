@@ -4,12 +4,13 @@ import math
 import random
 
 import pytest
-from scipy import stats
 
 from harness.stats.paired import paired_ratio, unpaired_ratio
 
 
 def test_the_paired_interval_is_that_of_the_signed_rank_test() -> None:
+    from scipy import stats
+
     rng = random.Random(4)
     before = [math.exp(rng.gauss(0, 1)) for _ in range(9)]
     after = [value * math.exp(rng.gauss(0.2, 0.1)) for value in before]
