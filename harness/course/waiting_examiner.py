@@ -20,6 +20,7 @@ from harness.course.examination import (
 )
 
 _ROUNDS = 15
+_REST_S = 0.5  # until another thread has taken a lock too, where one can
 _ASLEEP_S = 0.1  # so that they sleep: no event tells that a thread has begun to wait
 
 
@@ -180,6 +181,69 @@ def ends_for_itself(transfer: Any) -> None:
         raise Fault(f"10 were moved from an account to itself, and it has {account.balance}")
 
 
+class _Meeting:
+    """Each thread waits here once: until another has come, or for a moment."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._was_here = threading.local()
+        self._came = 0
+
+    def wait(self) -> None:
+        """Only the first call of a thread waits."""
+        if hasattr(self._was_here, "once"):
+            return
+        self._was_here.once = True
+        with self._changed:
+            self._came += 1
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: self._came > 1, _REST_S)
+
+
+class _MeetingLock:
+    """A lock; who has taken it goes to the meeting. Where two begin with different ones, each of
+    them then holds its first."""
+
+    def __init__(self, lock: Any, meeting: _Meeting) -> None:
+        self._lock, self._meeting = lock, meeting
+
+    def acquire(self, *arguments: Any, **named: Any) -> Any:
+        """As the lock does."""
+        taken = self._lock.acquire(*arguments, **named)
+        if taken:
+            self._meeting.wait()
+        return taken
+
+    def release(self) -> None:
+        """As the lock does."""
+        self._lock.release()
+
+    def locked(self) -> Any:
+        """As the lock does."""
+        return self._lock.locked()
+
+    def __enter__(self) -> Any:
+        return self.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+
+def takes_both_in_one_order(transfer: Any) -> None:
+    """There and back, where both hold their first lock before either takes its second."""
+    a, b = _accounts(transfer, 2)
+    meeting = _Meeting()
+    for account in (a, b):
+        if hasattr(account, "lock"):
+            account.lock = _MeetingLock(account.lock, meeting)
+    moving = at_once([lambda: transfer(a, b, 10), lambda: transfer(b, a, 10)])
+    if not all([call.came_back() for call in moving]):  # noqa: C419 (each is looked at)
+        raise Fault(
+            "two transfers, there and back, and neither comes back: each holds a lock and waits "
+            "for the one that the other holds (a deadlock)"
+        )
+
+
 def does_not_deadlock(transfer: Any) -> None:
     """There and back at the same time, and around in a circle."""
     for _ in range(_ROUNDS):
@@ -230,7 +294,14 @@ def respects_the_locks(transfer: Any) -> None:
 EXAMS: dict[str, Sequence[Trial]] = {
     "gate": (holds_until_it_opens, stays_open, is_not_opened_by_waking, loses_no_wake_up),
     "barrier": (lets_nobody_through_early, works_again, nobody_laps),
-    "transfer": (moves, ends_for_itself, does_not_deadlock, loses_no_money, respects_the_locks),
+    "transfer": (
+        moves,
+        ends_for_itself,
+        takes_both_in_one_order,
+        does_not_deadlock,
+        loses_no_money,
+        respects_the_locks,
+    ),
 }
 
 if __name__ == "__main__":

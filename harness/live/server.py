@@ -16,6 +16,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from socket import socket
 from threading import Condition, Thread
+from time import monotonic
 
 import msgspec
 
@@ -24,44 +25,61 @@ from harness.live.state import State
 
 LOWEST_PRIORITY = 19
 DRAW_S, DRAW_LAST_S = 1.0, 20.0  # for browsers to draw a state; after the last none measures
+LOAD_S = 5.0  # from the page to its script's first word; there is none without JavaScript
 WAIT_S = 240.0  # until a browser that follows is told that there is nothing new
 MOST_WAITING = 20
 _DIGITS = 9
 
 
 class Board:
-    """The newest state as it is shown, and who follows. Any thread may call it."""
+    """The newest state as it is shown, and who follows. Any thread may call it.
+
+    A browser that follows waits for the next state, draws one that it was given, or has loaded the
+    page and will ask in a moment. Nobody tells of a window that was closed meanwhile, so the last
+    two are believed in for a while.
+    """
 
     def __init__(self, first: Shown) -> None:
         self._changed = Condition()
         self._shown = first
         self._waiting: set[socket] = set()  # browsers that have drawn it and want the next
-        self._owed = 0
+        self._drawing: list[float] = []  # until when those that were given one are expected back
+        self._loading: list[float] = []  # until when those that loaded the page are
+        self._owed = 0  # so many have yet to say that they have drawn the newest
 
-    def shown(self) -> Shown:
-        """The newest."""
+    def load(self) -> Shown:
+        """The newest, for somebody who loads the page."""
         with self._changed:
+            self._loading.append(monotonic() + LOAD_S)
             return self._shown
 
     def renew(self, shown: Shown) -> None:
         """Show a state to all that follow; returns when they have drawn it, or after a while."""
-        patience_s = DRAW_LAST_S if shown.last else DRAW_S
+        until_s = monotonic() + (DRAW_LAST_S if shown.last else DRAW_S)
         with self._changed:
-            self._shown, self._owed = shown, sum(map(_is_open, self._waiting))
+            self._shown = shown
+            self._owed = sum(map(_is_open, self._waiting)) + len(_expected(self._drawing))
             self._changed.notify_all()
-            self._changed.wait_for(lambda: self._owed <= 0, patience_s)
+            while (now_s := monotonic()) < until_s:
+                loading = _expected(self._loading)
+                if self._owed <= 0 and not loading:
+                    return
+                self._changed.wait(min(until_s, *loading) - now_s if loading else until_s - now_s)
 
     def wait_for_followers(self, number: int, timeout_s: float) -> bool:
         """Wait until so many follow; whether they do."""
         with self._changed:
             return self._changed.wait_for(lambda: len(self._waiting) >= number, timeout_s)
 
-    def after(self, number: int, browser: socket) -> Shown | None:
-        """A browser has drawn that state: the next one, when it is there. None if there is none
-        for a long time, or never will be. Raises `BlockingIOError` where too many wait."""
+    def after(self, number: int, browser: socket, first: bool = False) -> Shown | None:
+        """A browser has drawn that state, of the page that it has just loaded if it is its `first`
+        word: the next one, when it is there. None if there is none for a long time, or never will
+        be. Raises `BlockingIOError` where too many wait."""
         with self._changed:
+            expected = self._loading if first else self._drawing
+            del expected[:1]
             if number == self._shown.number:
-                self._owed -= 1
+                self._owed -= not first
                 self._changed.notify_all()
                 if self._shown.last:
                     return None
@@ -71,7 +89,20 @@ class Board:
                 self._changed.notify_all()
                 self._changed.wait_for(lambda: self._shown.number != number, WAIT_S)
                 self._waiting.remove(browser)
-            return self._shown if self._shown.number != number else None
+            elif first:
+                self._owed += 1  # it was not yet among those who follow
+            if self._shown.number == number:
+                return None
+            if _is_open(browser):
+                self._drawing.append(monotonic() + DRAW_LAST_S)
+            return self._shown
+
+
+def _expected(until_s: list[float]) -> list[float]:
+    """The same list without those who did not come in time."""
+    now_s = monotonic()
+    until_s[:] = [each for each in until_s if each > now_s]
+    return until_s
 
 
 def _is_open(browser: socket) -> bool:
@@ -80,7 +111,8 @@ def _is_open(browser: socket) -> bool:
 
 
 class PageServer(ThreadingHTTPServer):
-    """Answers `GET /` and `GET /after?NUMBER` to who asks for loopback by its name."""
+    """Answers `GET /`, and of its script `GET /first?NUMBER`, then `GET /after?NUMBER`, to
+    who asks for loopback by its name."""
 
     daemon_threads = True
 
@@ -115,15 +147,15 @@ class Handler(BaseHTTPRequestHandler):
         if not known or self.headers.get("Origin") not in self.server.origins:
             self._answer(404, b"", "text/plain")
         elif self.path == "/":
-            self._answer(200, self.server.board.shown().page, "text/html; charset=utf-8")
-        elif path == "/after" and query.isascii() and query.isdigit() and len(query) <= _DIGITS:
-            self._next(int(query))
+            self._answer(200, self.server.board.load().page, "text/html; charset=utf-8")
+        elif path in ("/first", "/after") and _is_number(query):
+            self._next(int(query), path == "/first")
         else:
             self._answer(404, b"", "text/plain")
 
-    def _next(self, number: int) -> None:
+    def _next(self, number: int, first: bool) -> None:
         try:
-            shown = self.server.board.after(number, self.connection)
+            shown = self.server.board.after(number, self.connection, first)
         except BlockingIOError:
             self._answer(503, b"", "text/plain")
             return
@@ -152,6 +184,10 @@ class Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *arguments: object) -> None:
         """Nobody reads it."""
+
+
+def _is_number(query: str) -> bool:
+    return query.isascii() and query.isdigit() and len(query) <= _DIGITS
 
 
 def main() -> None:

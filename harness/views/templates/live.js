@@ -4,6 +4,7 @@
   const lost = document.getElementById("lost");
   let number = Number(now.dataset.number);
   let last = now.dataset.last === "yes";
+  let ask = "/first?";
 
   function drawn() {
     return new Promise(function (done) {
@@ -15,7 +16,8 @@
   /* To ask for what comes after a state is to say that it is drawn. */
   async function follow() {
     while (!last) {
-      const answer = await fetch("/after?" + number, { cache: "no-store" });
+      const answer = await fetch(ask + number, { cache: "no-store" });
+      ask = "/after?";
       if (answer.status === 204) { continue; }
       if (!answer.ok) { throw new Error("answer " + answer.status); }
       const news = await answer.json();
@@ -26,7 +28,7 @@
       document.getElementById("told").textContent = news.told;
       await drawn();
     }
-    fetch("/after?" + number).catch(function () { /* The server has ended, as it is to. */ });
+    fetch(ask + number).catch(function () { /* The server has ended, as it is to. */ });
   }
 
   follow().catch(function () {

@@ -227,6 +227,40 @@ def test_a_run_waits_until_who_follows_has_drawn_it(monkeypatch: pytest.MonkeyPa
     assert order == ["drawn", "renewed"]
 
 
+def test_at_the_end_who_still_draws_or_has_just_loaded_the_page_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Both were told of the end by nobody: the process ended while they were busy."""
+    monkeypatch.setattr(server, "DRAW_S", 0.0)  # nobody draws that fast
+    for name in ("DRAW_LAST_S", "LOAD_S"):
+        monkeypatch.setattr(server, name, WAIT_S)
+    board, order = server.Board(Shown(1, False, b"", b"")), list[str]()
+    (slow, at_slow), (new, at_new) = socketpair(), socketpair()
+    follower = Thread(target=board.after, args=(1, slow, True))
+    follower.start()
+    assert board.wait_for_followers(1, WAIT_S)
+    board.renew(Shown(2, False, b"", b""))
+    follower.join(WAIT_S)
+    assert board.load().number == 2
+
+    def end() -> None:
+        board.renew(Shown(3, True, b"", b""))
+        order.append("over")
+
+    ending = Thread(target=end)
+    ending.start()
+    for who, browser, first in (("slow", slow, False), ("new", new, True)):
+        news = board.after(2, browser, first)
+        assert news is not None
+        assert news.last
+        order.append(who)
+        board.after(3, browser)
+    ending.join(WAIT_S)
+    for open_end in (slow, at_slow, new, at_new):
+        open_end.close()
+    assert order == ["slow", "new", "over"]
+
+
 def test_a_page_that_is_gone_ends_no_run_and_who_follows_is_told(browser: Browser) -> None:
     with shown(make_settings(**IN_BLOCKS), noisy()) as live:
         page = opened(browser, live.url)
