@@ -23,7 +23,7 @@ from harness.course.examination import (
 _ROUNDS = 15  # of a race: each is a new queue and some threads that meet
 _WAKES = 100
 _STEP_S = 0.003  # of somebody who is slow
-_SETTLING_S = (0.05, 0.2, 0.6)
+_SETTLING_S = (0.05, 0.05, 0.05, 0.2, 0.6)
 _WAITS = "put() does not come back on a full queue: it is to say False at once, and not to wait"
 _HELD = (
     "put() does not come back while somebody sleeps in get(): what does one keep hold of while one "
@@ -91,14 +91,16 @@ def sleeps_until_there_is_something(queue_class: Any) -> None:
 
 
 def wakes_every_sleeper(queue_class: Any) -> None:
-    """Three sleep, three come; again after longer, since a busy machine takes a while to have them
-    asleep, and no event tells that a thread has begun to wait."""
+    """Three sleep, three come one right after the other, before who is woken has taken anything;
+    again after longer, since a busy machine takes a while to have them asleep, and no event tells
+    that a thread has begun to wait."""
     for settling_s in _SETTLING_S:
         queue = queue_class(5)
         sleepers = [Call(queue.get) for _ in range(3)]
         time.sleep(settling_s)
-        for number in range(3):
-            put(queue, number, _HELD)
+        for offer in at_once([lambda queue=queue: queue.put("one")] * 3):  # type: ignore[misc]
+            if not offer.came_back():
+                raise Fault(_HELD)
         if not all(sleeper.came_back() for sleeper in sleepers):
             raise Fault(
                 "three slept in get() and three were put, one after the other, and not all of them "

@@ -9,6 +9,7 @@ from typing import Any
 from harness.course.examination import Call, Fault, Trial, at_once, disturbed, in_time, main
 
 _ROUNDS = 12  # of a race: each begins anew
+_IN_THE_MIDDLE_S = 0.5  # for another thread to come as far as the one before it
 
 
 # ---- a counter ------------------------------------------------------------------------------
@@ -202,6 +203,25 @@ def remembers(once_class: Any) -> None:
         raise Fault("get('a') was called twice, and the value was made twice")
 
 
+def makes_it_once_while_it_is_made(once_class: Any) -> None:
+    """One asks while the value is just being made for another."""
+    maker = Maker(gated="a")
+    once = once_class(maker)
+    first = Call(lambda: once.get("a"))
+    maker.begun.wait(3)
+    second = Call(lambda: once.get("a"))
+    second.came_back(_IN_THE_MIDDLE_S)
+    maker.let_through()
+    came = [first.came_back(), second.came_back()]
+    if len(maker.made) > 1:
+        raise Fault(
+            "somebody asked for what was just being made, and it was made once more: between "
+            "looking and making another looked too (a race)"
+        )
+    if not all(came) or first.found is not second.found:
+        raise Fault("two asked for the same at once, and not both of them got it")
+
+
 def makes_once(once_class: Any) -> None:
     """Six ask at once for the same."""
     for _ in range(_ROUNDS):
@@ -244,7 +264,7 @@ EXAMS: dict[str, Sequence[Trial]] = {
         keeps_the_last_seat,
         sells_no_seat_twice,
     ),
-    "once": (remembers, makes_once, makes_two_at_once),
+    "once": (remembers, makes_it_once_while_it_is_made, makes_once, makes_two_at_once),
 }
 
 if __name__ == "__main__":
