@@ -34,7 +34,7 @@ _HELP = {
     "users": "Locust's users (100), who share the rate: --clients.",
     "user_class": "Locust: socket, or fast (FastHttpUser): what does its client cost?",
     "locust_workers": "Locust: processes that the users are in; one is the limit?",
-    "expect_workers": "Locust: wait for so many labrun locust-worker.",
+    "expect_workers": "Wait for so many labrun locust-worker of other machines.",
     "master": "Where those find this lab (0.0.0.0:5557, every address).",
     "worker_wait_s": "Seconds to wait for them (60).",
     "target": "HOST:PORT of a labrun serve elsewhere; with commas, one for each backend.",

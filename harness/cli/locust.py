@@ -40,7 +40,7 @@ def locust_worker(
         float, typer.Option(help="Seconds to wait for a trial; after that many this ends.")
     ] = 60.0,
 ) -> None:
-    """Be one of the workers that a labrun compare --expect-workers waits for.
+    """Send load for a labrun compare --expect-workers on another machine.
 
     example: labrun locust-worker --master 10.0.0.5
     """

@@ -1,5 +1,5 @@
 """`labrun locust`: a backend and the web page of Locust on it, until Ctrl-C; and `labrun
-locust-worker`: users on this machine for a lab on another, trial after trial."""
+locust-worker`: load from this machine for a lab on another, trial after trial."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from harness.drivers.locust.config import (
     WebConfig,
     WorkerConfig,
 )
-from harness.drivers.locust.driver import DistantWorker, LocustPage, need_locust
+from harness.drivers.locust.driver import DistantWorker, LocustPage
+from harness.drivers.remote import need_locust
 from harness.machine.child_process import ProcessDied
 from harness.machine.cpus import CpuPlan, plan_cpus
 from harness.machine.descriptors import raise_descriptor_limit
@@ -109,8 +110,8 @@ def worker_command(master: str, wait_s: float) -> int:
             return 0
         elif status == NO_MASTER:
             raise LabError(
-                f"no lab at {text} within {wait_s:g} s; is labrun compare --driver locust "
-                "--expect-workers running there, and may this machine reach that port?"
+                f"no lab at {text} within {wait_s:g} s; is labrun compare --expect-workers running "
+                "there, and may this machine reach that port?"
             )
         else:
             raise LabError(f"the Locust worker died (exit status {status}): {said}")

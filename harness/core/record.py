@@ -126,13 +126,19 @@ class Connections(msgspec.Struct, frozen=True, kw_only=True):
 
 class GeneratorShare(msgspec.Struct, frozen=True):
     """One of several processes that send: its requests, how late it sent them, how much of its time
-    it was on a CPU, and how long after the start that all have in common it was ready (0: before).
+    it was on a CPU (None: it was lost), and how long after the start that all have in common it was
+    ready (0: before). On another machine: its name, how far the clock that tells the time there was
+    ahead of the lab's, and within what that is known. It is in no other figure; the start is
+    aligned by the same messages, and as exactly.
     """
 
     scheduled: int
     lag_us: Lag
-    cpu_share: float
+    cpu_share: float | None
     start_late_us: float
+    machine: str | None = None
+    clock_ahead_us: float | None = None
+    clock_error_us: float | None = None
 
 
 class Client(msgspec.Struct, frozen=True, kw_only=True):
@@ -793,8 +799,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         None  # HOST:PORT of a server on another machine, and of its control port; with commas, of
     )
     control: str | None = None  # one for each arm
-    expect_workers: int | None = None  # Locust workers of other machines, where they find the
-    master: str | None = None  # lab, and how long it waits for them
+    # Workers of other machines, where they find the lab, and how long it waits for them.
+    expect_workers: Annotated[int | None, Choice("{} workers of other machines")] = None
+    master: str | None = None
     worker_wait_s: float | None = None
     design: Design = "trials"
     block_s: float | None = None  # of the design of blocks: seconds of each

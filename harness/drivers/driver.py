@@ -97,7 +97,7 @@ class Generator(Protocol):
 class Driver(Protocol):
     """One way of sending load. Without state: there is one object for all runs.
 
-    `called`: in a sentence. `options`: the fields of `LoadOptions` that no other driver has.
+    `called`: in a sentence. `options`: the fields of `LoadOptions` that not every driver has.
     `in_turns`: whether it loads several targets, one after the other, as the design of blocks does.
     `keeps_connections`: whether its clients can keep theirs (`--connections keep-alive`).
     `any_server`: whether it can send any request, and takes a response to end by its framing.
@@ -153,7 +153,7 @@ def choose(options: LoadOptions) -> dict[str, Any]:
         given = [
             f"--{option.removesuffix('_s').replace('_', '-')}"
             for option in other.options
-            if other is not chosen and getattr(options, option) is not None
+            if option not in chosen.options and getattr(options, option) is not None
         ]
         if given:
             raise LabError(

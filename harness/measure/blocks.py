@@ -42,10 +42,10 @@ from harness.measure.request_rows import Rows, phase_rows, requests_frame, timel
 from harness.measure.splice import BlockLook, spliced_rows, spliced_summary, spliced_window
 from harness.measure.trial import (
     IDLE_S,
-    READY_S,
     Progress,
     TrialResult,
     Watch,
+    warm_within_s,
 )
 from harness.targets.arm import Arm
 from harness.targets.control_client import ControlClient, ControlLost
@@ -178,8 +178,7 @@ class _Restart:
         """Warm up, then every block in its order."""
         for each in self._alive.values():
             each.sampler.wait_ready()
-        warm_s = len(self._alive) * (self._settings.warmup_s + self._settings.timeout_s)
-        self._generator.must_say(warm_s + READY_S)
+        self._generator.must_say(warm_within_s(self._settings, len(self._alive)))
         for each in self._alive.values():
             self._asked(each, _begin)
         began_ns = monotonic_ns()

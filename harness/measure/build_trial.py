@@ -124,8 +124,11 @@ def _generators(rows: Rows, summary: Summary | None) -> list[GeneratorShare]:
             GeneratorShare(
                 scheduled=int(own.sum()),
                 lag_us=lag_figures(lag_us[own & (rows.sent >= 0)]),
-                cpu_share=cost.cpu_ns / cost.window_ns,
+                cpu_share=cost.cpu_ns / cost.window_ns if cost.window_ns else None,
                 start_late_us=cost.start_late_ns / 1e3,
+                machine=cost.machine,
+                clock_ahead_us=None if cost.clock_ahead_ns is None else cost.clock_ahead_ns / 1e3,
+                clock_error_us=None if cost.clock_error_ns is None else cost.clock_error_ns / 1e3,
             )
         )
     return found

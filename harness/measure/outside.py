@@ -47,7 +47,7 @@ from harness.measure.first_request import look_at_one
 from harness.measure.request_rows import Rows, looks_frame, phase_rows, requests_frame
 from harness.measure.server_metrics import OutsideLook, answered, counted, grown, outside_figures
 from harness.measure.splice import spliced_rows, spliced_summary
-from harness.measure.trial import READY_S, Progress, TrialResult, Watch
+from harness.measure.trial import Progress, TrialResult, Watch, warm_within_s
 from harness.targets.arm import Arm
 from harness.targets.outside import OutsideServer, start_outside
 from servers.options import parse_workload
@@ -232,8 +232,7 @@ class _Loaded:
 
     def run(self, logs: Sequence[L.PhaseLog]) -> None:
         """Warm up, then load by load in order; at last the loads for counting, one for each arm."""
-        warm_s = len(self._seen) * (self._settings.warmup_s + self._settings.timeout_s)
-        self._generator.must_say(warm_s + READY_S)
+        self._generator.must_say(warm_within_s(self._settings, len(self._seen)))
         for each in self._seen.values():
             self._rest(each, each.look())
             if each.died is None:

@@ -16,7 +16,7 @@ import numpy as np
 
 from harness.drivers import request_log as L
 from harness.drivers.bystanders import Count
-from harness.drivers.open_loop.worker import ProcessCost, Summary, summed
+from harness.drivers.open_loop.worker import Summary, summed
 from harness.measure.bystanders import Cost, grown, together
 from harness.measure.request_rows import Ints, Rows
 from harness.measure.server_metrics import ServerWindow
@@ -81,12 +81,14 @@ def spliced_rows(blocks: Sequence[Rows], block_ns: int) -> Rows:
 
 
 def spliced_summary(parts: Sequence[Summary]) -> Summary:
-    """The generator's summaries of all blocks, together."""
+    """The generator's summaries of all blocks, together. Of the clock of another machine, what was
+    known best."""
     processes = [
-        ProcessCost(
-            sum(cost.window_ns for cost in costs),
-            sum(cost.cpu_ns for cost in costs),
-            max(cost.start_late_ns for cost in costs),
+        msgspec.structs.replace(
+            min(costs, key=lambda cost: cost.clock_error_ns or 0),
+            window_ns=sum(cost.window_ns for cost in costs),
+            cpu_ns=sum(cost.cpu_ns for cost in costs),
+            start_late_ns=max(cost.start_late_ns for cost in costs),
         )
         for costs in zip(*(part.processes for part in parts), strict=True)
     ]

@@ -35,9 +35,19 @@ from servers.tracing import Trace
 IDLE_S = 5.0
 TRACED = "it was traced, which costs CPU; look at it with labrun replay"
 _WATCH_S = 0.25
-READY_S = 60.0  # beyond its warm-up, for a generator to start
+_READY_S = 60.0  # beyond its warm-up, for a generator to start
 _LATE_S = 60.0  # one that takes this much longer than its window is given up
 _ENDING_S = 0.5  # for a server that is killed to have ended once its sockets are closed
+
+
+def warm_within_s(settings: Settings, targets: int = 1) -> float:
+    """How long a generator may take until it has warmed up so many targets, one after the other;
+    with workers of other machines also until these have come."""
+    return (
+        targets * (settings.warmup_s + settings.timeout_s)
+        + (settings.worker_wait_s or 0.0)
+        + _READY_S
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,9 +239,7 @@ class _Measurement:
 
     def _warm_up(self) -> None:
         self._sampler.wait_ready()
-        limit_s = self._settings.warmup_s + self._settings.timeout_s + READY_S
-        limit_s += self._settings.worker_wait_s or 0.0
-        self._generator.must_say(limit_s)
+        self._generator.must_say(warm_within_s(self._settings))
         if self._bystanders is None:
             self._rest(self._control.report())
         else:

@@ -4,12 +4,11 @@ lab can import it."""
 from __future__ import annotations
 
 import sys
-from importlib.util import find_spec
 from typing import Any
 
 import msgspec
 
-from harness.core.checks import between, host_and_port, one_of
+from harness.core.checks import between, one_of
 from harness.core.errors import LabError
 from harness.core.record import Client, Settings, TrialClass, UserClass
 from harness.core.trials import SATURATED_BELOW
@@ -23,11 +22,10 @@ from harness.drivers.locust.config import (
 )
 from harness.drivers.open_loop.process import GeneratorProcess
 from harness.drivers.payloads import BODY
+from harness.drivers.remote import OPTIONS, expected_workers, need_locust
 from harness.drivers.request_log import PhaseLog, RequestLog
 from harness.machine.child_process import START_S, ChildProcess, ProcessDied
 
-MASTER = "0.0.0.0:5557"  # Locust's own port
-WORKER_WAIT_S = 60.0
 # Locust itself warns above this: its users then wait for one another, and call that latency.
 CPU_LIMIT = 0.9
 # Its timers count whole milliseconds; later than this, something else had its CPU.
@@ -77,7 +75,7 @@ class Locust:
 
     called = "Locust"
     options: tuple[str, ...] = (
-        "users", "user_class", "locust_workers", "expect_workers", "master", "worker_wait_s",
+        "users", "user_class", "locust_workers", *OPTIONS,
     )  # fmt: skip
     in_turns = False
     any_server = False
@@ -101,7 +99,12 @@ class Locust:
             one_of("--user-class", options.user_class, UserClass)
         if options.locust_workers is not None:
             between("--locust-workers", options.locust_workers, 0, 64)
-        expected = _expected(options)
+        expected = expected_workers(options)
+        if expected and options.locust_workers:
+            raise LabError(
+                "--expect-workers waits for workers that others start and --locust-workers starts "
+                "them here; take one of the two"
+            )
         between("--users", users, 1, 10_000)
         for name, many in (
             ("--locust-workers", options.locust_workers),
@@ -203,34 +206,6 @@ class Locust:
             "what the missing ones would have waited is in no figure; Locust's own lateness is in "
             "every response time."
         )
-
-
-def need_locust() -> None:
-    """Raise `LabError` where Locust is not installed. Importing it here would patch the lab."""
-    if find_spec("locust") is None:
-        raise LabError("Locust is not installed in this Python; install it: pip install locust")
-
-
-def _expected(options: LoadOptions) -> dict[str, Any]:
-    """Settings of workers of other machines. Raises `LabError` where they cannot be waited for."""
-    if options.expect_workers is None:
-        if options.master is not None or options.worker_wait_s is not None:
-            raise LabError("--master and --worker-wait are for --expect-workers; add it")
-        return {}
-    master, wait_s = options.master or MASTER, options.worker_wait_s or WORKER_WAIT_S
-    between("--expect-workers", options.expect_workers, 1, 1000)
-    host_and_port("--master", master)
-    between("--worker-wait", wait_s, 1, 3600)
-    if options.locust_workers:
-        raise LabError(
-            "--expect-workers waits for workers that others start and --locust-workers starts them "
-            "here; take one of the two"
-        )
-    if options.target is None:
-        raise LabError(
-            "--expect-workers needs a server that other machines can reach: --target and --control"
-        )
-    return {"expect_workers": options.expect_workers, "master": master, "worker_wait_s": wait_s}
 
 
 DRIVER: Driver = Locust()

@@ -14,20 +14,18 @@ import sys
 from time import monotonic_ns
 from typing import Any
 
-import gevent
 import msgspec
 from locust import runners
 from locust.env import Environment
-from locust.exception import RPCError
-from locust.runners import STATE_MISSING, MasterRunner
+from locust.runners import MasterRunner
 
 from harness.drivers.locust.config import ROW_BYTES, LocustConfig, Stopped, interval_ns
+from harness.drivers.locust.crew import Crew, master_of, obituary
 from harness.drivers.locust.parent import LogWriter, ParentChannel
 from harness.drivers.locust.worker import (
     ARRIVE_S,
     CLASSES,
     STRAGGLE_S,
-    TICK_S,
     limit,
     wait_for,
     warm_up,
@@ -70,12 +68,7 @@ class Workers:
 
     def obituary(self) -> str:
         """A sentence on the workers that were lost."""
-        told = [
-            f"worker {n} of {self._config.workers} died (its account ends after "
-            f"{self.arrived.get(n, 0):,} requests)"
-            for n in self.lost()
-        ]
-        return "; ".join(told)
+        return obituary(self.lost(), self._config.workers, self.arrived)
 
     def verdict(self, arrived: int) -> str | None:
         """The requests missing from the account, in a sentence. `arrived`: rows."""
@@ -160,66 +153,31 @@ class RemoteWorkers(Workers):
 
     def __init__(self, config: LocustConfig, runner: MasterRunner, log: LogWriter) -> None:
         super().__init__(config, runner, log)
-        self._names: dict[int, str] = {}
-        self._ready: set[int] = set()
-        runner.register_message("lab_ready", self._on_ready)
+        where = f"{config.master_host}:{config.master_port}"
+        self._crew = Crew(runner, config.workers, where, config.wait_s)
 
     def start(self) -> None:
         """Wait for them, and tell each what to do."""
-        config, clients = self._config, self._runner.clients
-        where = f"{config.master_host}:{config.master_port}"
-        try:
-            wait_for(lambda: len(clients.ready) >= config.workers, config.wait_s, "")
-        except Stopped:
-            raise Stopped(
-                f"{len(clients.ready)} of {config.workers} workers came to {where} within "
-                f"{config.wait_s:g} s; run labrun locust-worker --master HOST:{config.master_port} "
-                "where the others are to be, HOST being this machine"
-            ) from None
-        for number, client in enumerate(clients.ready[: config.workers], 1):
-            self._names[number] = client.id
-            part = msgspec.structs.replace(config, number=number, cpus=[], measured_fd=-1)
-            self._runner.send_message("lab_order", msgspec.to_builtins(part), client.id)
-        wait_for(lambda: len(self._ready) == config.workers or self.lost(), ARRIVE_S,
-                 "that all workers understood their order")  # fmt: skip
-        if self.lost():
-            raise Stopped(self.obituary())
-        if len(clients.ready) > config.workers:
-            # Locust gives users to whoever is there; without an order they would be in no account.
-            raise Stopped(
-                f"{len(clients.ready)} workers came to {where} and {config.workers} were expected; "
-                "end those that are too many, or raise --expect-workers"
-            )
+        config = self._config
+        self._crew.gather(
+            "lab_order",
+            lambda number: msgspec.structs.replace(config, number=number, cpus=[], measured_fd=-1),
+        )
 
     def lost(self) -> list[int]:
         """Those that have not been heard of for seconds, or left, without their account."""
-        clients = self._runner.clients
-        return [
-            number
-            for number, name in self._names.items()
-            if number not in self.done
-            and (name not in clients or clients[name].state == STATE_MISSING)
-        ]
+        return [number for number in self._crew.lost() if number not in self.done]
 
     def stop(self) -> None:
         """Tell them that the trial is over."""
-        for client in self._runner.clients.all:
-            self._runner.send_message("lab_end", None, client.id)
-        gevent.sleep(TICK_S)  # for the messages to leave
-
-    def _on_ready(self, environment: Environment, msg: Any, **_: Any) -> None:
-        self._ready.add(msg.data["number"])
+        self._crew.dismiss()
 
 
 def run_workers(config: LocustConfig, parent: ParentChannel) -> None:
     """The master of `config.workers` processes; `parent`: whom to tell."""
     host = f"http://{config.host}:{config.port}"  # which it tells the workers
     environment = Environment(user_classes=[CLASSES[config.user_class]], host=host)
-    try:
-        runner = environment.create_master_runner(config.master_host, config.master_port)
-    except RPCError as error:
-        where = f"{config.master_host}:{config.master_port}"
-        raise Stopped(f"workers cannot be waited for at {where}: {error}") from error
+    runner = master_of(environment, config.master_host, config.master_port)
     log = LogWriter(config.measured_fd, interval_ns(config))
     workers = (RemoteWorkers if config.expected else LocalWorkers)(config, runner, log)
     try:

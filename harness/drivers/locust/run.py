@@ -3,7 +3,8 @@
 It speaks as `harness.drivers.open_loop.worker` does (a config on standard input; `warm`; a line to
 go; a summary), but with Locust's users. One process runs them all, or is the master of several that
 do: each of those keeps the account of its own users and sends it in batches, and this one alone
-writes the request log. gevent makes the whole process cooperative, so it is never the lab's own,
+writes the request log. Workers of other machines can have an engine of the open loop instead of
+users (`engines`). gevent makes the whole process cooperative, so it is never the lab's own,
 the open-loop generator's or a server's.
 """
 
@@ -27,6 +28,7 @@ from harness.drivers.locust.config import (  # noqa: E402
     WorkerConfig,
     interval_ns,
 )
+from harness.drivers.locust.engines import EngineWorker, run_engines  # noqa: E402
 from harness.drivers.locust.master import run_workers  # noqa: E402
 from harness.drivers.locust.parent import LogWriter, ParentChannel  # noqa: E402
 from harness.drivers.locust.worker import (  # noqa: E402
@@ -39,6 +41,7 @@ from harness.drivers.locust.worker import (  # noqa: E402
     wait_for,
     warm_up,
 )
+from harness.drivers.open_loop.fleet import FleetConfig  # noqa: E402
 from harness.drivers.open_loop.worker import Summary, take_priority  # noqa: E402
 
 
@@ -64,12 +67,16 @@ def main() -> int:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     if "--distant" in sys.argv:
-        be_remote_worker(msgspec.json.decode(parent.line(), type=WorkerConfig))
-    config = msgspec.json.decode(parent.line(), type=LocustConfig)
-    if config.cpus:
-        os.sched_setaffinity(0, config.cpus)
-        take_priority()
+        found = msgspec.json.decode(parent.line(), type=WorkerConfig)
+        be_remote_worker(found, EngineWorker())
     try:
+        if "--engines" in sys.argv:
+            run_engines(msgspec.json.decode(parent.line(), type=FleetConfig), parent)
+            return 0
+        config = msgspec.json.decode(parent.line(), type=LocustConfig)
+        if config.cpus:
+            os.sched_setaffinity(0, config.cpus)
+            take_priority()
         if "--worker" in sys.argv:
             be_worker(config)
         elif config.workers:

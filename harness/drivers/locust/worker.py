@@ -11,7 +11,7 @@ import logging
 import os
 from collections.abc import Callable
 from time import monotonic, monotonic_ns, time
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Protocol
 
 import gevent
 import msgspec
@@ -31,6 +31,7 @@ from harness.drivers.locust.config import (
 )
 from harness.drivers.locust.locustfile import MetricStreamSocketUser, MetricStreamUser
 from harness.drivers.locust.window import Window
+from harness.drivers.open_loop.fleet import EngineOrder
 from harness.drivers.open_loop.worker import cpu_ns
 
 TICK_S = 0.02
@@ -121,7 +122,16 @@ def be_worker(config: LocustConfig) -> None:
     gevent.get_hub().join()
 
 
-def be_remote_worker(found: WorkerConfig) -> None:
+class Engine(Protocol):
+    """A worker that has an engine of the open loop for its users (`engines.EngineWorker`)."""
+
+    heard: dict[str, Callable[..., None]]
+
+    def work(self, order: EngineOrder, runner: WorkerRunner) -> None:
+        """Run every phase; returns when the last account has left."""
+
+
+def be_remote_worker(found: WorkerConfig, engine: Engine) -> None:
     """A worker of another machine, for one trial. Ends the process, with one of three statuses."""
     runners.CONNECT_TIMEOUT = max(1, min(_CALL_S, int(found.wait_s)))
     runners.CONNECT_RETRY_COUNT = int(found.wait_s / runners.CONNECT_TIMEOUT) - 1
@@ -133,20 +143,26 @@ def be_remote_worker(found: WorkerConfig) -> None:
     def begin(environment: Environment, msg: Any, **_: Any) -> None:
         given.set(msgspec.convert(msg.data, type=LocustConfig))
 
+    def begin_engine(environment: Environment, msg: Any, **_: Any) -> None:
+        given.set(msgspec.convert(msg.data, type=EngineOrder))
+
     def end(environment: Environment, msg: Any, **_: Any) -> None:
         os._exit(TRIAL_OVER)
 
-    heard = {"lab_order": begin, "lab_end": end}
+    heard = {"lab_order": begin, "lab_engine": begin_engine, "lab_end": end, **engine.heard}
     try:
         runner = _Listening(environment, found.master_host, found.master_port, heard)
     except ConnectionError:
         os._exit(NO_MASTER)
     environment.runner = runner
     gevent.spawn(_give_up, runner)
-    config = given.get()
-    equip(environment, config)
-    runner.send_message("lab_ready", {"number": config.number})
-    work(config, environment, runner)
+    order: LocustConfig | EngineOrder = given.get()
+    if isinstance(order, EngineOrder):
+        engine.work(order, runner)
+    else:
+        equip(environment, order)
+        runner.send_message("lab_ready", {"number": order.number})
+        work(order, environment, runner)
     gevent.get_hub().join()
 
 

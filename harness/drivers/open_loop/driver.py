@@ -8,11 +8,20 @@ from harness.core.checks import between
 from harness.core.errors import LabError
 from harness.core.record import Client, Settings, TrialClass
 from harness.core.trials import SATURATED_BELOW
-from harness.drivers.driver import Driver, Load, LoadOptions, LoadPhase, Sending
+from harness.drivers.driver import (
+    Driver,
+    Generator,
+    Load,
+    LoadOptions,
+    LoadPhase,
+    Sending,
+)
+from harness.drivers.open_loop.fleet import FleetProcess, fleet_config
 from harness.drivers.open_loop.process import GeneratorProcess
 from harness.drivers.open_loop.several import Generators
 from harness.drivers.open_loop.worker import GeneratorConfig, Phase, TargetConfig
 from harness.drivers.payloads import THE_METRIC, request_text
+from harness.drivers.remote import OPTIONS, expected_workers
 from harness.drivers.request_log import NEVER_ALLOWED, PhaseLog, RequestLog
 from servers.options import KEEP_ALIVE
 
@@ -27,7 +36,7 @@ class OpenLoop:
     """The lab's own generator."""
 
     called = "the open loop"
-    options: tuple[str, ...] = ()
+    options: tuple[str, ...] = OPTIONS
     in_turns = True
     any_server = True
     keeps_connections = True
@@ -37,39 +46,50 @@ class OpenLoop:
     def choose(self, options: LoadOptions) -> dict[str, Any]:
         """Clients, arrivals and processes as typed."""
         between("--generators", options.generators, 1, MOST_GENERATORS)
-        if options.generators > options.clients:
+        if options.expect_workers is not None and options.generators != 1:
             raise LabError(
-                f"--generators {options.generators}: {options.clients} clients cannot be shared "
-                "by that many; take fewer, or more --clients"
+                "--generators are processes here and --expect-workers waits for those of other "
+                "machines; take one of the two"
             )
+        for name, many in (
+            ("--generators", options.generators),
+            ("--expect-workers", options.expect_workers or 1),
+        ):
+            if many > options.clients:
+                raise LabError(
+                    f"{name} {many}: {options.clients} clients cannot be shared by that many; take "
+                    "fewer, or more --clients"
+                )
         return {
             "clients": options.clients,
             "arrivals": options.arrivals,
             "generators": options.generators,
+            **expected_workers(options),
         }
 
     def start(self, load: Load) -> Sending:
         """Draw the schedule of each phase, and start the generator: one process, or several of
-        which each has a share of the clients."""
+        which each has a share of the clients, here or on other machines."""
         from harness.drivers.schedule import make_schedule, phase_log_of
 
         settings = load.settings
+        processes = settings.expect_workers or settings.generators
 
         def drawn(phase: LoadPhase) -> PhaseLog:
             return phase_log_of(
                 make_schedule(
                     phase.rps, phase.duration_s, settings.clients, settings.arrivals, phase.seed
                 ),
-                settings.generators,
+                processes,
             )
 
         warmup, measured = [*map(drawn, load.warmup)], [*map(drawn, load.measured)]
         configs = [
             self._config(load, number, [log.parts[number] for log in warmup],
                          [log.parts[number] for log in measured])
-            for number in range(settings.generators)
+            for number in range(processes)
         ]  # fmt: skip
-        process = GeneratorProcess(configs[0]) if len(configs) == 1 else Generators(configs)
+        process = _process(load, configs)
         for log in (*warmup, *measured):
             log.close()  # both sides have it mapped; the descriptors have served
         return Sending(process, measured)
@@ -99,12 +119,15 @@ class OpenLoop:
     def classify(
         self, client: Client, asked: float, failure: str | None
     ) -> tuple[TrialClass, str | None]:
-        """By what was not sent, and by how late the rest was.
+        """By what was not sent, and by how late the rest was; of workers of other machines also by
+        what is missing from their account (`failure`).
 
         Clients of a closed loop that were never allowed to send waited for answers until the window
         was long over. That is the server's limit and no fault of the generator's: the trial stands,
         and what they did not send is missing from its success rate, as it was from their users.
         """
+        if failure is not None:
+            return "generator-limited", failure
         causes = {name: n for name, n in client.unsent_causes.items() if name != NEVER_ALLOWED}
         never_allowed = client.unsent_causes.get(NEVER_ALLOWED, 0)
         unsent = client.outcomes.unsent - never_allowed
@@ -138,15 +161,24 @@ class OpenLoop:
         return None
 
 
+def _process(load: Load, configs: list[GeneratorConfig]) -> Generator:
+    """Who sends what `configs` say: one process, several, or those of other machines."""
+    if load.settings.expect_workers is not None:
+        return FleetProcess(fleet_config(load, configs))
+    return GeneratorProcess(configs[0]) if len(configs) == 1 else Generators(configs)
+
+
 def _latest(client: Client) -> str | None:
-    """Of several processes the one that was too late, in words; None where none was."""
+    """Of several processes the one that was too late, in words; None where none was. Those whose
+    clock had to be asked for are of other machines."""
     each = [(part.lag_us.p99 or 0.0, number) for number, part in enumerate(client.generators, 1)]
     lag_us, number = max(each, default=(0.0, 0))
     if lag_us <= LAG_LIMIT_US:
         return None
+    far = any(part.clock_ahead_us is not None for part in client.generators)
     return (
-        f"generator {number} of {len(each)} was {lag_us / 1e3:.1f} ms late at p99 "
-        f"(limit {LAG_LIMIT_US / 1e3:g} ms)"
+        f"{'worker' if far else 'generator'} {number} of {len(each)} was {lag_us / 1e3:.1f} ms "
+        f"late at p99 (limit {LAG_LIMIT_US / 1e3:g} ms)"
     )
 
 

@@ -75,12 +75,16 @@ class Opened(msgspec.Struct, frozen=True):
 
 
 class ProcessCost(msgspec.Struct, frozen=True):
-    """What one of several processes took, and how long after the window's common start it was
-    ready."""
+    """What one of several processes took (0: it has no account), and how long after the window's
+    common start it was ready. On another machine: its name, how far the clock there is ahead of the
+    lab's, and within what that is known."""
 
     window_ns: int
     cpu_ns: int
     start_late_ns: int
+    machine: str | None = None
+    clock_ahead_ns: int | None = None
+    clock_error_ns: int | None = None
 
 
 class Summary(msgspec.Struct, frozen=True):

@@ -12,6 +12,7 @@ from harness.core.record import (
     ONLY_INSIDE,
     Block,
     BystanderKind,
+    GeneratorShare,
     Run,
     ServerSettings,
     Settings,
@@ -160,23 +161,45 @@ def connection_sentences(run: Run) -> list[str]:
 
 
 def generator_sentences(run: Run) -> list[str]:
-    """How several processes sent, in a sentence; none where one did."""
+    """How several processes sent; nothing where one did, here."""
     each = [t.client.generators for t in run.trials if t.client.generators]
     if not each:
         return []
-    late_us = [
-        max((part.lag_us.p99 for part in parts if part.lag_us.p99 is not None), default=0.0)
+    far = each[-1][0].clock_ahead_us is not None
+    late = [
+        _named(parts[-1], microseconds(max(part.lag_us.p99 or 0.0 for part in parts)))
         for parts in zip(*each, strict=True)
     ]
     ready_us = max(part.start_late_us for parts in each for part in parts)
     ready = (
         f"the last was ready {microseconds(ready_us)} after it" if ready_us else "all were in time"
     )
-    return [
-        f"{len(late_us)} processes sent, each for its own clients: in the worst trial of each the "
-        f"p99 of their lateness was {listed([microseconds(value) for value in late_us])}. For "
-        f"their common start {ready}."
+    who = f"{counted(len(late), 'worker')} of other machines" if far else f"{len(late)} processes"
+    told = [
+        f"{who} sent, each for its own clients: in the worst trial of each the p99 of their "
+        f"lateness was {listed(late)}. For their common start {ready}."
     ]
+    if far:
+        told.append(
+            f"Their clocks, in the last trial: {listed([_clock(part) for part in each[-1]])}. That "
+            "is in no figure, since times of requests count from the common start, which was told "
+            "to each by its own clock."
+        )
+    return told
+
+
+def _named(part: GeneratorShare, value: str) -> str:
+    return value if part.machine is None else f"{value} ({part.machine})"
+
+
+def _clock(part: GeneratorShare) -> str:
+    ahead_us = part.clock_ahead_us or 0.0
+    where = "ahead of" if ahead_us >= 0 else "behind"
+    return _named(
+        part,
+        f"{microseconds(abs(ahead_us))} {where} this machine's, known within "
+        f"{microseconds(part.clock_error_us or 0.0)}",
+    )
 
 
 def bystander_sentences(run: Run) -> list[str]:

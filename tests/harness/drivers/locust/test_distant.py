@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -13,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import pandas as pd
+import psutil
 import pytest
 import zmq
 
@@ -36,13 +39,14 @@ def four() -> Iterator[list[Machine]]:
         yield found
 
 
-def serve(machine: Machine, tmp_path: Path, *more: str) -> subprocess.Popen[bytes]:
-    """A server that all can reach, with a token."""
-    out = tmp_path / "server"
+def serve(machine: Machine, tmp_path: Path, *more: str, number: int = 0) -> subprocess.Popen[bytes]:
+    """A server that all can reach, with a token. `number`: of several on a machine."""
+    out = tmp_path / f"server{number}"
     server = machine.start(
         "-m", "harness.cli", "serve", "thread-pool",
-        f"--host={machine.address}", f"--port={SERVER}",
-        f"--control-host={machine.address}", f"--control-port={CONTROL}", *more, out=out, env=TOKEN,
+        f"--host={machine.address}", f"--port={SERVER + number}",
+        f"--control-host={machine.address}", f"--control-port={CONTROL + number}", *more,
+        out=out, env=TOKEN,
     )  # fmt: skip
     await_text(server, out, "is ready")
     return server
@@ -93,7 +97,7 @@ def assert_accounted(trial: dict[str, Any]) -> None:
 
 
 def hire(machines: list[Machine], lab: Machine, tmp_path: Path) -> list[subprocess.Popen[bytes]]:
-    """A Locust worker on each machine."""
+    """A worker on each machine."""
     return [
         machine.start(
             "-m",
@@ -170,6 +174,63 @@ def test_workers_of_other_machines_share_the_users(four: list[Machine], tmp_path
         assert worker.wait(PATIENCE_S) == 130
 
 
+def test_engines_of_other_machines_send_as_one(four: list[Machine], tmp_path: Path) -> None:
+    server, lab, *others = four
+    serve(server, tmp_path, "--allow-restart")
+    workers = hire(others, lab, tmp_path)
+    more = ("--expect-workers=2", "--arrivals=constant", "--clients=25")
+    status, said = end_of(compare(lab, server, tmp_path, *more), tmp_path)
+    assert_measured(status, said)
+    assert "2 workers of other machines sent, each for its own clients" in said
+    run = record(tmp_path)
+    assert run["complete"]
+    assert run["settings"]["driver"] == "open-loop"
+    assert len(run["trials"]) == 2
+    for trial in run["trials"]:
+        assert_accounted(trial)
+        assert trial["client"]["scheduled"] == 120  # 200 a second for 0.6 s
+        assert [part["scheduled"] for part in trial["client"]["generators"]] == [62, 58]
+        for part in trial["client"]["generators"]:
+            # One machine, so one clock; the answer was on its way for no longer than the error.
+            assert abs(part["clock_ahead_us"]) <= part["clock_error_us"]
+            assert part["machine"] == socket.gethostname()
+    (folder,) = (tmp_path / "results").iterdir()
+    rows = pd.read_parquet(folder / "requests.parquet")
+    assert len(rows) == 240
+    assert sorted(rows["client"].unique()) == list(range(25))
+    for number, worker in enumerate(workers, 1):
+        await_text(worker, tmp_path / f"worker{number}", "trial 2 is over")
+        worker.send_signal(signal.SIGINT)
+        assert worker.wait(PATIENCE_S) == 130
+    assert [machine.processes() for machine in (lab, *others)] == [[], [], []]
+
+
+def test_engines_of_other_machines_load_two_servers_in_turns(
+    four: list[Machine], tmp_path: Path
+) -> None:
+    server, lab, *others = four
+    for number in (0, 1):
+        serve(server, tmp_path, "--allow-restart", number=number)
+    hire(others, lab, tmp_path)
+    targets, controls = (
+        ",".join(f"{server.address}:{first + number}" for number in (0, 1))
+        for first in (SERVER, CONTROL)
+    )
+    asked = compare(lab, server, tmp_path, f"--target={targets}", f"--control={controls}",
+                    "--expect-workers=2", "--rps=1000", "--duration=1",
+                    "--arrivals=constant")  # fmt: skip
+    status, said = end_of(asked, tmp_path)
+    assert_measured(status, said)
+    assert "2 workers of other machines sent, each for its own clients" in said
+    run = record(tmp_path)
+    assert run["settings"]["design"] == "blocks"
+    assert len(run["trials"]) == 2
+    for trial in run["trials"]:
+        assert_accounted(trial)
+        assert len(trial["blocks"]) == 2
+        assert [part["scheduled"] for part in trial["client"]["generators"]] == [500, 500]
+
+
 class Master:
     """As much of Locust's master as greets a worker: this end of the wire, byte by byte."""
 
@@ -221,6 +282,10 @@ def test_an_order_on_the_heels_of_the_greeting_is_understood(tmp_path: Path) -> 
             context.destroy(linger=0)
 
 
+FLEETS = {"locust": ["--driver=locust", "--expect-workers=2"],
+          "engines": ["--driver=open-loop", "--expect-workers=2"]}  # fmt: skip
+
+
 @pytest.mark.parametrize("driver", ["open-loop", "locust"])
 def test_a_cable_that_is_pulled_ends_the_run_as_partial(
     driver: str, four: list[Machine], tmp_path: Path
@@ -248,11 +313,14 @@ def test_a_cable_that_is_pulled_ends_the_run_as_partial(
     assert lab.processes() == []
 
 
-def test_a_worker_that_is_killed_is_a_named_gap(four: list[Machine], tmp_path: Path) -> None:
+@pytest.mark.parametrize("fleet", FLEETS)
+def test_a_worker_that_is_killed_is_a_named_gap(
+    fleet: str, four: list[Machine], tmp_path: Path
+) -> None:
     server, lab, *others = four
     serve(server, tmp_path)
     hire(others, lab, tmp_path)
-    asked = compare(lab, server, tmp_path, "--driver=locust", "--expect-workers=2",
+    asked = compare(lab, server, tmp_path, *FLEETS[fleet],
                     "--backends=thread-pool", "--duration=5")  # fmt: skip
     until_the_window_is_open(server, tmp_path)
     for process in others[0].processes():
@@ -355,3 +423,27 @@ def test_workers_that_never_come_are_not_waited_for_forever(
     assert status == 2, said
     assert "1 of 2 workers came to 0.0.0.0:5557 within 4 s; run labrun locust-worker" in said
     assert not record(tmp_path)["complete"]
+
+
+def test_an_engine_that_dies_is_told_by_its_worker(four: list[Machine], tmp_path: Path) -> None:
+    server, lab, *others = four
+    serve(server, tmp_path)
+    hire(others, lab, tmp_path)
+    asked = compare(lab, server, tmp_path, *FLEETS["engines"],
+                    "--backends=thread-pool", "--duration=5")  # fmt: skip
+    until_the_window_is_open(server, tmp_path)
+    (engine,) = [each for each in others[1].processes() if "open_loop.worker" in words_of(each)]
+    engine.kill()
+    status, said = end_of(asked, tmp_path)
+    assert status == 2, said
+    assert "of 2 died (its account ends after" in said
+    assert "the engine died (SIGKILL)" in said
+    (trial,) = record(tmp_path)["trials"]
+    assert trial["class"] == "generator-limited"
+    client = trial["client"]
+    assert client["unsent_causes"] == {"lost with its worker": client["outcomes"]["unsent"]}
+    assert client["scheduled"] == sum(client["outcomes"].values())
+
+
+def words_of(process: psutil.Process) -> str:
+    return " ".join(process.cmdline())

@@ -79,7 +79,7 @@ def test_accounts_are_equal_with_one_two_and_three() -> None:
         parts = client.generators
         assert len(parts) == (0 if generators == 1 else generators)
         assert sum(part.scheduled for part in parts) in (0, client.scheduled)
-        assert all(part.cpu_share > 0 and part.start_late_us >= 0 for part in parts)
+        assert all((part.cpu_share or 0) > 0 and part.start_late_us >= 0 for part in parts)
         scheduled.add(client.scheduled)
     assert len(scheduled) == 1
 
