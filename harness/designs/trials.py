@@ -55,10 +55,12 @@ class PlannedTrial:
 @dataclass(frozen=True, slots=True)
 class StartOver:
     """Drops what was measured at a level so far, for it says nothing: the level is measured
-    otherwise. `why`: a sentence without a full stop."""
+    otherwise. `rps` None: at every level, and by so many processes (`generators`) from now on.
+    `why`: a sentence without a full stop."""
 
-    rps: float
+    rps: float | None
     why: str
+    generators: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+
 from harness.core.closing import Closing
 from harness.core.record import Settings
 from servers.options import parse_cpus
@@ -86,6 +88,14 @@ def plan_of(settings: Settings) -> CpuPlan:
         generator = (usual.generator - server) or (everyone - server) or usual.generator
     observers = (everyone - generator - server) or (server - generator) or server
     return CpuPlan(server, generator, observers, asked=True)
+
+
+def more_generators(settings: Settings) -> int | None:
+    """One more process that sends than the settings have, if there are clients for it and CPUs for
+    each: beside the server's, or those that were asked for. None where there are not."""
+    many = settings.generators + 1
+    plan = plan_of(msgspec.structs.replace(settings, generators=many))
+    return many if many <= min(len(plan.generator), settings.clients) else None
 
 
 def _told(cpus: str | None) -> frozenset[int] | None:

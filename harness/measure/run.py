@@ -164,10 +164,14 @@ class _Experiment:
         return RunResult(run, requests, timeline, self._folder, interrupted)
 
     def _start_over(self, step: StartOver) -> None:
-        """Drop what was measured at a level: it is measured otherwise."""
+        """Drop what was measured at a level, or at all: it is measured otherwise."""
         self._started_over.append(step.why)
-        self._trials = [trial for trial in self._trials if trial.rps != step.rps]
-        self._folder.forget_level(step.rps)
+        for rps in {trial.rps for trial in self._trials if step.rps in (None, trial.rps)}:
+            self._folder.forget_level(rps)
+        self._trials = [trial for trial in self._trials if step.rps not in (None, trial.rps)]
+        if step.generators is not None:
+            self._settings = msgspec.structs.replace(self._settings, generators=step.generators)
+            self._cpus = plan_of(self._settings)
 
     def _measure(self, planned: Planned) -> None:
         """One trial, or one of each arm; saved before anybody is told of it."""

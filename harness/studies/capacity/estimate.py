@@ -93,6 +93,10 @@ class CapacitySearch:
                 return rate
         return None
 
+    def is_limited(self) -> bool:
+        """Whether all that can be said is that the generator's limit comes first."""
+        return self.ceiling() is not None and self.found().bound == "at-least"
+
     def next_rate(self) -> float | None:
         """The rate to try next, in requests a second; None when more would add little."""
         if not self.tried:

@@ -9,7 +9,8 @@ import msgspec
 
 from harness.core.record import Condition, Run, Settings, Trial
 from harness.designs.stopping import Budget
-from harness.designs.trials import PlannedTrial, trial_seed
+from harness.designs.trials import PlannedTrial, StartOver, trial_seed
+from harness.machine.cpus import more_generators
 from harness.studies.capacity.estimate import CapacitySearch, build_capacity, result_of
 from harness.studies.compare.comparison import build_cells
 from harness.studies.search_sentences import capacity_finding
@@ -18,7 +19,11 @@ from harness.targets.arm import arms_of
 
 class CapacityPlanner:
     """Each backend's search in turn, so that a slow drift of the machine meets all alike; the
-    order within a round alternates. A search that is content leaves its time to the others."""
+    order within a round alternates. A search that is content leaves its time to the others.
+
+    Where the generator's limit comes first and there are CPUs for one more process that sends, all
+    begin anew with it: it takes a CPU that the server had, so what was found is of another machine.
+    """
 
     most_deaths = 0
 
@@ -33,10 +38,13 @@ class CapacityPlanner:
         self._round = 0
         self._turns: list[int] = []
 
-    def next_trial(self, trials: Sequence[Trial]) -> PlannedTrial | None:
+    def next_trial(self, trials: Sequence[Trial]) -> PlannedTrial | StartOver | None:
         for trial in trials[self._seen :]:
             self.searches[trial.slot].add(trial.rps, result_of(self._conditions, trial))
         self._seen = len(trials)
+        more = self._more_generators()
+        if more is not None:
+            return self._start_over(more)
         wanted = {slot: search.next_rate() for slot, search in enumerate(self.searches)}
         if all(rate is None for rate in wanted.values()) or not self.budget.begin_step():
             return None
@@ -49,6 +57,25 @@ class CapacityPlanner:
             rate = wanted[slot]
             if rate is not None:
                 return self._planned(slot, rate)
+
+    def _more_generators(self) -> int | None:
+        """How many are to send, where those that do are the limit; None where they are not, or
+        there can be no more."""
+        if not any(search.is_limited() for search in self.searches):
+            return None
+        return more_generators(self._settings)
+
+    def _start_over(self, generators: int) -> StartOver:
+        """Every search anew, with so many processes that send."""
+        self._settings = msgspec.structs.replace(self._settings, generators=generators)
+        self.searches = [CapacitySearch() for _ in self._settings.backends]
+        self._seen, self._round, self._turns = 0, 0, []
+        return StartOver(
+            None,
+            f"The generator's limit came first, so the search began anew with {generators} "
+            "processes that send",
+            generators,
+        )
 
     def _planned(self, slot: int, rate: float) -> PlannedTrial:
         place = len(self._settings.backends) - len(self._turns) - 1
