@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from harness.core import checks
 from harness.core.errors import LabError
 from harness.drivers.locust.config import (
+    ENGINE_BROKE,
     MASTER_LOST,
     NO_MASTER,
     TRIAL_OVER,
@@ -105,6 +106,8 @@ def worker_command(master: str, wait_s: float) -> int:
             print(f"trial {trials} is over", flush=True)
         elif status == MASTER_LOST:
             print("the lab fell silent in mid-trial; waiting for the next", flush=True)
+        elif status == ENGINE_BROKE:
+            print(f"{said}, which the lab was told; waiting for the next", flush=True)
         elif status == NO_MASTER and trials:
             print(f"no lab at {text} for {wait_s:g} s; {trials} trials in all", flush=True)
             return 0
@@ -114,4 +117,4 @@ def worker_command(master: str, wait_s: float) -> int:
                 "there, and may this machine reach that port?"
             )
         else:
-            raise LabError(f"the Locust worker died (exit status {status}): {said}")
+            raise LabError(f"the worker died (exit status {status}): {said}")

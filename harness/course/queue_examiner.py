@@ -103,8 +103,8 @@ def wakes_every_sleeper(queue_class: Any) -> None:
                 raise Fault(_HELD)
         if not all(sleeper.came_back() for sleeper in sleepers):
             raise Fault(
-                "three slept in get() and three were put, one after the other, and not all of them "
-                "woke up: how many does one put wake, and when?"
+                "three slept in get() and three were put one right after the other, and not all "
+                "of them woke up: how many does one put wake, and when?"
             )
 
 

@@ -77,7 +77,7 @@ def too_much_at_once(settings: Settings, rps: float, room: Room) -> str | None:
     can be."""
     restart = plan_restart(settings, rps, 1)
     arms, blocks = len(restart.arms), len(restart.blocks)
-    logs = blocks * settings.generators
+    logs = blocks * (settings.expect_workers or settings.generators)
     descriptors = logs + arms * _ARM_DESCRIPTORS + _LEFT_DESCRIPTORS
     if descriptors > room.descriptors:
         return (

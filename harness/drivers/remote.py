@@ -37,6 +37,7 @@ def expected_workers(options: LoadOptions) -> dict[str, Any]:
     between("--worker-wait", wait_s, 1, 3600)
     if options.target is None:
         raise LabError(
-            "--expect-workers needs a server that other machines can reach: --target and --control"
+            "--expect-workers needs one of the lab's servers where other machines can reach it: "
+            "--target and --control"
         )
     return {"expect_workers": options.expect_workers, "master": master, "worker_wait_s": wait_s}

@@ -58,9 +58,12 @@ def take_in(log: L.RequestLog, taken: bytes) -> int:
 
 
 def write_off(log: L.RequestLog) -> int:
-    """Whatever has no outcome yet was lost with the worker that was to send it; how many rows."""
-    code = _array(log, L.CODE)
+    """Whatever has no outcome yet was lost with the worker that was to send it; how many rows. The
+    worker's own account of what was in flight was lost too: that of the rows takes its place."""
+    code, sent, ended = (_array(log, column) for column in (L.CODE, L.SENT, L.ENDED))
     lost = code == 0
+    flown = (sent >= 0) & (ended >= 0)
+    log.header[L.IN_FLIGHT_NS] = int((ended[flown] - sent[flown]).sum())
     code[lost] = L.UNSENT + L.DETAIL * L.UNSENT_WORKER_LOST
     log.header[L.CURSOR] = log.rows
     return int(lost.sum())

@@ -28,7 +28,10 @@ class ProcessDied(Exception):
 
 
 class ChildProcess(Closing):
-    """A child process that speaks in lines and dies with this one."""
+    """A child process that speaks in lines and dies with this one. `leave_s`: how long it may take
+    to take its leave of others, once standard input is closed, before it is killed."""
+
+    leave_s = 0.0
 
     def __init__(
         self,
@@ -64,7 +67,9 @@ class ChildProcess(Closing):
         """End it, kindly if it lets us; its exit status."""
         if self.process.stdin is not None:
             self.process.stdin.close()
-        if self.process.poll() is None:
+        try:
+            self.process.wait(self.leave_s)
+        except subprocess.TimeoutExpired:
             self.process.kill()
         return self._reap()
 
@@ -84,8 +89,10 @@ class ChildProcess(Closing):
     def tell(self, line: bytes) -> None:
         """Write one line to it. Raises `ProcessDied` when it is gone."""
         assert self.process.stdin is not None
+        unwritten = memoryview(line + b"\n")
         try:
-            self.process.stdin.write(line + b"\n")
+            while unwritten:  # a pipe takes what it has room for, and gevent does not wait for more
+                unwritten = unwritten[self.process.stdin.write(unwritten) or 0 :]
         except BrokenPipeError as error:
             raise self.died() from error
 

@@ -23,6 +23,7 @@ from harness.core.closing import Closing
 from harness.core.record import Settings
 from servers.options import parse_cpus
 
+MOST_GENERATORS = 64  # processes that send
 _TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 _SYSCALL = {"x86_64": 298, "aarch64": 241, "riscv64": 241}
 _TYPE_SOFTWARE, _CPU_MIGRATIONS = 1, 4
@@ -91,11 +92,14 @@ def plan_of(settings: Settings) -> CpuPlan:
 
 
 def more_generators(settings: Settings) -> int | None:
-    """One more process that sends than the settings have, if there are clients for it and CPUs for
-    each: beside the server's, or those that were asked for. None where there are not."""
-    many = settings.generators + 1
-    plan = plan_of(msgspec.structs.replace(settings, generators=many))
-    return many if many <= min(len(plan.generator), settings.clients) else None
+    """Twice as many processes that send as the settings have, or fewer, as there are clients for
+    them and CPUs for each: beside the server's, or those that were asked for. None where there
+    cannot be even one more."""
+    for many in range(2 * settings.generators, settings.generators, -1):
+        plan = plan_of(msgspec.structs.replace(settings, generators=many))
+        if many <= min(len(plan.generator), settings.clients, MOST_GENERATORS):
+            return many
+    return None
 
 
 def _told(cpus: str | None) -> frozenset[int] | None:

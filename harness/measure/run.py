@@ -172,6 +172,10 @@ class _Experiment:
         if step.generators is not None:
             self._settings = msgspec.structs.replace(self._settings, generators=step.generators)
             self._cpus = plan_of(self._settings)
+            now = read_environment(self._cpus)
+            self._environment = msgspec.structs.replace(
+                self._environment, server_cpus=now.server_cpus, generator_cpus=now.generator_cpus
+            )
 
     def _measure(self, planned: Planned) -> None:
         """One trial, or one of each arm; saved before anybody is told of it."""

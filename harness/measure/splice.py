@@ -81,8 +81,8 @@ def spliced_rows(blocks: Sequence[Rows], block_ns: int) -> Rows:
 
 
 def spliced_summary(parts: Sequence[Summary]) -> Summary:
-    """The generator's summaries of all blocks, together. Of the clock of another machine, what was
-    known best."""
+    """The generator's summaries of all blocks, together, and what is missing from the account of
+    the first that lacks something. Of the clock of another machine, what was known best."""
     processes = [
         msgspec.structs.replace(
             min(costs, key=lambda cost: cost.clock_error_ns or 0),
@@ -92,7 +92,10 @@ def spliced_summary(parts: Sequence[Summary]) -> Summary:
         )
         for costs in zip(*(part.processes for part in parts), strict=True)
     ]
-    return summed(parts, processes)
+    failures = [part.failure for part in parts if part.failure is not None]
+    return msgspec.structs.replace(
+        summed(parts, processes), failure=failures[0] if failures else None
+    )
 
 
 def spliced_window(

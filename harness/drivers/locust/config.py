@@ -46,8 +46,8 @@ class WorkerConfig(msgspec.Struct, frozen=True):
     wait_s: float
 
 
-# How such a worker ends: after a trial, without one, without its master.
-TRIAL_OVER, NO_MASTER, MASTER_LOST = 0, 3, 4
+# How such a worker ends: after a trial, without one, without its master, without its engine.
+TRIAL_OVER, NO_MASTER, MASTER_LOST, ENGINE_BROKE = 0, 3, 4, 5
 
 
 def interval_ns(config: LocustConfig) -> int:

@@ -1,6 +1,5 @@
-"""Workers of other machines that have come to a master, numbered from 1 by the names of
-their machines, and how far
-their clocks are from this machine's."""
+"""Workers of other machines that have come to a master, numbered from 1 by the names of their
+machines, and how far their clocks are from this machine's."""
 
 from __future__ import annotations
 
@@ -40,8 +39,13 @@ def obituary(lost: Collection[int], count: int, arrived: Mapping[int, int]) -> s
     )
 
 
+Listener = Callable[..., None]  # of `environment` and `msg`, by name
+Listen = Callable[[str, Listener], None]  # from when on a message of that name is heard
+
+
 class Crew:
-    """`count` workers, who have `wait_s` seconds to come to `where`."""
+    """`count` workers, who have `wait_s` seconds to come to `where`. Whoever else sends messages,
+    like a worker of the run before, is not listened to."""
 
     def __init__(self, runner: MasterRunner, count: int, where: str, wait_s: float) -> None:
         self._runner = runner
@@ -49,7 +53,16 @@ class Crew:
         self._where, self._wait_s = where, wait_s
         self._names: dict[int, str] = {}
         self._ready: set[int] = set()
-        runner.register_message("lab_ready", self._on_ready)
+        self.listen("lab_ready", self._on_ready)
+
+    def listen(self, message: str, listener: Listener) -> None:
+        """Hear a message, whose data have a `number`, of the worker that has it."""
+
+        def heard(environment: Environment, msg: Any, **_: Any) -> None:
+            if self._names.get(msg.data["number"]) == msg.node_id:
+                listener(environment=environment, msg=msg)
+
+        self._runner.register_message(message, heard)
 
     def gather(self, message: str, order: Callable[[int], msgspec.Struct]) -> None:
         """Wait for them, and tell each what to do. Raises `Stopped`."""
@@ -62,7 +75,7 @@ class Crew:
                 f"{self._wait_s:g} s; run labrun locust-worker --master HOST:{port} "
                 "where the others are to be, HOST being this machine"
             ) from None
-        # By their names, which begin with the machine's: each time the same have the same number.
+        # By their names, which begin with the machine's: it has the same number each time.
         came = sorted(clients.ready, key=lambda client: client.id)
         for number, client in enumerate(came[: self.count], 1):
             self._names[number] = client.id
@@ -120,10 +133,10 @@ class Clocks:
     arrival, so the middle is off by half of that at most; of several answers the quickest counts
     (F. Cristian, Probabilistic clock synchronization, Distributed Computing 3, 1989)."""
 
-    def __init__(self, runner: MasterRunner, crew: Crew) -> None:
+    def __init__(self, crew: Crew) -> None:
         self._crew = crew
         self._asked: dict[tuple[int, int], AsyncResult] = {}  # by worker and when that was
-        runner.register_message("lab_clock", self._on_clock)
+        crew.listen("lab_clock", self._on_clock)
 
     def offset(self, number: int) -> Offset:
         """Of that worker. Raises `Stopped` when it does not answer."""

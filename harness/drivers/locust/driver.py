@@ -36,6 +36,8 @@ _LAG_TOLD_US = 1000.0
 class LocustProcess(GeneratorProcess):
     """Locust in the generator's place: the same request log, the same words."""
 
+    leave_s = 1.0  # its workers may be on other machines
+
     def __init__(self, config: LocustConfig) -> None:
         command = [sys.executable, "-P", "-m", "harness.drivers.locust.run"]
         ChildProcess.__init__(self, "locust", command, pass_fds=(config.measured_fd,))

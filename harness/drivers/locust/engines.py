@@ -20,10 +20,10 @@ from gevent.queue import Queue
 from locust.env import Environment
 from locust.runners import MasterRunner, WorkerRunner
 
-from harness.drivers.locust.config import Stopped
+from harness.drivers.locust.config import ENGINE_BROKE, Stopped
 from harness.drivers.locust.crew import Clocks, Crew, Offset, master_of, obituary
 from harness.drivers.locust.parent import ParentChannel
-from harness.drivers.locust.worker import ARRIVE_S, STRAGGLE_S, wait_for
+from harness.drivers.locust.worker import STRAGGLE_S, wait_for
 from harness.drivers.open_loop.driver import RESERVED_DESCRIPTORS
 from harness.drivers.open_loop.fleet import EngineOrder, FleetConfig
 from harness.drivers.open_loop.process import GeneratorProcess
@@ -31,7 +31,7 @@ from harness.drivers.open_loop.worker import GeneratorConfig, Phase, ProcessCost
 from harness.drivers.request_log import START_NS, RequestLog
 from harness.drivers.shipping import Outgoing, log_of, schedule_bytes, take_in, write_off
 from harness.machine.child_process import ProcessDied
-from harness.machine.cpus import plan_cpus
+from harness.machine.cpus import CpuPlan, plan_cpus
 
 _LEAD_NS = 100_000_000  # between the word and the common start: for all to have heard it
 _SHIP_S = 0.25
@@ -45,31 +45,32 @@ class Fleet:
     def __init__(self, config: FleetConfig, runner: MasterRunner) -> None:
         self._config = config
         where = f"{config.master_host}:{config.master_port}"
-        self._crew = Crew(runner, len(config.workers), where, config.wait_s)
-        self._clocks = Clocks(runner, self._crew)
+        self._crew = Crew(runner, len(config.measured), where, config.wait_s)
+        self._clocks = Clocks(self._crew)
         self._logs = [
-            [RequestLog.attach(worker.measured[phase].fd) for worker in config.workers]
+            [RequestLog.attach(worker[phase].fd) for worker in config.measured]
             for phase in range(len(config.measured_s))
         ]
+        self._phase: int | None = None  # under way
         self._warm: set[int] = set()
         self._broken: dict[int, str] = {}  # what became of the engine, by worker
         self._done: dict[int, tuple[int, Summary]] = {}  # rows and cost, of the phase under way
         self._arrived: dict[int, int] = {}  # rows, of the phase under way
         for name in ("warm", "shipped", "finished", "broken"):
-            runner.register_message(f"lab_{name}", getattr(self, f"_on_{name}"))
+            self._crew.listen(f"lab_{name}", getattr(self, f"_on_{name}"))
 
     def warm_up(self) -> None:
         """Wait for all workers, and until their engines are warm. Raises `Stopped`."""
         self._crew.gather("lab_engine", self._order)
         wait_for(lambda: len(self._warm) == self._crew.count or self._lost(),
-                 self._config.warmup_s + 2 * ARRIVE_S, "the end of the warm-up")  # fmt: skip
+                 self._config.warmup_s + 2 * STRAGGLE_S, "the end of the warm-up")  # fmt: skip
         if self._lost():
             raise Stopped(self._obituary())
 
     def run_phase(self, phase: int) -> Summary:
         """One measured phase to its end. Raises `Stopped` where none has an account of it, or there
         are more phases and a worker was lost, whose clients would be missing from those."""
-        self._done, self._arrived = {}, {}
+        self._phase, self._done, self._arrived = phase, {}, {}
         offsets = {number: self._clocks.offset(number) for number in self._numbers()}
         start_ns = monotonic_ns() + _LEAD_NS
         for log in self._logs[phase]:
@@ -81,6 +82,7 @@ class Fleet:
         limit_s = self._config.measured_s[phase] + 2 * STRAGGLE_S
         wait_for(lambda: len(self._done) + len(self._lost()) == self._crew.count, limit_s,
                  "the end of the window")  # fmt: skip
+        self._phase = None
         return self._account(phase, offsets)
 
     def dismiss(self) -> None:
@@ -89,15 +91,16 @@ class Fleet:
 
     def _account(self, phase: int, offsets: dict[int, Offset]) -> Summary:
         """What all of them said of a phase, and what is missing from it."""
-        lost, failure = self._lost(), None
+        lost, told = self._lost(), []
         if lost and (len(self._logs) > 1 or not self._done):
             raise Stopped(self._obituary())
         if lost:
             gone = sum(write_off(self._logs[phase][number - 1]) for number in lost)
-            failure = f"{self._obituary()}; {gone:,} requests that were still to come are unsent"
-        missing = {n: rows - self._arrived.get(n, 0) for n, (rows, _) in self._done.items()}
-        if any(missing.values()):
-            failure = f"{sum(missing.values()):,} requests that workers recorded did not arrive"
+            told.append(f"{self._obituary()}; {gone:,} requests that were still to come are unsent")
+        for number, (rows, _) in sorted(self._done.items()):
+            arrived = self._arrived.get(number, 0)
+            if arrived != rows:
+                told.append(f"worker {number} recorded {rows:,} requests and {arrived:,} arrived")
         parts = {number: summary for number, (_, summary) in self._done.items()}
         costs = [
             _cost(parts.get(number), self._crew.machine(number), offsets[number])
@@ -105,17 +108,33 @@ class Fleet:
         ]
         recorded = [self._done[number][0] for number in sorted(self._done)]
         return msgspec.structs.replace(
-            summed(list(parts.values()), costs), recorded=recorded, failure=failure
+            summed(list(parts.values()), costs), recorded=recorded, failure="; ".join(told) or None
         )
 
     def _order(self, number: int) -> EngineOrder:
-        """What that worker is to do."""
-        config = self._config.workers[number - 1]
-        warmup, measured = (
-            [schedule_bytes(RequestLog.attach(phase.fd)) for phase in phases]
-            for phases in (config.warmup, config.measured)
+        """What that worker is to do. Client k is that of worker k modulo their number."""
+        warmup, measured = self._config.warmup[number - 1], self._config.measured[number - 1]
+        targets = [
+            msgspec.structs.replace(
+                target,
+                requests=[
+                    text if client % self._crew.count == number - 1 else ""
+                    for client, text in enumerate(target.requests)
+                ],
+            )
+            for target in self._config.config.targets
+        ]
+        return EngineOrder(
+            number,
+            msgspec.structs.replace(
+                self._config.config,
+                targets=targets,
+                warmup=[Phase(phase.target, -1) for phase in warmup],
+                measured=[Phase(phase.target, -1) for phase in measured],
+            ),
+            [schedule_bytes(RequestLog.attach(phase.fd)) for phase in warmup],
+            [schedule_bytes(RequestLog.attach(phase.fd)) for phase in measured],
         )
-        return EngineOrder(number, config, warmup, measured)
 
     def _numbers(self) -> range:
         return range(1, self._crew.count + 1)
@@ -136,6 +155,8 @@ class Fleet:
 
     def _on_shipped(self, environment: Environment, msg: Any, **_: Any) -> None:
         number, phase = msg.data["number"], msg.data["phase"]
+        if phase != self._phase:
+            return  # it was given up, and is written off
         rows = take_in(self._logs[phase][number - 1], msg.data["rows"])
         self._arrived[number] = self._arrived.get(number, 0) + rows
 
@@ -164,6 +185,7 @@ def run_engines(config: FleetConfig, parent: ParentChannel) -> None:
     environment = Environment(user_classes=[])
     runner = master_of(environment, config.master_host, config.master_port)
     fleet = Fleet(config, runner)
+    parent.leave = fleet.dismiss
     try:
         fleet.warm_up()
         parent.say_warm()
@@ -198,11 +220,15 @@ class EngineWorker:
             self._say(runner, "broken", said=str(error))
             print(error, file=sys.stderr, flush=True)
             gevent.sleep(_SHIP_S)  # for the message to leave
-            os._exit(1)
+            os._exit(ENGINE_BROKE)
 
     def _work(self, order: EngineOrder, runner: WorkerRunner) -> None:
         warmup, measured = [*map(log_of, order.warmup)], [*map(log_of, order.measured)]
-        with GeneratorProcess(_own_config(order, warmup, measured), "engine") as engine:
+        cpus = plan_cpus()
+        if cpus.placed:
+            for thread in os.listdir("/proc/self/task"):
+                os.sched_setaffinity(int(thread), cpus.observers)
+        with GeneratorProcess(_own_config(order, cpus, warmup, measured), "engine") as engine:
             self._say(runner, "ready")
             while engine.wait_for_line(1.0) is None:
                 pass  # the master says when it takes too long
@@ -217,8 +243,12 @@ class EngineWorker:
     ) -> None:
         """Ship rows while the engine goes on, the rest when it is done, and then what it took."""
         outgoing = Outgoing(log)
-        while (line := engine.wait_for_line(_SHIP_S)) is None:
-            self._say(runner, "shipped", phase=phase, rows=outgoing.take())
+        try:
+            while (line := engine.wait_for_line(_SHIP_S)) is None:
+                self._say(runner, "shipped", phase=phase, rows=outgoing.take())
+        except ProcessDied:
+            self._say(runner, "shipped", phase=phase, rows=outgoing.take())  # so far it came
+            raise
         self._say(runner, "shipped", phase=phase, rows=outgoing.take(ended=False))
         summary = msgspec.to_builtins(engine.summary(line))
         self._say(runner, "finished", recorded=log.rows, summary=summary)
@@ -236,10 +266,10 @@ class EngineWorker:
 
 
 def _own_config(
-    order: EngineOrder, warmup: list[RequestLog], measured: list[RequestLog]
+    order: EngineOrder, cpus: CpuPlan, warmup: list[RequestLog], measured: list[RequestLog]
 ) -> GeneratorConfig:
     """The engine's config on this machine: its logs, its CPU and its descriptors."""
-    asked, cpus = order.config, plan_cpus()
+    asked = order.config
     allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return msgspec.structs.replace(
         asked,

@@ -20,7 +20,7 @@ from locust.env import Environment
 from locust.runners import MasterRunner
 
 from harness.drivers.locust.config import ROW_BYTES, LocustConfig, Stopped, interval_ns
-from harness.drivers.locust.crew import Crew, master_of, obituary
+from harness.drivers.locust.crew import Crew, Listen, master_of, obituary
 from harness.drivers.locust.parent import LogWriter, ParentChannel
 from harness.drivers.locust.worker import (
     ARRIVE_S,
@@ -41,14 +41,16 @@ runners.HEARTBEAT_LIVENESS = 8
 class Workers:
     """The workers of a master, and what they said."""
 
-    def __init__(self, config: LocustConfig, runner: MasterRunner, log: LogWriter) -> None:
+    def __init__(
+        self, config: LocustConfig, runner: MasterRunner, log: LogWriter, listen: Listen
+    ) -> None:
         self._config, self._runner, self._log = config, runner, log
         self.held: set[int] = set()
         self.first: dict[int, int] = {}
         self.done: dict[int, tuple[int, int, int]] = {}  # recorded, CPU and time in ns
         self.arrived: dict[int, int] = {}
         for name in ("held", "rows", "done"):
-            runner.register_message(f"lab_{name}", getattr(self, f"_{name}"))
+            listen(f"lab_{name}", getattr(self, f"_{name}"))
 
     def start(self) -> None:
         """Until all are there. Raises `Stopped`."""
@@ -114,7 +116,7 @@ class LocalWorkers(Workers):
     """Processes of this one's."""
 
     def __init__(self, config: LocustConfig, runner: MasterRunner, log: LogWriter) -> None:
-        super().__init__(config, runner, log)
+        super().__init__(config, runner, log, runner.register_message)
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
 
     def start(self) -> None:
@@ -152,9 +154,9 @@ class RemoteWorkers(Workers):
     """Workers of other machines, numbered as they came."""
 
     def __init__(self, config: LocustConfig, runner: MasterRunner, log: LogWriter) -> None:
-        super().__init__(config, runner, log)
         where = f"{config.master_host}:{config.master_port}"
         self._crew = Crew(runner, config.workers, where, config.wait_s)
+        super().__init__(config, runner, log, self._crew.listen)
 
     def start(self) -> None:
         """Wait for them, and tell each what to do."""
@@ -180,6 +182,7 @@ def run_workers(config: LocustConfig, parent: ParentChannel) -> None:
     runner = master_of(environment, config.master_host, config.master_port)
     log = LogWriter(config.measured_fd, interval_ns(config))
     workers = (RemoteWorkers if config.expected else LocalWorkers)(config, runner, log)
+    parent.leave = workers.stop
     try:
         workers.start()
         warm_up(runner, config)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import sys
 from array import array
+from collections.abc import Callable
 
 import gevent
 import msgspec
@@ -18,9 +19,11 @@ from harness.drivers.open_loop.worker import Summary
 
 
 class ParentChannel:
-    """Reads standard input from now on; when that ends, so does this process, whatever it does."""
+    """Reads standard input from now on; when that ends, so does this process, whatever it does.
+    `leave`: what it does before."""
 
     def __init__(self) -> None:
+        self.leave: Callable[[], None] = lambda: None
         self._lines: Queue[bytes] = Queue()
         gevent.spawn(self._listen)
 
@@ -30,6 +33,7 @@ class ParentChannel:
             *lines, unread = (unread + data).split(b"\n")
             for line in lines:
                 self._lines.put(line)
+        self.leave()
         os._exit(1)
 
     def line(self) -> bytes:

@@ -23,13 +23,13 @@ from harness.drivers.open_loop.worker import GeneratorConfig, Phase, TargetConfi
 from harness.drivers.payloads import THE_METRIC, request_text
 from harness.drivers.remote import OPTIONS, expected_workers
 from harness.drivers.request_log import NEVER_ALLOWED, PhaseLog, RequestLog
+from harness.machine.cpus import MOST_GENERATORS
 from servers.options import KEEP_ALIVE
 
 # A generator that is this late at p99, or did not get this share off at all, was the limit.
 LAG_LIMIT_US = 1000.0
 UNSENT_LIMIT = 0.001
 RESERVED_DESCRIPTORS = 200
-MOST_GENERATORS = 64
 
 
 class OpenLoop:

@@ -94,8 +94,12 @@ class CapacitySearch:
         return None
 
     def is_limited(self) -> bool:
-        """Whether all that can be said is that the generator's limit comes first."""
-        return self.ceiling() is not None and self.found().bound == "at-least"
+        """Whether all that can be said is that the generator's limit comes first, and that was no
+        bad moment of the machine's."""
+        ceiling = self.ceiling()
+        if ceiling is None or self.found().bound != "at-least":
+            return False
+        return sum(rps >= ceiling for rps, _ in self.tried) >= _CEILING_TRIES
 
     def next_rate(self) -> float | None:
         """The rate to try next, in requests a second; None when more would add little."""

@@ -166,10 +166,7 @@ def generator_sentences(run: Run) -> list[str]:
     if not each:
         return []
     far = each[-1][0].clock_ahead_us is not None
-    late = [
-        _named(parts[-1], microseconds(max(part.lag_us.p99 or 0.0 for part in parts)))
-        for parts in zip(*each, strict=True)
-    ]
+    late = [_named(parts[-1], _worst(parts)) for parts in zip(*each, strict=True)]
     ready_us = max(part.start_late_us for parts in each for part in parts)
     ready = (
         f"the last was ready {microseconds(ready_us)} after it" if ready_us else "all were in time"
@@ -186,6 +183,12 @@ def generator_sentences(run: Run) -> list[str]:
             "to each by its own clock."
         )
     return told
+
+
+def _worst(parts: Sequence[GeneratorShare]) -> str:
+    """The p99 of one's lateness in the worst of its trials."""
+    known = [part.lag_us.p99 for part in parts if part.lag_us.p99 is not None]
+    return microseconds(max(known)) if known else "unknown"
 
 
 def _named(part: GeneratorShare, value: str) -> str:

@@ -320,8 +320,8 @@ def test_a_worker_that_is_killed_is_a_named_gap(
     server, lab, *others = four
     serve(server, tmp_path)
     hire(others, lab, tmp_path)
-    asked = compare(lab, server, tmp_path, *FLEETS[fleet],
-                    "--backends=thread-pool", "--duration=5")  # fmt: skip
+    asked = compare(lab, server, tmp_path, *FLEETS[fleet], "--backends=thread-pool",
+                    "--duration=5", "--timeout=10")  # fmt: skip
     until_the_window_is_open(server, tmp_path)
     for process in others[0].processes():
         process.kill()
@@ -429,8 +429,8 @@ def test_an_engine_that_dies_is_told_by_its_worker(four: list[Machine], tmp_path
     server, lab, *others = four
     serve(server, tmp_path)
     hire(others, lab, tmp_path)
-    asked = compare(lab, server, tmp_path, *FLEETS["engines"],
-                    "--backends=thread-pool", "--duration=5")  # fmt: skip
+    asked = compare(lab, server, tmp_path, *FLEETS["engines"], "--backends=thread-pool",
+                    "--duration=5", "--timeout=10", "--clients=1000")  # fmt: skip
     until_the_window_is_open(server, tmp_path)
     (engine,) = [each for each in others[1].processes() if "open_loop.worker" in words_of(each)]
     engine.kill()

@@ -48,6 +48,15 @@ def results(*rates: tuple[float, bool]) -> list[Trial]:
     return [trial_of(rps, limited) for rps, limited in rates]
 
 
+class Clock:
+    """A time that the test moves on."""
+
+    now_s = 0.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
 @needs_two_cpus
 def test_there_can_be_as_many_as_there_are_cpus_and_clients_for() -> None:
     both = settings_on(*CPUS[:2])
@@ -64,11 +73,11 @@ def test_every_search_begins_anew_once_the_generator_is_known_to_be_the_limit() 
     planner = CapacityPlanner(settings_on(*CPUS[:2]), "success>=0.5", objective, budget)
     met, late = [(1000.0, False), (2000.0, False)], (4000.0, True)
     grown = [results(*met[:many]) for many in range(3)] + [
-        results(*met, *[late] * many) for many in (1, 2)
+        results(*met, *[late] * many) for many in range(1, 6)
     ]
     for trials in grown:
         assert isinstance(planner.next_trial(trials), PlannedTrial)
-    step = planner.next_trial(results(*met, late, late, late))
+    step = planner.next_trial(results(*met, *[late] * 6))
     assert isinstance(step, StartOver)
     assert (step.rps, step.generators) == (None, 2)
     assert step.why == (
@@ -80,8 +89,27 @@ def test_every_search_begins_anew_once_the_generator_is_known_to_be_the_limit() 
     for trials in grown[1:]:
         assert isinstance(planner.next_trial(trials), PlannedTrial)
     # There is no third CPU for one, so the limit is said.
-    assert not isinstance(planner.next_trial(results(*met, late, late, late)), StartOver)
+    assert not isinstance(planner.next_trial(results(*met, *[late] * 6)), StartOver)
     assert planner.searches[0].found().why == "the generator's limit comes first"
+
+
+@needs_two_cpus
+@pytest.mark.parametrize("reason", ["no time", "no ports", "one bad moment"])
+def test_it_does_not_begin_anew_where_that_is_no_help(reason: str) -> None:
+    clock = Clock()
+    budget = Budget(100.0, 1.0, clock)
+    planner = CapacityPlanner(
+        settings_on(*CPUS[:2]), "success>=0.5", parse_slo("success>=0.5"), budget
+    )
+    planner.next_trial([])
+    clock.now_s = 60.0 if reason == "no time" else 40.0
+    trials = results((1000.0, False), (2000.0, False), *[(4000.0, True)] * 6)
+    if reason == "no ports":
+        client = msgspec.structs.replace(trials[-1].client, unsent_causes={"no ports": 9})
+        trials[-1] = msgspec.structs.replace(trials[-1], client=client)
+    if reason == "one bad moment":
+        trials = results(*[(1000.0, True)] * 3, (500.0, False), (250.0, False))
+    assert not isinstance(planner.next_trial(trials), StartOver)
 
 
 class Two:
