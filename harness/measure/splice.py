@@ -92,10 +92,8 @@ def spliced_summary(parts: Sequence[Summary]) -> Summary:
         )
         for costs in zip(*(part.processes for part in parts), strict=True)
     ]
-    failures = [part.failure for part in parts if part.failure is not None]
-    return msgspec.structs.replace(
-        summed(parts, processes), failure=failures[0] if failures else None
-    )
+    failure = next((part.failure for part in parts if part.failure is not None), None)
+    return msgspec.structs.replace(summed(parts, processes), failure=failure)
 
 
 def spliced_window(

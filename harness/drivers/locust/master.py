@@ -151,7 +151,7 @@ class LocalWorkers(Workers):
 
 
 class RemoteWorkers(Workers):
-    """Workers of other machines, numbered as they came."""
+    """Workers of other machines, numbered by the names of these."""
 
     def __init__(self, config: LocustConfig, runner: MasterRunner, log: LogWriter) -> None:
         where = f"{config.master_host}:{config.master_port}"

@@ -33,8 +33,10 @@ class ParentChannel:
             *lines, unread = (unread + data).split(b"\n")
             for line in lines:
                 self._lines.put(line)
-        self.leave()
-        os._exit(1)
+        try:
+            self.leave()
+        finally:
+            os._exit(1)
 
     def line(self) -> bytes:
         """The next line; waits for it."""

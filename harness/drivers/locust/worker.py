@@ -132,7 +132,7 @@ class Engine(Protocol):
 
 
 def be_remote_worker(found: WorkerConfig, engine: Engine) -> None:
-    """A worker of another machine, for one trial. Ends the process, with one of three statuses."""
+    """A worker of another machine, for one trial. Ends the process, with one of four statuses."""
     runners.CONNECT_TIMEOUT = max(1, min(_CALL_S, int(found.wait_s)))
     runners.CONNECT_RETRY_COUNT = int(found.wait_s / runners.CONNECT_TIMEOUT) - 1
     runners.MASTER_HEARTBEAT_TIMEOUT = 10**9  # which this looks after itself
