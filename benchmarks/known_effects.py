@@ -20,7 +20,9 @@ from benchmarks.common import lab_settings, measured, print_table, run_trials
 from benchmarks.kept import Kept, Line
 from harness.core.errors import LabError
 from harness.core.record import Comparison, Run, Settings, metric_value
+from harness.measure.run import RunResult
 from harness.session.run import whole_run
+from harness.studies.compare.blocks import blocks_that_count
 
 CPU = "server.cpu_us_per_request.total"
 BLOCK_P99 = "client.block_response_us.p99"
@@ -77,7 +79,7 @@ def study(case: str, settings: list[Settings], kept: Kept, put_in: float) -> lis
             print(f"{case}, run {number} of {len(settings)}", file=sys.stderr, flush=True)
             result = whole_run(each, "benchmark")
             truth = (cpu_truth(result.run, put_in) if kind == "burn"
-                     else delay_truth(result.requests, put_in))  # fmt: skip
+                     else delay_truth(compared_rows(result), put_in))  # fmt: skip
             line = kept.add(case, result.run, truth)
         if line is not None:
             lines.append(line)
@@ -89,6 +91,14 @@ def cpu_truth(run: Run, burnt_us: float) -> dict[str, float]:
     found = [metric_value(trial, CPU) for trial in run.trials if trial.slot == 0]
     base_us = statistics.median(measured(value) for value in found)
     return {CPU: 1 + burnt_us / base_us}
+
+
+def compared_rows(result: RunResult) -> pd.DataFrame:
+    """The requests of the first arm's blocks by which its p99 is compared."""
+    first = [trial for trial in result.run.trials if trial.slot == 0]
+    counts = {(t.round, block.pair) for t in first for block in blocks_that_count(t)}
+    mine = result.requests[result.requests["slot"] == 0]
+    return mine[[place in counts for place in zip(mine["round"], mine["block"], strict=True)]]
 
 
 def delay_truth(requests: pd.DataFrame, delay_ms: float) -> dict[str, float]:

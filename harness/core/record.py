@@ -151,7 +151,8 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
     by itself; those of `ok` are the survivors'. `block_curve_us`: in blocks, the median response
     time of the answers of each tenth of them, by their intended times (None: no answer);
     `block_start_ratio`: of the first tenth over the rest; `block_start_left_out`: the two differ,
-    so `block_response_us` and what is compared by it leave out the first tenth. `survivors`:
+    so `block_response_us` and what is compared by it leave out the first tenth;
+    `block_disturbed_left_out`: their p99 leaves out the blocks that were disturbed. `survivors`:
     figures of `response_us` and `service_us` that a lab before schema 2 took of the answered
     requests alone although others failed; they are shown and never compared. `in_flight_mean`:
     by the generator's own account of what was in flight, beside its rows (Locust: by these);
@@ -184,6 +185,7 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
     block_start_ratio: float | None = None
     block_curve_us: list[float | None] = []
     block_start_left_out: bool = False
+    block_disturbed_left_out: bool = False
     closed_by_server: int | None = None
     connections: Connections | None = None
     generators: list[GeneratorShare] = []
@@ -349,6 +351,15 @@ class Server(msgspec.Struct, frozen=True, kw_only=True):
         return self.requests
 
 
+class OtherWork(msgspec.Struct, frozen=True, kw_only=True):
+    """The task that took most of the server's CPUs while a block was measured, of those that are no
+    part of the run: how long it was on a CPU, in milliseconds, and its name as the operating system
+    has it (None: nobody took a tenth of a millisecond)."""
+
+    cpu_ms: float
+    name: str | None
+
+
 class Block(msgspec.Struct, frozen=True, kw_only=True):
     """A short time of load for one arm, while the others of its restart were alive and idle.
 
@@ -360,7 +371,9 @@ class Block(msgspec.Struct, frozen=True, kw_only=True):
     `idle_after_ms`: how long after its planned end the server had nothing in progress (None: not
     within five seconds); `late`: that was too long, so its pair is not compared.
     `others_cpu_share`: of one CPU, what the idle arms used meanwhile; None where it cannot be read.
-    `steal_ms`: CPU time that the hypervisor took from this machine meanwhile.
+    `steal_ms`: CPU time that the hypervisor took from this machine meanwhile. `other_work`: who
+    else had the server's CPUs; None where that cannot be read. `disturbed`: either took more than
+    one three-hundredth of the block, a third of what a p99 has beyond it.
     """
 
     pair: int
@@ -381,6 +394,8 @@ class Block(msgspec.Struct, frozen=True, kw_only=True):
     late: bool
     others_cpu_share: float | None
     steal_ms: float | None
+    other_work: OtherWork | None = None
+    disturbed: bool = False
     settled_response_us: BlockTimes | None = None
 
 

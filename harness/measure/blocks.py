@@ -22,6 +22,7 @@ from harness.core.record import (
     BlockTimes,
     CpuPerRequest,
     Kernel,
+    OtherWork,
     Quantiles,
     Settings,
     Trial,
@@ -36,6 +37,7 @@ from harness.machine.child_process import ProcessDied
 from harness.machine.cpus import CpuPlan, steal_s
 from harness.machine.family import family_cpu_s
 from harness.machine.kernel import deltas, read_kernel
+from harness.machine.other_work import OtherTasks
 from harness.measure.build_trial import beyond, build_trial, quantiles
 from harness.measure.bystanders import Bystanders, attach, grown, together
 from harness.measure.request_rows import Rows, phase_rows, requests_frame, timeline_frame
@@ -64,6 +66,8 @@ _LATE_S = 60.0
 DIED_AFTER = ", after "  # between how a server died and how many blocks it had seen
 _STALL_US = 100_000.0  # an answer that takes this long, and so many times what is typical,
 _STALL_TIMES = 20.0  # stood behind something
+# Of a block, for somebody else: one request in 300 is delayed, a third of what a p99 has beyond it.
+_DISTURBED_SHARE = 1 / 300
 _UNKNOWN = Kernel(listen_overflows=None, listen_drops=None, retransmits=None, time_wait_peak=None)
 _ENDING_S = 0.5  # for a server that is killed to have ended once its sockets are closed
 
@@ -124,7 +128,8 @@ def run_restart(
         )
         sending = driver_of(settings.driver).start(load)
         generator = stack.enter_context(sending.process)
-        _Restart(planned, settings, generator, alive, watch).run(sending.request_logs)
+        tasks = None if settings.target is not None else OtherTasks(cpus.server)
+        _Restart(planned, settings, generator, alive, tasks, watch).run(sending.request_logs)
         for each in alive.values():
             each.sampler.finish()
             if each.bystanders is not None:
@@ -160,12 +165,14 @@ class _Restart:
         settings: Settings,
         generator: Generator,
         alive: dict[int, _Alive],
+        tasks: OtherTasks | None,
         watch: Watch | None,
     ) -> None:
         self._planned = planned
         self._settings = settings
         self._generator = generator
         self._alive = alive
+        self._tasks = tasks
         self._watch = watch
         self._elsewhere = settings.target is not None
         self._block_ns = round(planned.block_s * 1e9)
@@ -202,11 +209,14 @@ class _Restart:
         before, at_start = self._at_rest(each)
         kernel, stolen = read_kernel(), steal_s()
         idle_s = self._clocks(others)
+        if self._tasks is not None:
+            self._tasks.look()
         start_ns = monotonic_ns()
         if before is not None:
             each.sampler.tell(b"go")
         self._generator.tell(b"go")
         summary = self._wait(each, log)
+        other_work = None if self._tasks is None else self._tasks.most()
         others_s = _grown(idle_s, self._clocks(others))
         wall_s = (monotonic_ns() - start_ns) / 1e9
         observations = self._seen(each) if before is not None else []
@@ -233,6 +243,7 @@ class _Restart:
                 late=idle_ms is None or idle_ms > self._idle_within_ms,
                 others_cpu_share=None if others_s is None else others_s / wall_s,
                 steal_ms=difference_ms(stolen, steal_s()),
+                other_work=other_work,
             )
         )
 
@@ -346,6 +357,7 @@ def block_record(
     late: bool,
     others_cpu_share: float | None,
     steal_ms: float | None,
+    other_work: OtherWork | None,
 ) -> Block:
     """The figures of one block: of its requests (`expected`: as many as its rate comes to) by their
     intended time, and of what was `counted` of the server meanwhile; None where nothing was.
@@ -367,6 +379,9 @@ def block_record(
         late=late and counted is not None,
         others_cpu_share=others_cpu_share,
         steal_ms=steal_ms,
+        other_work=other_work,
+        disturbed=max(steal_ms or 0.0, other_work.cpu_ms if other_work else 0.0)
+        > block_ns / 1e6 * _DISTURBED_SHARE,
         settled_response_us=_settled(rows, block_ns, expected),
         **(NOTHING if counted is None else counted),
     )

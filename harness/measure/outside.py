@@ -33,6 +33,7 @@ from harness.drivers.payloads import THE_METRIC
 from harness.machine.child_process import ProcessDied
 from harness.machine.cpus import CpuPlan, steal_s
 from harness.machine.kernel import deltas, read_kernel
+from harness.machine.other_work import OtherTasks
 from harness.machine.outside.look import Look
 from harness.measure.blocks import (
     IDLE_WITHIN_MS,
@@ -124,7 +125,10 @@ def run_outside(
         load = _load(restart, settings, cpus, descriptors, seen)
         sending = driver_of(settings.driver).start(load)
         generator = stack.enter_context(sending.process)
-        _Loaded(restart, settings, generator, seen, watch).run(sending.request_logs)
+        # A server that ran already is nobody's child here, and would be taken for other work.
+        started_here = all(server.url is None for server in settings.servers)
+        tasks = OtherTasks(cpus.server) if started_here else None
+        _Loaded(restart, settings, generator, seen, tasks, watch).run(sending.request_logs)
         for each in seen.values():
             if each.bystanders is not None:
                 each.beside = each.bystanders.record()
@@ -218,12 +222,14 @@ class _Loaded:
         settings: Settings,
         generator: Generator,
         seen: dict[int, _Seen],
+        tasks: OtherTasks | None,
         watch: Watch | None,
     ) -> None:
         self._restart = restart
         self._settings = settings
         self._generator = generator
         self._seen = seen
+        self._tasks = tasks
         self._watch = watch
         self._block_ns = round(restart.block_s * 1e9)
         ours = [arm for arm in restart.arms if arm.server is None]
@@ -263,8 +269,11 @@ class _Loaded:
         others = [other for other in self._seen.values() if other is not each]
         idle = [other.look() for other in others]
         before, kernel, stolen = each.look(), read_kernel(), steal_s()
+        if self._tasks is not None:
+            self._tasks.look()
         self._generator.tell(b"go")
         summary, between = self._wait(each, log)
+        other_work = None if self._tasks is None else self._tasks.most()
         rows = phase_rows(log)
         after, idle_ms = self._rest(each, each.look(), rows)
         look = None
@@ -286,6 +295,7 @@ class _Loaded:
                 late=idle_ms is None or idle_ms > self._idle_within_ms,
                 others_cpu_share=_share(idle, [other.look() for other in others]),
                 steal_ms=difference_ms(stolen, steal_s()),
+                other_work=other_work,
             )
         )
 

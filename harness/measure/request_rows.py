@@ -140,7 +140,9 @@ def blocks_frame(trials: Sequence[Trial]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-_NESTED = ("pair", "response_us", "beyond", "cpu_us_per_request", "settled_response_us")
+_NESTED = (
+    "pair", "response_us", "beyond", "cpu_us_per_request", "settled_response_us", "other_work",
+)  # fmt: skip
 
 
 def _block_row(trial: Trial, block: Block) -> dict[str, object]:
@@ -159,12 +161,17 @@ def _block_row(trial: Trial, block: Block) -> dict[str, object]:
         f"cpu_us_per_request_{name}": value
         for name, value in msgspec.structs.asdict(block.cpu_us_per_request).items()
     }
+    other = block.other_work
+    beside = {
+        "other_work_cpu_ms": None if other is None else other.cpu_ms,
+        "other_work_name": None if other is None else other.name,
+    }
     plain = {
         name: value for name, value in msgspec.structs.asdict(block).items() if name not in _NESTED
     }
     place = {"backend": trial.backend, "slot": trial.slot, "level": trial.rps,
              "round": trial.round, "block": block.pair}  # fmt: skip
-    return place | plain | times | cpu
+    return place | plain | beside | times | cpu
 
 
 def timeline_frame(

@@ -29,7 +29,10 @@ two, and an interval over all blocks is too narrow; restarts are what is indepen
 Jones, Rigorous benchmarking in reasonable time, ISMM 2013). Therefore two steps:
 
 * Within a restart, the median of the log ratios of its pairs: a neighbour that wakes up spoils a
-  pair or two and moves it little.
+  pair or two and moves it little. A tail it moves more, and seldom leaves both blocks of a pair
+  alone; so what a tail is on top of its own block's median is compared over the blocks that were
+  left alone, each of one side with each of the other, in no pairs (the median of all differences,
+  Hodges and Lehmann 1963), and added to the median's log ratio over all pairs.
 * Over the restarts, the signed-rank interval of `harness.stats.paired`. It asks for log ratios that
   are symmetric about their centre; under equal arms they are, since the order within pairs is
   balanced and random.
@@ -45,6 +48,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import NamedTuple
 
 from harness.stats.intervals import LEAST_ROUNDS, Estimate, from_log
 
@@ -221,11 +225,20 @@ def _welch(a: Sequence[float], b: Sequence[float], confidence: float) -> tuple[f
     return means[1] - means[0], float(t.ppf((1 + confidence) / 2, freedom)) * math.sqrt(total)
 
 
+class Restart(NamedTuple):
+    """What is compared of one restart: values of the baseline and of the contender. `pairs`: of
+    blocks that stand in one pair. `factors`: what comes on top of them, a pair for each two blocks
+    of the two sides."""
+
+    pairs: Sequence[Pair]
+    factors: Sequence[Pair] = ((1.0, 1.0),)
+
+
 @dataclass(frozen=True, slots=True)
 class Hierarchical:
     """A typical ratio contender/baseline with its interval, and the standard deviations of the log
-    ratio: from pair to pair within a restart, and of the restarts' typical ones. None where there
-    are too few finite values."""
+    ratio: within a restart, of a pair with the factor on top of it, and of the restarts' typical
+    ones. None where there are too few finite values."""
 
     estimate: Estimate
     sd_within: float | None
@@ -233,26 +246,32 @@ class Hierarchical:
 
 
 def hierarchical_ratio(
-    restarts: Sequence[Sequence[Pair]], confidence: float = 0.95
+    restarts: Sequence[Restart], confidence: float = 0.95
 ) -> Hierarchical | None:
-    """`restarts`: of each, the values of its pairs (baseline's, contender's), in any unit; infinite
-    is a time among the failures. A restart without a pair may be anything, and widens the interval.
-    None where no restart has a ratio."""
-    logs = [[log_ratio(*pair) for pair in pairs] for pairs in restarts]
-    typical = [_median(values) for values in logs]
+    """`restarts`: their values in any unit; infinite is a time among the failures. A restart
+    without a pair, or without a factor, may be anything, and widens the interval. None where no
+    restart has a ratio."""
+    logs = [[[log_ratio(*pair) for pair in part] for part in restart] for restart in restarts]
+    typical = [sum(_median(part) for part in parts) for parts in logs]
     estimate = paired_ratio(
         [1.0] * len(typical), [from_log(value) for value in typical], confidence
     )
     if estimate is None:
         return None
-    finite = [[value for value in values if math.isfinite(value)] for values in logs]
-    within = [statistics.variance(values) for values in finite if len(values) > 1]
+    within = [variance for parts in logs if (variance := _variance(parts)) is not None]
     between = [value for value in typical if math.isfinite(value)]
     return Hierarchical(
         estimate,
         math.sqrt(statistics.fmean(within)) if within else None,
         statistics.stdev(between) if len(between) > 1 else None,
     )
+
+
+def _variance(parts: Sequence[Sequence[float]]) -> float | None:
+    """That of the sum of a restart's pair and its factor; None where neither has two values."""
+    finite = [[value for value in part if math.isfinite(value)] for part in parts]
+    known = [statistics.variance(part) for part in finite if len(part) > 1]
+    return sum(known) if known else None
 
 
 def _median(logs: Sequence[float]) -> float:

@@ -1,4 +1,5 @@
-"""Blocks as a comparison takes them: in pairs within restarts, and without a burn-in. Pure.
+"""Blocks as a comparison takes them: in pairs within restarts, without a burn-in, and tails without
+the blocks in which somebody else had the CPU. Pure.
 
 While the others have their turn a server's caches go cold and its threads sleep, so the first
 requests of a block may take longer than the rest; they may also be faster, since nobody waits yet.
@@ -6,14 +7,23 @@ Neither is what steady load would show. Where the first tenth differs, by the in
 restarts of any arm, it is left out of the times of a typical block, for all arms of a level alike.
 What the server counts is asked for at a block's edges alone, so CPU and switches keep it; so do
 quantiles over all requests.
+
+A machine that wakes up for five milliseconds each second disturbs one block of every pair, and then
+a block's p99 says which of the two it was. So it is compared in two steps: the median pair by pair,
+and what the p99 is on top of it, p99 over p50 of one block, over the blocks that were not
+`disturbed`, each of one arm with each of the other. Other quantiles have so much beyond them that a
+few milliseconds do not move them. Nothing is left out of a restart in which an arm has no other
+block, nor at a level at which one arm's blocks are disturbed more often than another's: that would
+be the server's own doing.
 """
 
 from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import msgspec
 
@@ -21,11 +31,12 @@ from harness.core.record import Block, Trial
 from harness.core.trials import comparable
 from harness.measure.blocks import block_time, typical
 from harness.stats.intervals import Estimate
-from harness.stats.paired import Hierarchical, Pair, hierarchical_ratio, paired_ratio
+from harness.stats.paired import Hierarchical, Pair, Restart, hierarchical_ratio, paired_ratio
 
 _TIMES = "client.block_response_us."
 Figure = Callable[[Block], float | None]
 SHOWS = 0.02  # as a share: a smaller difference is none
+_UNEVEN = 0.01
 
 
 def _time(name: str, settled: bool) -> Figure:
@@ -42,6 +53,8 @@ PAIRED: dict[str, Figure] = {
     "server.context_switches.per_request": lambda block: block.context_switches_per_request,
 }
 _SETTLED = {_TIMES + name: _time(name, True) for name in ("p50", "p90", "p95", "p99")}
+_MEDIAN = _TIMES + "p50"
+_TAIL = _TIMES + "p99"
 
 
 def paired_estimate(
@@ -49,24 +62,43 @@ def paired_estimate(
 ) -> Hierarchical | None:
     """The ratio of a figure over restarts, each the trials of baseline and contender. None where no
     pair has it."""
-    pairs = pairs_within(path, restarts)
-    return hierarchical_ratio(pairs, confidence) if any(pairs) else None
+    values = values_within(path, restarts)
+    return hierarchical_ratio(values, confidence) if any(v.pairs for v in values) else None
 
 
-def pairs_within(path: str, restarts: Sequence[tuple[Trial, Trial]]) -> list[list[Pair]]:
-    """The figure of each pair of blocks, restart by restart; a time without the first tenth of
-    each, where that was left out of the trials'. Where one side alone lacks it (it answered nothing
-    that could be counted) the pair may be anything: NaN."""
+def values_within(path: str, restarts: Sequence[tuple[Trial, Trial]]) -> list[Restart]:
+    """The figure of each pair of blocks, restart by restart; of the p99, the median of each pair,
+    and on top of it the p99 over the median of each two blocks. A time is without the first tenth
+    of its block, where that was left out of the trials'. Where one side alone lacks a figure (it
+    answered nothing that could be counted) the pair may be anything: NaN."""
     settled = any(trial.client.block_start_left_out for trials in restarts for trial in trials)
-    value = _SETTLED.get(path, PAIRED[path]) if settled else PAIRED[path]
+    figures = PAIRED | _SETTLED if settled else PAIRED
+    value = figures[path]
+    if path != _TAIL:
+        return [Restart(_pairs(value, block_pairs(*trials))) for trials in restarts]
+    median = figures[_MEDIAN]
     return [
-        [
-            (_or_anything(a), _or_anything(b))
-            for one, other in block_pairs(*trials)
-            if ((a := value(one)), (b := value(other))) != (None, None)
-        ]
+        Restart(
+            _pairs(median, block_pairs(*trials)),
+            _pairs(lambda block: _over(value(block), median(block)), quiet_blocks(*trials)),
+        )
         for trials in restarts
     ]
+
+
+def _pairs(value: Figure, blocks: Iterable[tuple[Block, Block]]) -> list[Pair]:
+    return [
+        (_or_anything(a), _or_anything(b))
+        for one, other in blocks
+        if ((a := value(one)), (b := value(other))) != (None, None)
+    ]
+
+
+def _over(tail: float | None, median: float | None) -> float | None:
+    """How many medians a tail is; 1 where both are among the failures."""
+    if tail is None or not median:
+        return None
+    return 1.0 if math.isinf(median) else tail / median
 
 
 def _or_anything(value: float | None) -> float:
@@ -82,6 +114,18 @@ def block_pairs(baseline: Trial, contender: Trial) -> list[tuple[Block, Block]]:
         for block in baseline.blocks
         if block.pair in other and not (block.late or other[block.pair].late)
     ]
+
+
+def quiet_blocks(baseline: Trial, contender: Trial) -> list[tuple[Block, Block]]:
+    """Each block of one with each of the other, of those that count: none was late, nor disturbed
+    where such are left out."""
+    return list(product(blocks_that_count(baseline), blocks_that_count(contender)))
+
+
+def blocks_that_count(trial: Trial) -> list[Block]:
+    """Those of a trial by which its p99 is compared."""
+    left_out = trial.client.block_disturbed_left_out
+    return [b for b in trial.blocks if not b.late and not (left_out and b.disturbed)]
 
 
 def counted_apart(path: str, restarts: Sequence[tuple[Trial, Trial]]) -> bool:
@@ -135,25 +179,75 @@ def starts_of(trials: Sequence[Trial]) -> list[Start]:
     return found
 
 
-def without_burn_in(trials: Sequence[Trial]) -> list[Trial]:
-    """All trials of a run, in their order; those of levels with a burn-in without it."""
-    levels = {trial.rps for trial in trials if trial.blocks}
-    burning = {rps for rps in levels if _burns([t for t in trials if t.rps == rps and t.blocks])}
-    return [_without(t) if t.rps in burning and t.blocks else t for t in trials]
+def as_compared(trials: Sequence[Trial]) -> list[Trial]:
+    """All trials of a run, in their order, the times of a typical block as they are compared:
+    without a burn-in, and a p99 without the blocks that were disturbed."""
+    known = {
+        rps: _left_out([trial for trial in trials if trial.rps == rps and trial.blocks])
+        for rps in {trial.rps for trial in trials if trial.blocks}
+    }
+    return [_as_compared(t, *known[t.rps]) if t.blocks else t for t in trials]
 
 
-def _burns(trials: Sequence[Trial]) -> bool:
-    can = all(block.settled_response_us is not None for t in trials for block in t.blocks)
-    return can and any(start.differs for start in starts_of(trials))
+def _left_out(level: Sequence[Trial]) -> tuple[bool, set[int]]:
+    """Of the trials of a level: whether the first tenth of a block is left out, and the restarts
+    whose disturbed blocks are."""
+    can = all(block.settled_response_us is not None for t in level for block in t.blocks)
+    burns = can and any(start.differs for start in starts_of(level))
+    if disturbed_unevenly(level) is not None:
+        return burns, set()
+    restarts: dict[int, list[Trial]] = {}
+    for trial in level:
+        restarts.setdefault(trial.round, []).append(trial)
+    return burns, {
+        number
+        for number, each in restarts.items()
+        if any(block.disturbed for trial in each for block in trial.blocks)
+        and all(any(not (b.disturbed or b.late) for b in trial.blocks) for trial in each)
+    }
 
 
-def _without(trial: Trial) -> Trial:
+def _as_compared(trial: Trial, settled: bool, restarts: set[int]) -> Trial:
+    left_out = trial.round in restarts
+    if not settled and not left_out:
+        return trial
+    times = typical(trial.blocks, settled)
+    quiet = typical([b for b in trial.blocks if not b.disturbed], settled)
+    if left_out and times is not None and quiet is not None:
+        beyond = {*times.beyond} - {"p99"} | {*quiet.beyond} & {"p99"}
+        times = msgspec.structs.replace(times, p99=quiet.p99, beyond=sorted(beyond))
     client = msgspec.structs.replace(
         trial.client,
-        block_response_us=typical(trial.blocks, settled=True),
-        block_start_left_out=True,
+        block_response_us=times,
+        block_start_left_out=settled,
+        block_disturbed_left_out=left_out,
     )
     return msgspec.structs.replace(trial, client=client)
+
+
+def disturbed_unevenly(level: Sequence[Trial]) -> tuple[Trial, Trial] | None:
+    """A trial of the first arm and one of an arm whose blocks were disturbed more often, or less,
+    than chance would have it; None where there is none. The exact test of McNemar (1947) at 1 %: of
+    the pairs in which one block alone was disturbed, either arm has had half, but for chance."""
+    base, *others = (
+        [t for t in level if t.slot == slot] for slot in sorted({t.slot for t in level})
+    )
+    for mine in others:
+        alone = [0, 0]
+        for one, other in product(base, mine):
+            if one.round == other.round:
+                for pair in block_pairs(one, other):
+                    if pair[0].disturbed != pair[1].disturbed:
+                        alone[pair[1].disturbed] += 1
+        if _by_chance(*alone) < _UNEVEN:
+            return base[0], mine[0]
+    return None
+
+
+def _by_chance(one: int, other: int) -> float:
+    """How likely it is that of so many throws of a coin the rarer side comes so seldom."""
+    tail = sum(math.comb(one + other, k) for k in range(min(one, other) + 1))
+    return min(1.0, 2.0 * tail / 2.0 ** (one + other))
 
 
 def _over_restarts(ratios: Sequence[float | None]) -> Estimate | None:

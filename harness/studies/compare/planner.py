@@ -22,7 +22,7 @@ from harness.designs.trials import (
 )
 from harness.machine.probe import Room, read_room
 from harness.studies.compare.aa_control import find_control, read_controls
-from harness.studies.compare.blocks import without_burn_in
+from harness.studies.compare.blocks import as_compared
 from harness.studies.compare.comparison import build_cells, build_comparisons
 from harness.studies.compare.summary import run_finding
 
@@ -62,7 +62,7 @@ class ComparePlanner:
         if not self._in_blocks:
             return []
         so_far = self._looks.restarts
-        comparisons = build_comparisons(self._settings, without_burn_in(trials))
+        comparisons = build_comparisons(self._settings, as_compared(trials))
         until = self._looks.more(self._in_turns(comparisons))
         return [
             planned
@@ -127,7 +127,7 @@ class ComparePlanner:
         return len(self._planned)
 
     def conclude(self, run: Run, results: Path) -> Run:
-        trials = without_burn_in(run.trials)
+        trials = as_compared(run.trials)
         run = msgspec.structs.replace(
             run,
             trials=trials,

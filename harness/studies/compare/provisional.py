@@ -16,7 +16,7 @@ from harness.core.units import percent, rate, ratio
 from harness.core.wording import counted
 from harness.designs.stopping import FIGURES, ratio_confidence
 from harness.stats.intervals import LEAST_ROUNDS, Estimate
-from harness.studies.compare.blocks import paired_estimate
+from harness.studies.compare.blocks import as_compared, paired_estimate
 
 _USUAL = ("p50", "p99", "cpu")  # where --precision names no others
 Slots = tuple[int, int]
@@ -114,7 +114,9 @@ class Provisional:
              if (rps, own) == (self._rps, slot) and comparable(t)}
             for slot in pair
         )  # fmt: skip
-        restarts = [(one[number], other[number]) for number in sorted(one.keys() & other.keys())]
+        both = sorted(one.keys() & other.keys())
+        trials = as_compared([side[number] for number in both for side in (one, other)])
+        restarts = list(zip(trials[::2], trials[1::2], strict=True))
         spread = paired_estimate(FIGURES[name], restarts, self._confidence)
         return None if spread is None else spread.estimate
 

@@ -18,13 +18,15 @@ from harness.core.record import (
     Settings,
     Trial,
 )
+from harness.core.text import visible
 from harness.core.trials import comparable
 from harness.core.units import microseconds, percent, rate, ratio, share
 from harness.core.wording import counted, listed, slot_names
 from harness.drivers.driver import driver_of
-from harness.studies.compare.blocks import SHOWS, Start, starts_of
+from harness.studies.compare.blocks import SHOWS, Start, disturbed_unevenly, starts_of
 
 _REMEDY = "stop what else runs on this machine, lower the rate, or take more rounds"
+_NAMED = 2  # of those that disturbed, by their names
 _TOLD_MS = 100.0  # of CPU taken by the hypervisor
 
 
@@ -85,10 +87,40 @@ def _blocks_of(run: Run, rps: float) -> str | None:
     if others:
         parts.append(f"idle servers used {share(statistics.median(others))} of a CPU")
     parts += _effects(trials)
+    parts += _disturbances(trials)
     stolen = sum(block.steal_ms or 0.0 for block in blocks)
     if stolen >= _TOLD_MS:
         parts.append(f"{stolen / 1e3:.1f} s of CPU were taken by the hypervisor")
     return f"{rate(rps)}, {len(blocks)} blocks: {', '.join(parts)}"
+
+
+def _disturbances(trials: Sequence[Trial]) -> Iterator[str]:
+    """Who else had the servers' CPUs, and whether a p99 is without it."""
+    blocks = [block for trial in trials for block in trial.blocks]
+    disturbed = [block for block in blocks if block.disturbed]
+    if not disturbed:
+        return
+    who: dict[str, list[float]] = {}
+    for block in disturbed:
+        if block.other_work is not None and block.other_work.name is not None:
+            who.setdefault(block.other_work.name, []).append(block.other_work.cpu_ms)
+    often = sorted(who, key=lambda name: len(who[name]), reverse=True)[:_NAMED]
+    named = [f"{visible(name)} {statistics.median(who[name]):.1f} ms" for name in often]
+    told = f"other work disturbed {share(len(disturbed) / len(blocks))} of them"
+    yield told + (f" ({listed(named)} at a time)" if named else "") + f", {_without(trials)}"
+
+
+def _without(trials: Sequence[Trial]) -> str:
+    without = sum(trial.client.block_disturbed_left_out for trial in trials)
+    if without == len(trials):
+        return "and a p99 is compared without these"
+    uneven = disturbed_unevenly(trials)
+    if uneven is not None:
+        names = listed([trial.name for trial in uneven])
+        return f"not evenly beside {names}, so a p99 keeps them"
+    if not without:
+        return "and no restart has others for its p99"
+    return f"and a p99 is compared without these in {without} of {len(trials)} trials"
 
 
 def _effects(trials: Sequence[Trial]) -> Iterator[str]:

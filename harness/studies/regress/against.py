@@ -16,7 +16,7 @@ from harness.core.errors import ServerRefused
 from harness.core.record import Run, Settings, Trial
 from harness.core.text import visible
 from harness.designs.trials import PlannedRestart, PlannedTrial, Step
-from harness.studies.compare.blocks import without_burn_in
+from harness.studies.compare.blocks import as_compared
 from harness.studies.compare.comparison import build_cells
 from harness.studies.compare.planner import ComparePlanner
 from harness.targets.arm import Arm
@@ -60,7 +60,7 @@ class SourcePlanner(ComparePlanner):
             run = super().conclude(run, results)  # one tree: a comparison of its backends
         else:
             # Slot 0 is the baseline of its own backend alone: no comparisons against it.
-            trials = without_burn_in(run.trials)
+            trials = as_compared(run.trials)
             cells = build_cells(run.settings, trials)
             run = msgspec.structs.replace(run, trials=trials, cells=cells)
         return msgspec.structs.replace(run, sources=recorded)

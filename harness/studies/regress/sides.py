@@ -14,9 +14,9 @@ from harness.core.record import Run, Trial, ordered_value
 from harness.core.trials import comparable
 from harness.core.wording import arm_names, slot_names
 from harness.stats.intervals import LEAST_ROUNDS, Estimate, location_estimate
-from harness.stats.paired import Pair, hierarchical_ratio, paired_ratio, unpaired_ratio
+from harness.stats.paired import Restart, hierarchical_ratio, paired_ratio, unpaired_ratio
 from harness.stats.shares import Tally, quotient, share_estimate, share_ratio_estimate
-from harness.studies.compare.blocks import PAIRED, in_blocks, pairs_within
+from harness.studies.compare.blocks import PAIRED, in_blocks, values_within
 from harness.studies.compare.comparison import tally
 
 Basis = Literal["interleaved", "absolute", "ratio", "value"]
@@ -70,7 +70,7 @@ class Sides:
     before: Sample
     after: Sample
     reference: str | None = None
-    pairs: list[list[Pair]] | None = None  # of blocks, within each restart
+    blocks: list[Restart] | None = None
 
     def ratio(self, confidence: float) -> Estimate | None:
         """The candidate's figure over the baseline's; None where there is no ratio."""
@@ -81,8 +81,8 @@ class Sides:
             return None if below is None or above is None else quotient(below, above)
         if self.metric == SUCCESS:
             return share_ratio_estimate(before.tallies, after.tallies, confidence=confidence)
-        if self.pairs is not None:
-            found = hierarchical_ratio(self.pairs, confidence)
+        if self.blocks is not None:
+            found = hierarchical_ratio(self.blocks, confidence)
             return None if found is None else found.estimate
         if not before.values or not after.values:
             return None
@@ -154,8 +154,8 @@ def against_baseline(run: Run, rps: float, slot: int, metric: str) -> Sides:
 def _of_two(run: Run, name: str, rps: float, first: int, second: int, metric: str) -> Sides:
     rounds = common_rounds(run.trials, rps, first, second)
     before, after = (Sample.of([pair[side] for pair in rounds], metric) for side in (0, 1))
-    pairs = pairs_within(metric, rounds) if metric in PAIRED and in_blocks(rounds) else None
-    return Sides(name, rps, metric, "interleaved", before, after, pairs=pairs)
+    blocks = values_within(metric, rounds) if metric in PAIRED and in_blocks(rounds) else None
+    return Sides(name, rps, metric, "interleaved", before, after, blocks=blocks)
 
 
 def absolute(baseline: Run, candidate: Run, backend: str, rps: float, metric: str) -> Sides:

@@ -115,6 +115,17 @@ def test_a_server_that_is_not_idle_in_time_makes_its_block_late() -> None:
     assert block_pairs(*(result.trial for result in results)) == []
 
 
+def test_a_block_says_who_else_had_the_cpu(results: list[TrialResult]) -> None:
+    for result in results:
+        for block in result.trial.blocks:
+            assert block.other_work is not None
+            taken_ms = max(block.other_work.cpu_ms, block.steal_ms or 0.0)
+            assert block.disturbed == (taken_ms > 500 / 300)
+            assert (block.other_work.name is None) == (block.other_work.cpu_ms == 0)
+    frame = blocks_frame([result.trial for result in results])
+    assert frame["other_work_cpu_ms"].notna().all()
+
+
 def test_too_few_requests_give_a_block_no_p999(results: list[TrialResult]) -> None:
     for result in results:
         for block in result.trial.blocks:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 import random
+import statistics
 
 import pytest
 
-from harness.stats.paired import hierarchical_ratio
+from harness.stats.paired import Restart, hierarchical_ratio
 
 
 def restarts(
     draw: random.Random, ratio: float, between: float, within: float, restarts: int = 8
-) -> list[list[tuple[float, float]]]:
+) -> list[Restart]:
     """Seven pairs a restart; logs normal with these standard deviations, drift in all of them."""
     found = []
     for _ in range(restarts):
@@ -22,7 +23,7 @@ def restarts(
             drift = draw.uniform(50, 200)
             log = math.log(ratio) + luck + draw.gauss(0, within)
             pairs.append((drift, drift * math.exp(log)))
-        found.append(pairs)
+        found.append(Restart(pairs))
     return found
 
 
@@ -48,15 +49,14 @@ def test_both_levels_of_spread_are_told() -> None:
 
 
 def test_a_spoilt_pair_moves_a_restart_little() -> None:
-    clean = [[(100.0, 110.0)] * 7 for _ in range(8)]
-    spoilt = [[*pairs[:-1], (100.0, 9000.0)] for pairs in clean]
+    spoilt = [Restart([*[(100.0, 110.0)] * 6, (100.0, 9000.0)]) for _ in range(8)]
     found = hierarchical_ratio(spoilt)
     assert found is not None
     assert found.estimate.value == pytest.approx(1.1)
 
 
 def test_what_is_not_answered_is_infinite() -> None:
-    found = hierarchical_ratio([[(100.0, math.inf)] * 7 for _ in range(8)])
+    found = hierarchical_ratio([Restart([(100.0, math.inf)] * 7)] * 8)
     assert found is not None
     assert (found.estimate.value, found.estimate.low) == (math.inf, math.inf)
 
@@ -64,7 +64,7 @@ def test_what_is_not_answered_is_infinite() -> None:
 def test_a_restart_without_a_pair_widens_the_interval() -> None:
     pairs = restarts(random.Random(3), 1.0, 0.01, 0.01)
     whole = hierarchical_ratio(pairs)
-    less = hierarchical_ratio([*pairs[:-1], []])
+    less = hierarchical_ratio([*pairs[:-1], Restart([])])
     assert whole is not None
     assert less is not None
     assert less.estimate.low is not None
@@ -73,5 +73,34 @@ def test_a_restart_without_a_pair_widens_the_interval() -> None:
 
 
 def test_where_no_pair_has_a_ratio_there_is_none() -> None:
-    assert hierarchical_ratio([[(0.0, 0.0)], [(math.inf, math.inf)]]) is None
-    assert hierarchical_ratio([[], []]) is None
+    empty = [Restart([(0.0, 0.0)]), Restart([(math.inf, math.inf)])]
+    assert hierarchical_ratio(empty) is None
+    assert hierarchical_ratio([Restart([]), Restart([])]) is None
+
+
+def test_a_factor_comes_on_top_of_the_pairs() -> None:
+    """1.1 by the pairs and 1.5 by the factors, each of three blocks with each of two."""
+    factors = [(a, b) for a in (3.0, 2.0, 9.0) for b in (4.5, 4.5)]
+    found = hierarchical_ratio([Restart([(100.0, 110.0)] * 7, factors)] * 8)
+    assert found is not None
+    assert found.estimate.value == pytest.approx(1.1 * 1.5)
+    assert found.sd_within == pytest.approx(math.sqrt(_variance_of_logs([1.5, 2.25, 0.5] * 2)))
+
+
+def _variance_of_logs(ratios: list[float]) -> float:
+    return statistics.variance(map(math.log, ratios))
+
+
+def test_a_restart_without_a_factor_widens_the_interval() -> None:
+    pairs = restarts(random.Random(3), 1.0, 0.01, 0.01)
+    less = hierarchical_ratio([*pairs[:-1], Restart(pairs[-1].pairs, [])])
+    none = hierarchical_ratio([*pairs[:-1], Restart([])])
+    assert less is not None
+    assert none is not None
+    assert less.estimate == none.estimate
+
+
+def test_what_fails_on_top_is_infinite() -> None:
+    found = hierarchical_ratio([Restart([(100.0, 100.0)] * 7, [(3.0, math.inf)])] * 8)
+    assert found is not None
+    assert (found.estimate.value, found.estimate.low) == (math.inf, math.inf)
