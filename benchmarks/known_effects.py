@@ -19,13 +19,13 @@ from benchmarks import known_backends
 from benchmarks.common import lab_settings, measured, print_table, run_trials
 from benchmarks.kept import Kept, Line
 from harness.core.errors import LabError
+from harness.core.metrics import BLOCK_P99
 from harness.core.record import Comparison, Run, Settings, metric_value
 from harness.measure.run import RunResult
 from harness.session.run import whole_run
 from harness.studies.compare.blocks import blocks_that_count
 
 CPU = "server.cpu_us_per_request.total"
-BLOCK_P99 = "client.block_response_us.p99"
 _MODULE = "known_backends"
 BACKENDS = f"{_MODULE}:Base,{_MODULE}:More"
 

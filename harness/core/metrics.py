@@ -18,6 +18,7 @@ from harness.core.units import Format, microseconds, number, share, size
 from harness.stats.intervals import Direction
 
 SUCCESS = "client.success_rate"
+BLOCK_P99 = "client.block_response_us.p99"
 LOWER, HIGHER = Direction.LOWER_IS_BETTER, Direction.HIGHER_IS_BETTER
 
 View = Literal["table", "report", "column", "notebook", "sentence"]
@@ -95,7 +96,7 @@ METRICS = (
     Metric("client.block_response_us.p95", "p95 of a typical block", LOWER, MICROSECONDS,
            design="blocks",
            precision="p95"),
-    Metric("client.block_response_us.p99", "p99 of a typical block", LOWER, MICROSECONDS,
+    Metric(BLOCK_P99, "p99 of a typical block", LOWER, MICROSECONDS,
            headline=True, table="p99 of a block", report="p99 of a typical block",
            notebook="p99 of a typical block, µs", sentence="the p99 of a typical block",
            design="blocks",

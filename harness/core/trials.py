@@ -33,3 +33,9 @@ def standard(trials: Iterable[Trial]) -> list[Trial]:
     Others measure something else, at whatever rate; cells and comparisons never mix them in.
     """
     return [t for t in trials if t.workload is None and t.workers is None]
+
+
+def tells_other_work(run: Run) -> bool:
+    """Whether its blocks say who else had the CPU. The p99 of a typical block is then without it,
+    and another figure than that of a run which does not say."""
+    return any(block.other_work is not None for trial in run.trials for block in trial.blocks)

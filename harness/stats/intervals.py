@@ -108,6 +108,14 @@ class Estimate:
     high: float | None
     n: int
 
+    @property
+    def half_width(self) -> float | None:
+        """Of an interval of ratios, as a share: sqrt(high / low) - 1. None where it has not both
+        ends."""
+        if not self.low or self.high is None:
+            return None
+        return math.sqrt(self.high / self.low) - 1
+
 
 def ratio_estimate(
     baseline: Sequence[float], contender: Sequence[float], confidence: float = 0.95

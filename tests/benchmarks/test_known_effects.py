@@ -10,8 +10,9 @@ import pandas as pd
 import pytest
 
 from benchmarks.kept import Kept
-from benchmarks.known_effects import BLOCK_P99, CPU, covered, cpu_truth, delay_truth, parse_case
+from benchmarks.known_effects import CPU, covered, cpu_truth, delay_truth, parse_case
 from harness.core.errors import LabError
+from harness.core.metrics import BLOCK_P99
 from harness.core.record import Comparison
 from tests.support.blocks import IN_BLOCKS, trials_of
 from tests.support.made import make_run

@@ -27,6 +27,7 @@ from itertools import product
 
 import msgspec
 
+from harness.core.metrics import BLOCK_P99
 from harness.core.record import Block, Trial
 from harness.core.trials import comparable
 from harness.measure.blocks import block_time, typical
@@ -54,7 +55,6 @@ PAIRED: dict[str, Figure] = {
 }
 _SETTLED = {_TIMES + name: _time(name, True) for name in ("p50", "p90", "p95", "p99")}
 _MEDIAN = _TIMES + "p50"
-_TAIL = _TIMES + "p99"
 
 
 def paired_estimate(
@@ -74,7 +74,7 @@ def values_within(path: str, restarts: Sequence[tuple[Trial, Trial]]) -> list[Re
     settled = any(trial.client.block_start_left_out for trials in restarts for trial in trials)
     figures = PAIRED | _SETTLED if settled else PAIRED
     value = figures[path]
-    if path != _TAIL:
+    if path != BLOCK_P99:
         return [Restart(_pairs(value, block_pairs(*trials))) for trials in restarts]
     median = figures[_MEDIAN]
     return [

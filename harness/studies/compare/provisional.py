@@ -39,8 +39,8 @@ class Known:
     @property
     def widths(self) -> list[float]:
         """The half-width after each restart from which on there is an interval, as a share."""
-        widths = [_half_width(estimate) for _, estimate in self.after]
-        return [width for width in widths if math.isfinite(width)]
+        widths = [estimate.half_width for _, estimate in self.after]
+        return [width for width in widths if width is not None and math.isfinite(width)]
 
     def words(self) -> str:
         """`0.92 (0.88 to 0.97), ±5 %`."""
@@ -103,7 +103,7 @@ class Provisional:
         found = [e for pair in self._pairs if (e := self._estimate(name, pair)) is not None]
         if not found:
             return None
-        estimate = max(found, key=_half_width)
+        estimate = max(found, key=lambda each: math.inf if (w := each.half_width) is None else w)
         after = self._after.setdefault((self._rps, name), [])
         after.append((len(self._rounds()), estimate))
         return Known(name, tuple(after), self._settings.precision.get(name))
@@ -119,10 +119,3 @@ class Provisional:
         restarts = list(zip(trials[::2], trials[1::2], strict=True))
         spread = paired_estimate(FIGURES[name], restarts, self._confidence)
         return None if spread is None else spread.estimate
-
-
-def _half_width(estimate: Estimate) -> float:
-    """sqrt(high / low) - 1; infinite without two finite ends."""
-    if not estimate.low or estimate.high is None:
-        return math.inf
-    return math.sqrt(estimate.high / estimate.low) - 1

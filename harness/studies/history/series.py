@@ -12,9 +12,10 @@ from pathlib import Path
 import msgspec
 
 from harness.core.errors import LabError
-from harness.core.metrics import HEADLINES, Metric
+from harness.core.metrics import BLOCK_P99, BY_PATH, HEADLINES, Metric
 from harness.core.options import unusual
 from harness.core.record import Environment, Run, Settings
+from harness.core.trials import tells_other_work
 from harness.core.wording import (
     NOT_ANSWERED,
     Ends,
@@ -122,6 +123,7 @@ def build_history(found: Sequence[tuple[Path, Run]], left_out: Sequence[str] = (
             f"{len(whole) - len(runs)} runs with other settings are left out, the first "
             f"{other.id}: {told}"
         )
+    runs = _with_one_p99(runs, notes)
     otherwise = unusual(runs[0].settings)
     if otherwise:
         notes.insert(0, f"all of them: {', '.join(otherwise)}")
@@ -148,6 +150,35 @@ def build_history(found: Sequence[tuple[Path, Run]], left_out: Sequence[str] = (
         notes=tuple(notes),
         mixed=len(runs) < len(whole) or any(study(run) != "compare" for _, run in found),
     )
+
+
+def _with_one_p99(runs: list[Run], notes: list[str]) -> list[Run]:
+    """The runs without the p99 of a typical block where it is another figure than the newest
+    run's: only one of the two is without what others did on the machine."""
+    other = [run for run in runs if tells_other_work(run) != tells_other_work(runs[-1])]
+    if not any(_has_p99(run) for run in other):
+        return runs
+    how = "not " if tells_other_work(runs[-1]) else ""
+    notes.append(
+        f"the {BY_PATH[BLOCK_P99].title} is left out of {counted(len(other), 'run')}, the first "
+        f"{other[0].id}: unlike the newest run's it is {how}without what other work disturbed"
+    )
+    return [_without_p99(run) if run in other else run for run in runs]
+
+
+def _has_p99(run: Run) -> bool:
+    return any(BLOCK_P99 in cell.metrics for cell in run.cells)
+
+
+def _without_p99(run: Run) -> Run:
+    cells = [
+        msgspec.structs.replace(
+            c, metrics={path: m for path, m in c.metrics.items() if path != BLOCK_P99}
+        )
+        for c in run.cells
+    ]
+    comparisons = [c for c in run.comparisons if c.metric != BLOCK_P99]
+    return msgspec.structs.replace(run, cells=cells, comparisons=comparisons)
 
 
 def _other_levels(runs: Sequence[Run]) -> list[str]:

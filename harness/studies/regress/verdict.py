@@ -13,10 +13,10 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from harness.core.errors import LabError
-from harness.core.metrics import BY_PATH
+from harness.core.metrics import BLOCK_P99, BY_PATH
 from harness.core.options import beside
 from harness.core.record import Run, ordered_value
-from harness.core.trials import run_design
+from harness.core.trials import run_design, tells_other_work
 from harness.core.units import rate
 from harness.core.wording import arm_names, listed, slot_names
 from harness.stats.intervals import Direction, Estimate
@@ -177,6 +177,12 @@ def _side(slot: int | None) -> Side | None:
     return "candidate" if slot % 2 else "baseline"
 
 
+_UNLIKE = (
+    f"the {BY_PATH[BLOCK_P99].title} is not compared: in one run alone it is without what other "
+    "work on the machine disturbed; make the older one again"
+)
+
+
 def judge_runs(baseline: Run, candidate: Run, thresholds: Thresholds) -> Verdict:
     """The verdict on two separate runs.
 
@@ -195,6 +201,9 @@ def judge_runs(baseline: Run, candidate: Run, thresholds: Thresholds) -> Verdict
         )
     thresholds = thresholds.of_design(baseline.settings.design)
     metrics = [*thresholds.max_loss, *(m for m in thresholds.least if m not in thresholds.max_loss)]
+    unlike = tells_other_work(baseline) != tells_other_work(candidate) and BLOCK_P99 in metrics
+    if unlike:
+        metrics.remove(BLOCK_P99)
     sides: list[Sides] = []
     for rps in common_levels(baseline, candidate):
         for metric in metrics:
@@ -205,6 +214,7 @@ def judge_runs(baseline: Run, candidate: Run, thresholds: Thresholds) -> Verdict
     notes = [
         *left_out(baseline),
         *left_out(candidate),
+        *([_UNLIKE] if unlike else []),
         f"absolute figures are not compared, for the machine's {machine}"
         if machine is not None
         else "the runs were made at different times, and what the machine did meanwhile is in no "

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from harness.core.metrics import BLOCK_P99
 from harness.core.record import Block, BlockTimes, OtherWork, Trial
 from harness.designs.blocks import plan_restart
 from harness.machine.cpus import plan_cpus
@@ -21,7 +22,6 @@ from tests.support.made import make_run, make_settings
 from tests.support.serving import PLUGINS
 
 BLOCK_P50 = "client.block_response_us.p50"
-BLOCK_P99 = "client.block_response_us.p99"
 
 
 def test_a_server_that_is_cold_after_a_rest_has_a_burn_in(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,10 +10,14 @@ import numpy as np
 import pytest
 
 from harness.core.errors import LabError
-from harness.core.record import Crossover, Run
+from harness.core.metrics import BLOCK_P99
+from harness.core.record import Crossover, OtherWork, Run
+from harness.studies.compare.planner import ComparePlanner
 from harness.studies.history.series import build_history, tell_steps
+from tests.support.blocks import IN_BLOCKS, trials_of
 from tests.support.changed_runs import assert_one_sentence, changed, saved, scaled
 from tests.support.labrun import Labrun
+from tests.support.made import make_run, make_settings
 
 CPU = "server.cpu_us_per_request.total"
 
@@ -129,6 +133,26 @@ def test_a_new_design_begins_a_new_series(reference: Run) -> None:
     assert any("4 runs with other settings are left out" in note for note in history.notes)
     longer = changed(newest, newest.id, duration_s=9.0)  # a run that stands apart is no series
     assert len(build_history([*found[:-1], (path, longer)]).runs) == 4
+
+
+def test_a_p99_with_what_others_disturbed_is_no_part_of_a_series_without(tmp_path: Path) -> None:
+    settings = make_settings(**IN_BLOCKS)
+    old, new = (
+        ComparePlanner(settings).conclude(make_run(trials, **IN_BLOCKS), tmp_path)
+        for trials in (trials_of(), trials_of(other_work=OtherWork(cpu_ms=0.0, name=None)))
+    )
+    runs = [
+        changed(run, name, created=f"2026-0{month}-01T00:00:00+00:00")
+        for month, (name, run) in enumerate([("a", old), ("b", old), ("c", new)], 1)
+    ]
+    history = build_history([(Path(run.id), run) for run in runs])
+    points = {s.metric.path: [p.run for p in s.points] for s in history.series}
+    assert points[BLOCK_P99] == ["c"]
+    assert points["client.block_response_us.p50"] == ["a", "b", "c"]
+    note = "is left out of 2 runs, the first a: unlike the newest run's it is not without"
+    assert any(note in told for told in history.notes)
+    alike = build_history([(Path(run.id), run) for run in runs[:2]])
+    assert len(next(s for s in alike.series if s.metric.path == BLOCK_P99).points) == 2
 
 
 def of_one_figure(run: Run) -> Run:
