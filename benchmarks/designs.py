@@ -3,6 +3,7 @@
     python -m benchmarks.designs --step 4             # four more runs, then the table so far
     python -m benchmarks.designs --known burn:10% --runs 20 --step 5
     python -m benchmarks.designs --known delay:2ms
+    python -m benchmarks.designs --lengths 0.25,0.5,1 --duration 4 --runs 12
 
 Whole trials (5 rounds of 5 s) and blocks (8 restarts of 3.5 s), in alternating runs, so that both
 see the same hour: a backend against another, then against itself. Printed: the half-width of each
@@ -14,6 +15,9 @@ block, over that of all requests).
 `--known`: a pool against the same pool with a known effect, in blocks: its handler burns so much of
 a request's CPU more (burn:3%, burn:10%, burn:30%), or delays one request in fifty (delay:2ms). How
 often does the interval have what was put in (mark: 19 of 20), and how often is worse said?
+
+`--lengths`: a backend against another in blocks of these lengths, in turn, as many runs of each as
+`--runs` has. Printed: the ratio of each figure, its median over the runs and the range.
 
 Each run is a line of `results/control/designs.jsonl` once it has ended. What is there of this
 machine at these settings is not measured again, so `--step N` makes N runs now and the rest another
@@ -51,10 +55,16 @@ FIGURES = (
 
 
 def settings_of(
-    design: str, backends: str, seed: int, rps: str, rounds: int | None, duration_s: float | None
+    design: str,
+    backends: str,
+    seed: int,
+    rps: str,
+    rounds: int | None,
+    duration_s: float | None,
+    block_s: float | None = None,
 ) -> Settings:
     """Those of `labrun compare --design`."""
-    options = design_options(design, rounds, duration_s, None, None, "open-loop", None)
+    options = design_options(design, rounds, duration_s, None, block_s, "open-loop", None)
     return lab_settings(rps=rps, backends=backends, seed=seed, **options)
 
 
@@ -78,6 +88,37 @@ def measured(
     return found
 
 
+def lengths(asked: argparse.Namespace, kept: Kept) -> None:
+    """The runs with blocks of several lengths, and their table."""
+    found: dict[float, list[list[Comparison]]] = {block_s: [] for block_s in asked.lengths}
+    every = list(found)
+    for number in range(max(1, asked.runs // len(every))):
+        turn = number % len(every)
+        for block_s in every[turn:] + every[:turn]:
+            settings = settings_of(
+                "blocks", BOTH, number + 1, asked.rps, asked.rounds, asked.duration, block_s
+            )
+            line = kept.find("designs", settings)
+            if line is None and kept.may_go_on():
+                print(f"run {number + 1}: blocks of {block_s:g} s", file=sys.stderr, flush=True)
+                line = kept.add("designs", whole_run(settings, "benchmark").run, {})
+            if line is not None:
+                found[block_s].append(line.comparisons)
+    title = f"{BOTH} at {asked.rps} RPS, ratios: median of the runs (range)"
+    rows = [
+        [name, *(spread(runs, metric) for runs in found.values())] for name, _, metric, _ in FIGURES
+    ]
+    print_table(title, ("figure", *(f"{block_s:g} s" for block_s in found)), rows)
+
+
+def spread(runs: list[list[Comparison]], metric: str) -> str:
+    """`0.78 (0.76 to 0.80)`."""
+    found = [c.ratio for run in runs for c in run if c.metric == metric and c.ratio is not None]
+    if not found:
+        return "-"
+    return f"{statistics.median(found):.3f} ({min(found):.3f} to {max(found):.3f})"
+
+
 def known(asked: argparse.Namespace, kept: Kept) -> None:
     """The runs with a known effect, and their table."""
     with known_effects.backends(asked.known, asked.rps) as put_in:
@@ -88,6 +129,10 @@ def known(asked: argparse.Namespace, kept: Kept) -> None:
         ]  # fmt: skip
         lines = known_effects.study(asked.known, settings, kept, put_in)
     known_effects.show(asked.known, lines, asked.runs)
+
+
+def _lengths(text: str) -> list[float]:
+    return [float(each) for each in text.split(",")]
 
 
 def widths(runs: list[list[Comparison]], metric: str) -> list[float]:
@@ -133,6 +178,7 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=10, help="of each design (default 10)")
     parser.add_argument("--rps", default="2000", help="one level (default 2000)")
     parser.add_argument("--known", help="burn:3%% or delay:2ms: coverage on known truth")
+    parser.add_argument("--lengths", type=_lengths, help="0.25,0.5,1: blocks of these seconds")
     parser.add_argument("--step", type=int, help="at most so many runs now (default: all)")
     parser.add_argument("--rounds", type=int, help="of each run (blocks 8, trials 5)")
     parser.add_argument("--duration", type=float, help="seconds (blocks 3.5, trials 5)")
@@ -142,6 +188,9 @@ def main() -> int:
         kept = Kept(asked.out / KEPT_FILE, asked.step)
         if asked.known is not None:
             known(asked, kept)
+            return 0
+        if asked.lengths is not None:
+            lengths(asked, kept)
             return 0
         for backends in (BOTH, SAME):
             found = measured(backends, asked, kept)
