@@ -15,8 +15,9 @@ import msgspec
 
 from harness.core.errors import LabError
 from harness.core.foreign import read_json
-from harness.core.metrics import BY_PATH, HEADLINES
+from harness.core.metrics import BLOCK_P99, BY_PATH, HEADLINES
 from harness.core.record import Comparison, Control, Environment, HeadlineControl, Run, Settings
+from harness.core.trials import tells_other_work
 from harness.core.units import percent
 from harness.core.wording import slot_names
 
@@ -136,10 +137,15 @@ def find_control(run: Run, record: ControlRecord | None) -> Control:
                 if data.settings.backends[0] == backend and same_settings(
                     run.settings, data.settings, rps
                 ):
-                    return Control(
-                        backend=backend, rps=rps, runs=len(data.runs), headline=data.headline
-                    )
+                    headline = [each for each in data.headline if _is_of(run, each.metric)]
+                    return Control(backend=backend, rps=rps, runs=len(data.runs), headline=headline)
     return _none(f"the A/A data on record were made with other settings; {_REMEDY}")
+
+
+def _is_of(run: Run, metric: str) -> bool:
+    """Whether a headline of today's A/A runs is the run's: the p99 of a typical block was another
+    figure before disturbed blocks were told."""
+    return metric != BLOCK_P99 or tells_other_work(run)
 
 
 def _none(why: str) -> Control:

@@ -11,8 +11,8 @@ import msgspec
 import pytest
 
 import benchmarks.aa
-from harness.core.metrics import BY_PATH, HEADLINES, shown
-from harness.core.record import Comparison, Control, Run
+from harness.core.metrics import BLOCK_P99, BY_PATH, HEADLINES, shown
+from harness.core.record import Comparison, Control, OtherWork, Run
 from harness.core.units import percent
 from harness.machine.cpus import plan_cpus
 from harness.machine.environment import read_environment
@@ -32,6 +32,7 @@ from harness.studies.compare.aa_control import (
     read_controls,
     same_settings,
 )
+from tests.support.blocks import trials_of
 from tests.support.made import make_settings as settings
 
 CPU, P99 = "server.cpu_us_per_request.total", "client.response_us.p99"
@@ -153,6 +154,23 @@ def test_the_control_of_the_same_machine_and_settings_is_quoted() -> None:
     assert "in 20 runs of thread-pool against itself at 2,000 RPS" in said
     assert f"{BY_PATH[CPU].title} 0 of 20" in said
     assert f"{BY_PATH[P99].title} 20 of 20" in said
+
+
+def test_todays_p99_of_a_block_is_not_quoted_with_a_run_that_had_another() -> None:
+    """What is counted now is a p99 without disturbed blocks; a record that names nobody has all."""
+    record = record_of(HERE)
+    (data,) = record.controls
+    block = msgspec.structs.replace(data.headline[0], metric=BLOCK_P99)
+    data = msgspec.structs.replace(data, headline=[*data.headline, block])
+    record = msgspec.structs.replace(record, controls=[data])
+    old = run_of([comparison(CPU, 0.8, 0.75, 0.85)])
+    new = msgspec.structs.replace(
+        old, trials=trials_of(other_work=OtherWork(cpu_ms=0.0, name=None))
+    )
+    for run, quoted in ((old, False), (new, True)):
+        told = {each.metric for each in find_control(run, record).headline}
+        assert (BLOCK_P99 in told) == quoted
+        assert CPU in told
 
 
 @pytest.mark.parametrize(
