@@ -24,14 +24,18 @@ print(found.cpu_ms, flush=True)
 """
 
 
+@pytest.mark.skipif(
+    not Path("/proc/self/schedstat").exists(), reason="this kernel keeps no account of each task"
+)
 def test_who_works_beside_is_seen_with_its_time() -> None:
-    """This process is beside one that looks, which is its child and not the other way round."""
+    """This process is beside one that looks, which is its child and not the other way round. The
+    account of a task that runs may be behind by a tick, so half of what it took is enough."""
     command = [sys.executable, "-c", LOOKS]
     with subprocess.Popen(command, stdin=-1, stdout=-1, text=True) as looking:
         assert looking.stdin is not None
         assert looking.stdout is not None
         assert looking.stdout.readline() == "looked\n"
-        until_s = time.thread_time() + 0.05
+        until_s = time.thread_time() + 0.1
         while time.thread_time() < until_s:
             pass
         looking.stdin.write("\n")
