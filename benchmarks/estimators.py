@@ -177,11 +177,15 @@ def row(
         slower = [arms[0], {n: delayed(arm, delay_us, draw) for n, arm in arms[1].items()}]
         late.append(estimate_of(name, list(restarts_of(slower, share))))
     told = [each for each in found if each is not None and each.low is not None]
-    widths = [each.half_width or math.inf for each in told]
+    widths = [math.inf if (width := each.half_width) is None else width for each in told]
     false = sum(not (each.low or 0.0) <= 1.0 <= (each.high or 0.0) for each in told)
     worse = sum(each is not None and each.low is not None and each.low > 1 for each in late)
-    ends = ["-", "-"] if not widths else [f"{f(widths):.1%}" for f in (statistics.median, max)]
+    ends = ["-", "-"] if not widths else [_share(f(widths)) for f in (statistics.median, max)]
     return [name, *ends, f"{len(widths)}", f"{false}", f"{worse}" if share > 0.5 else "-"]
+
+
+def _share(width: float) -> str:
+    return f"{width:.1%}" if math.isfinite(width) else "open"
 
 
 def main() -> int:
