@@ -79,13 +79,17 @@ def measured(
             settings = settings_of(
                 design, backends, number, asked.rps, asked.rounds, asked.duration
             )
-            line = kept.find("designs", settings)
-            if line is None and kept.may_go_on():
-                print(f"{backends}, run {number} of {runs}: {design}", file=sys.stderr, flush=True)
-                line = kept.add("designs", whole_run(settings, "benchmark").run, {})
-            if line is not None:
-                found[design].append(line.comparisons)
+            found[design] += made(settings, kept, f"{backends}, run {number} of {runs}: {design}")
     return found
+
+
+def made(settings: Settings, kept: Kept, told: str) -> list[list[Comparison]]:
+    """The comparisons of a run that is on record, or is made now; none where this step is over."""
+    line = kept.find("designs", settings)
+    if line is None and kept.may_go_on():
+        print(told, file=sys.stderr, flush=True)
+        line = kept.add("designs", whole_run(settings, "benchmark").run, {})
+    return [] if line is None else [line.comparisons]
 
 
 def lengths(asked: argparse.Namespace, kept: Kept) -> None:
@@ -98,12 +102,7 @@ def lengths(asked: argparse.Namespace, kept: Kept) -> None:
             settings = settings_of(
                 "blocks", BOTH, number + 1, asked.rps, asked.rounds, asked.duration, block_s
             )
-            line = kept.find("designs", settings)
-            if line is None and kept.may_go_on():
-                print(f"run {number + 1}: blocks of {block_s:g} s", file=sys.stderr, flush=True)
-                line = kept.add("designs", whole_run(settings, "benchmark").run, {})
-            if line is not None:
-                found[block_s].append(line.comparisons)
+            found[block_s] += made(settings, kept, f"run {number + 1}: blocks of {block_s:g} s")
     title = f"{BOTH} at {asked.rps} RPS, ratios: median of the runs (range)"
     rows = [
         [name, *(spread(runs, metric) for runs in found.values())] for name, _, metric, _ in FIGURES
