@@ -74,6 +74,8 @@ def test_beyond_loopback_the_control_port_asks_for_the_token(
     server = start_server(
         backend, "--control-host=0.0.0.0", env={TOKEN_VARIABLE: TOKEN}, token=TOKEN
     )
+    assert "THE CONTROL PORT LISTENS ON 0.0.0.0" in server.log()
+    assert TOKEN not in server.log()
     port = server.control_port
     for wrong in ((), ("Authorization: Bearer",), ("Authorization: Bearer correct horsf",),
                   ("Authorization: Bearer correct",), (f"Authorization: Basic {TOKEN}",),
@@ -88,9 +90,6 @@ def test_beyond_loopback_the_control_port_asks_for_the_token(
         assert read_answer(sock).status == 401
     for right in (f"Authorization: Bearer {TOKEN}", f"authorization:  bearer {TOKEN}"):
         assert ask_control(port, "/report", right).status == 200
-    server.stop()  # it is ready before it warns
-    assert "THE CONTROL PORT LISTENS ON 0.0.0.0" in server.log()
-    assert TOKEN not in server.log()
 
 
 def test_on_loopback_no_token_is_asked_for_even_if_there_is_one(

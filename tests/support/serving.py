@@ -153,9 +153,10 @@ class RunningServer:
         return sum(map(cpu_s_of, self.serving()))
 
     def log(self) -> str:
-        """What it has written to standard error."""
-        self._log.seek(0)
-        return self._log.read().decode()
+        """What it has written to standard error. Read without a move in the file: its place there
+        is the server's as well, which would write over its first lines."""
+        descriptor = self._log.fileno()
+        return os.pread(descriptor, os.fstat(descriptor).st_size, 0).decode()
 
     @contextmanager
     def asked(self, requests: int = 1) -> Iterator[list[socket.socket]]:
