@@ -38,12 +38,12 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.common import print_table
+from benchmarks.known_backends import DELAYED_SHARE
 from harness.core.errors import LabError
 from harness.reading.runs import load_run
 from harness.stats.intervals import Estimate
 from harness.stats.paired import Pair, Restart, hierarchical_ratio
 
-DELAYED_SHARE = 0.02
 Times: TypeAlias = "np.ndarray[Any, np.dtype[np.float64]]"
 
 

@@ -16,6 +16,7 @@ from time import monotonic
 
 from harness.core.metrics import METRICS
 from harness.core.record import Comparison, Settings
+from harness.stats import intervals
 
 _RESERVE = 1.3  # the next step may take this much longer than the longest so far, and still fit
 LOOKS = (8, 12, 18, 27, 40)  # restarts
@@ -83,10 +84,8 @@ def ratio_confidence_words(settings: Settings) -> str:
 
 
 def half_width(found: Comparison) -> float | None:
-    """Of an interval of ratios, as a share: sqrt(high / low) - 1. None without two finite ends."""
-    if not found.ci_low or found.ci_high is None:
-        return None
-    return math.sqrt(found.ci_high / found.ci_low) - 1
+    """Of its interval, as a share: sqrt(high / low) - 1. None without two finite ends."""
+    return intervals.half_width(found.ci_low, found.ci_high)
 
 
 def wider(comparisons: Sequence[Comparison], wanted: dict[str, float]) -> dict[str, float]:

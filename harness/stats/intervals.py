@@ -110,11 +110,14 @@ class Estimate:
 
     @property
     def half_width(self) -> float | None:
-        """Of an interval of ratios, as a share: sqrt(high / low) - 1. None where it has not both
-        ends."""
-        if not self.low or self.high is None:
-            return None
-        return math.sqrt(self.high / self.low) - 1
+        """Of an interval of ratios, as below."""
+        return half_width(self.low, self.high)
+
+
+def half_width(low: float | None, high: float | None) -> float | None:
+    """Of an interval of ratios, as a share: sqrt(high / low) - 1. None where it has not both ends,
+    or the lower is 0; infinite where the upper is."""
+    return None if not low or high is None else math.sqrt(high / low) - 1
 
 
 def ratio_estimate(

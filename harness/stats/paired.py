@@ -116,6 +116,14 @@ def unpaired_ratio(
     return _back(value, min(value, centre - half), max(value, centre + half), n)
 
 
+def sign_test(one: int, other: int) -> float:
+    """Of `one` + `other` pairs in which a single side has something: the chance that of two sides
+    that are alike the rarer has it so seldom. Exact and two-sided (McNemar 1947)."""
+    throws = one + other
+    tail = sum(math.comb(throws, k) for k in range(min(one, other) + 1))
+    return min(1.0, 2 * tail / (1 << throws))
+
+
 def log_ratio(baseline: float, contender: float) -> float:
     """The log of contender/baseline, infinite ones included; NaN where it may be anything."""
     if math.isnan(baseline) or math.isnan(contender):

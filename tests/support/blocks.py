@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
-from harness.core.record import Block, CpuPerRequest, Quantiles, Trial
-from tests.support.made import make_trial
+from harness.core.record import Block, CpuPerRequest, OtherWork, Quantiles, Run, Trial
+from harness.studies.compare.planner import ComparePlanner
+from tests.support.made import make_run, make_settings, make_trial
 
 IN_BLOCKS: dict[str, Any] = {"design": "blocks", "block_s": 0.5, "duration_s": 3.5, "rounds": 8}
 
@@ -23,6 +25,16 @@ def block(pair: int, p50_us: float = 100.0, cpu_us: float = 100.0, **changes: An
         "steal_ms": 0.0,
     }  # fmt: skip
     return Block(**(record | changes))
+
+
+def with_and_without_other_work(folder: Path) -> list[Run]:
+    """Two runs that are alike, the blocks of the first alone saying who else had the CPU."""
+    planner = ComparePlanner(make_settings(**IN_BLOCKS))
+    nobody = OtherWork(cpu_ms=0.0, name=None)
+    return [
+        planner.conclude(make_run(trials, **IN_BLOCKS), folder)
+        for trials in (trials_of(other_work=nobody), trials_of())
+    ]
 
 
 def trials_of(**second: Any) -> list[Trial]:

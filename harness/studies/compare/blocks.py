@@ -32,7 +32,14 @@ from harness.core.record import Block, Trial
 from harness.core.trials import comparable
 from harness.measure.blocks import block_time, typical
 from harness.stats.intervals import Estimate
-from harness.stats.paired import Hierarchical, Pair, Restart, hierarchical_ratio, paired_ratio
+from harness.stats.paired import (
+    Hierarchical,
+    Pair,
+    Restart,
+    hierarchical_ratio,
+    paired_ratio,
+    sign_test,
+)
 
 _TIMES = "client.block_response_us."
 Figure = Callable[[Block], float | None]
@@ -212,8 +219,10 @@ def _as_compared(trial: Trial, settled: bool, restarts: set[int]) -> Trial:
     if not settled and not left_out:
         return trial
     times = typical(trial.blocks, settled)
-    quiet = typical([b for b in trial.blocks if not b.disturbed], settled)
-    if left_out and times is not None and quiet is not None:
+    if left_out:
+        quiet = typical([block for block in trial.blocks if not block.disturbed], settled)
+        assert times is not None  # there are blocks, and one was left alone
+        assert quiet is not None
         beyond = {*times.beyond} - {"p99"} | {*quiet.beyond} & {"p99"}
         times = msgspec.structs.replace(times, p99=quiet.p99, beyond=sorted(beyond))
     client = msgspec.structs.replace(
@@ -227,8 +236,8 @@ def _as_compared(trial: Trial, settled: bool, restarts: set[int]) -> Trial:
 
 def disturbed_unevenly(level: Sequence[Trial]) -> tuple[Trial, Trial] | None:
     """A trial of the first arm and one of an arm whose blocks were disturbed more often, or less,
-    than chance would have it; None where there is none. The exact test of McNemar (1947) at 1 %: of
-    the pairs in which one block alone was disturbed, either arm has had half, but for chance."""
+    than chance would have it; None where there is none. By the sign test at 1 %: of the pairs in
+    which one block alone was disturbed, either arm has had half, but for chance."""
     base, *others = (
         [t for t in level if t.slot == slot] for slot in sorted({t.slot for t in level})
     )
@@ -239,15 +248,9 @@ def disturbed_unevenly(level: Sequence[Trial]) -> tuple[Trial, Trial] | None:
                 for pair in block_pairs(one, other):
                     if pair[0].disturbed != pair[1].disturbed:
                         alone[pair[1].disturbed] += 1
-        if _by_chance(*alone) < _UNEVEN:
+        if sign_test(*alone) < _UNEVEN:
             return base[0], mine[0]
     return None
-
-
-def _by_chance(one: int, other: int) -> float:
-    """How likely it is that of so many throws of a coin the rarer side comes so seldom."""
-    tail = sum(math.comb(one + other, k) for k in range(min(one, other) + 1))
-    return min(1.0, 2.0 * tail / 2.0 ** (one + other))
 
 
 def _over_restarts(ratios: Sequence[float | None]) -> Estimate | None:

@@ -63,6 +63,7 @@ class Provisional:
         self._names = [*settings.precision] or [*_USUAL]
         self._confidence = ratio_confidence(settings)
         self._trials: dict[tuple[float, int, int], Trial] = {}
+        self._compared: dict[Slots, Trial] = {}  # those of the level, by slot and restart
         self._after: dict[tuple[float, str], list[tuple[int, Estimate]]] = {}
         self._rps = 0.0
         self.known: list[Known] = []
@@ -76,6 +77,8 @@ class Provisional:
         if any((trial.rps, trial.round, slot) not in self._trials
                for slot in range(len(self._settings.backends))):  # fmt: skip
             return False
+        level = [t for (rps, *_), t in self._trials.items() if rps == self._rps]
+        self._compared = {(t.slot, t.round): t for t in as_compared(level) if comparable(t)}
         self.known = [known for name in self._names if (known := self._widest(name)) is not None]
         return True
 
@@ -110,12 +113,9 @@ class Provisional:
 
     def _estimate(self, name: str, pair: Slots) -> Estimate | None:
         one, other = (
-            {n: t for (rps, n, own), t in self._trials.items()
-             if (rps, own) == (self._rps, slot) and comparable(t)}
+            {number: trial for (own, number), trial in self._compared.items() if own == slot}
             for slot in pair
-        )  # fmt: skip
-        both = sorted(one.keys() & other.keys())
-        trials = as_compared([side[number] for number in both for side in (one, other)])
-        restarts = list(zip(trials[::2], trials[1::2], strict=True))
+        )
+        restarts = [(one[number], other[number]) for number in sorted(one.keys() & other.keys())]
         spread = paired_estimate(FIGURES[name], restarts, self._confidence)
         return None if spread is None else spread.estimate

@@ -155,15 +155,17 @@ def build_history(found: Sequence[tuple[Path, Run]], left_out: Sequence[str] = (
 def _with_one_p99(runs: list[Run], notes: list[str]) -> list[Run]:
     """The runs without the p99 of a typical block where it is another figure than the newest
     run's: only one of the two is without what others did on the machine."""
-    other = [run for run in runs if tells_other_work(run) != tells_other_work(runs[-1])]
-    if not any(_has_p99(run) for run in other):
+    newest = tells_other_work(runs[-1])
+    alike = [tells_other_work(run) == newest for run in runs]
+    other = [run for run, same in zip(runs, alike, strict=True) if not same]
+    if not any(map(_has_p99, other)):
         return runs
-    how = "not " if tells_other_work(runs[-1]) else ""
+    how = "not " if newest else ""
     notes.append(
         f"the {BY_PATH[BLOCK_P99].title} is left out of {counted(len(other), 'run')}, the first "
         f"{other[0].id}: unlike the newest run's it is {how}without what other work disturbed"
     )
-    return [_without_p99(run) if run in other else run for run in runs]
+    return [run if same else _without_p99(run) for run, same in zip(runs, alike, strict=True)]
 
 
 def _has_p99(run: Run) -> bool:

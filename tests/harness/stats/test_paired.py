@@ -8,7 +8,7 @@ import statistics
 
 import pytest
 
-from harness.stats.paired import Restart, hierarchical_ratio
+from harness.stats.paired import Restart, hierarchical_ratio, sign_test
 
 
 def restarts(
@@ -104,3 +104,16 @@ def test_what_fails_on_top_is_infinite() -> None:
     found = hierarchical_ratio([Restart([(100.0, 100.0)] * 7, [(3.0, math.inf)])] * 8)
     assert found is not None
     assert (found.estimate.value, found.estimate.low) == (math.inf, math.inf)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "chance"),
+    [(0, 0, 1.0), (5, 5, 1.0), (0, 8, 2 / 256), (8, 0, 2 / 256), (1, 9, 22 / 1024)],
+)
+def test_the_sign_test_is_exact(one: int, other: int, chance: float) -> None:
+    assert sign_test(one, other) == chance
+
+
+def test_the_sign_test_has_room_for_any_number_of_pairs() -> None:
+    assert sign_test(2000, 2000) == 1.0
+    assert sign_test(500, 3000) < 1e-300

@@ -11,13 +11,11 @@ import pytest
 
 from harness.core.errors import LabError
 from harness.core.metrics import BLOCK_P99
-from harness.core.record import Crossover, OtherWork, Run
-from harness.studies.compare.planner import ComparePlanner
+from harness.core.record import Crossover, Run
 from harness.studies.history.series import build_history, tell_steps
-from tests.support.blocks import IN_BLOCKS, trials_of
+from tests.support.blocks import with_and_without_other_work
 from tests.support.changed_runs import assert_one_sentence, changed, saved, scaled
 from tests.support.labrun import Labrun
-from tests.support.made import make_run, make_settings
 
 CPU = "server.cpu_us_per_request.total"
 
@@ -136,11 +134,7 @@ def test_a_new_design_begins_a_new_series(reference: Run) -> None:
 
 
 def test_a_p99_with_what_others_disturbed_is_no_part_of_a_series_without(tmp_path: Path) -> None:
-    settings = make_settings(**IN_BLOCKS)
-    old, new = (
-        ComparePlanner(settings).conclude(make_run(trials, **IN_BLOCKS), tmp_path)
-        for trials in (trials_of(), trials_of(other_work=OtherWork(cpu_ms=0.0, name=None)))
-    )
+    new, old = with_and_without_other_work(tmp_path)
     runs = [
         changed(run, name, created=f"2026-0{month}-01T00:00:00+00:00")
         for month, (name, run) in enumerate([("a", old), ("b", old), ("c", new)], 1)

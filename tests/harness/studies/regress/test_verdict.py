@@ -7,11 +7,10 @@ import pytest
 
 from harness.core.errors import LabError
 from harness.core.metrics import BLOCK_P99
-from harness.core.record import OtherWork, Run
-from harness.studies.compare.planner import ComparePlanner
+from harness.core.record import Run
 from harness.studies.regress.thresholds import DEFAULT_MAX_LOSS, parse_thresholds
 from harness.studies.regress.verdict import judge_interleaved, judge_runs
-from tests.support.blocks import IN_BLOCKS, trials_of
+from tests.support.blocks import with_and_without_other_work
 from tests.support.changed_runs import (
     assert_one_sentence,
     changed,
@@ -21,7 +20,6 @@ from tests.support.changed_runs import (
     side_by_side,
 )
 from tests.support.labrun import Labrun
-from tests.support.made import make_run, make_settings
 
 CPU = "server.cpu_us_per_request.total"
 ONLY_CPU = [f"{path}=off" for path in DEFAULT_MAX_LOSS if path != CPU]
@@ -60,11 +58,7 @@ def test_across_machines_only_ratios_are_compared(reference: Run) -> None:
 
 
 def test_a_p99_without_others_work_is_not_held_against_one_with_it(tmp_path: Path) -> None:
-    settings = make_settings(**IN_BLOCKS)
-    old, new = (
-        ComparePlanner(settings).conclude(make_run(trials, **IN_BLOCKS), tmp_path)
-        for trials in (trials_of(), trials_of(other_work=OtherWork(cpu_ms=0.0, name=None)))
-    )
+    new, old = with_and_without_other_work(tmp_path)
     thresholds = parse_thresholds([], [])
     for candidate, compared in ((old, True), (new, False)):
         verdict = judge_runs(old, changed(candidate, "candidate"), thresholds)
