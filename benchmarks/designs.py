@@ -10,7 +10,8 @@ see the same hour: a backend against another, then against itself. Printed: the 
 95 % interval, sqrt(high / low) - 1, its median over the runs, and the ratio of the two designs'
 medians; in runs of a backend against itself, how many verdicts there were, all of them false. The
 mark is a ratio of 0.5 for the median response time and CPU, and 0.35 for the p99 (of a typical
-block, over that of all requests).
+block, over that of all requests). And the ratios themselves, with the verdicts and how far the two
+designs are apart, by the interval of two samples.
 
 `--known`: a pool against the same pool with a known effect, in blocks: its handler burns so much of
 a request's CPU more (burn:3%, burn:10%, burn:30%), or delays one request in fifty (delay:2ms). How
@@ -29,6 +30,7 @@ from __future__ import annotations
 import argparse
 import statistics
 import sys
+from collections import Counter
 from pathlib import Path
 
 from benchmarks import known_effects
@@ -40,12 +42,14 @@ from harness.core.record import Comparison, Settings
 from harness.designs.stopping import half_width
 from harness.session.run import whole_run
 from harness.session.settings import design_options
+from harness.stats.paired import unpaired_ratio
 
 BOTH, SAME = "thread-per-request,thread-pool", "thread-pool,thread-pool"
 KEPT_FILE = Path("control") / "designs.jsonl"
 # What is put beside each other: of whole trials, of blocks, and the mark for their ratio.
 FIGURES = (
     ("median response", "client.response_us.p50", "client.block_response_us.p50", 0.5),
+    ("median of all requests", *(2 * ("client.response_us.p50",)), None),
     ("p99", "client.response_us.p99", BLOCK_P99, 0.35),
     ("p99 of all requests", "client.response_us.p99", "client.response_us.p99", None),
     ("CPU per request", *(2 * ("server.cpu_us_per_request.total",)), 0.5),
@@ -105,14 +109,19 @@ def lengths(asked: argparse.Namespace, kept: Kept) -> None:
             found[block_s] += made(settings, kept, f"run {number + 1}: blocks of {block_s:g} s")
     title = f"{BOTH} at {asked.rps} RPS, ratios: median of the runs (range)"
     rows = [
-        [name, *(spread(runs, metric) for runs in found.values())] for name, _, metric, _ in FIGURES
+        [name, *(spread(ratios(runs, metric)) for runs in found.values())]
+        for name, _, metric, _ in FIGURES
     ]
     print_table(title, ("figure", *(f"{block_s:g} s" for block_s in found)), rows)
 
 
-def spread(runs: list[list[Comparison]], metric: str) -> str:
-    """`0.78 (0.76 to 0.80)`."""
-    found = [c.ratio for run in runs for c in run if c.metric == metric and c.ratio is not None]
+def ratios(runs: list[list[Comparison]], metric: str) -> list[float]:
+    """The ratio in each run that has one."""
+    return [c.ratio for run in runs for c in run if c.metric == metric and c.ratio is not None]
+
+
+def spread(found: list[float]) -> str:
+    """`0.780 (0.760 to 0.800)`: the median and the range."""
     if not found:
         return "-"
     return f"{statistics.median(found):.3f} ({min(found):.3f} to {max(found):.3f})"
@@ -144,6 +153,27 @@ def verdicts(runs: list[list[Comparison]], metric: str) -> int:
     """How often the two arms were told apart."""
     undecided = ("cannot-tell", "not-comparable")
     return sum(c.verdict not in undecided for run in runs for c in run if c.metric == metric)
+
+
+def told(runs: list[list[Comparison]], metric: str) -> str:
+    """`10 better`: how often each verdict was given."""
+    counts = Counter(c.verdict for run in runs for c in run if c.metric == metric)
+    return ", ".join(f"{count} {verdict}" for verdict, count in sorted(counts.items()))
+
+
+def show_ratios(title: str, found: dict[str, list[list[Comparison]]]) -> None:
+    """Whether the designs agree, figure by figure: in one a server rests between its loads."""
+    rows = []
+    for name, _, metric, _ in FIGURES:
+        trials, blocks = ratios(found["trials"], metric), ratios(found["blocks"], metric)
+        apart = unpaired_ratio(trials, blocks, 0.95)
+        ends = "-" if apart is None or apart.low is None or apart.high is None else (
+            f"{apart.value:.3f} ({apart.low:.3f} to {apart.high:.3f})"
+        )  # fmt: skip
+        rows.append([name, spread(trials), spread(blocks), ends,
+                     told(found["trials"], metric), told(found["blocks"], metric)])  # fmt: skip
+    print_table(title, ("figure", "trials", "blocks", "blocks / trials", "told in trials",
+                        "told in blocks"), rows)  # fmt: skip
 
 
 def show(title: str, found: dict[str, list[list[Comparison]]], same: bool) -> None:
@@ -194,6 +224,7 @@ def main() -> int:
         for backends in (BOTH, SAME):
             found = measured(backends, asked, kept)
             show(f"{backends} at {asked.rps} RPS, half-widths", found, backends == SAME)
+            show_ratios(f"{backends} at {asked.rps} RPS, ratios: median of the runs (range)", found)
     except LabError as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
         return 2
