@@ -148,14 +148,14 @@ class Acceptor:
             self._not_dispatched(connection, error, begun=True)
 
     def stop(self) -> None:
-        """Signal handler: end `run` once the backlog is empty."""
-        self.stopping = True
+        """Signal handler, or another thread: end `run` once the backlog is empty."""
         self._stopping_ns = time.monotonic_ns()
+        self.stopping = True
         self.interrupt()
         os.eventfd_write(self.stopped, 1)
 
     def interrupt(self) -> None:
-        """Signal handler: let an accept() that waits come to its end."""
+        """Signal handler, or another thread: let an accept() that waits come to its end."""
         # It is interrupted by the signal and tried again by Python; on a non-blocking listener the
         # second try fails when there is nobody left to accept.
         os.set_blocking(self.listener.fileno(), False)

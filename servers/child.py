@@ -13,7 +13,6 @@ import socket
 import struct
 import time
 from functools import partial
-from types import FrameType
 
 import msgspec
 
@@ -185,11 +184,6 @@ class ChildServer(Server):
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all: the master drains
         self._say(READY)
 
-    def _stop(self, signum: int, frame: FrameType | None) -> None:
-        """Signal handler. Whoever stops a service may signal all of it, and so does the master."""
-        if not self.acceptor.stopping:
-            self._begin_to_stop()
-
     def _last_account(self) -> int:
         recorders = [*self.telemetry.recorders(), self.acceptor.recorder]
         for recorder in recorders:
@@ -198,6 +192,9 @@ class ChildServer(Server):
         return 0
 
     # ---- housekeeping thread ----------------------------------------------------------------
+
+    def _stop_again(self) -> None:
+        """Nothing: whoever stops a service may signal all of it, and so does the master."""
 
     def _asked(self) -> None:
         try:

@@ -110,7 +110,7 @@ class Housekeeper:
 
     # ---- before the start, and its own thread -----------------------------------------------
 
-    def watch(self, source: int | socket.socket, call: Callable[[], None]) -> None:
+    def watch(self, source: int | socket.socket, call: Callable[[], object]) -> None:
         """Call whenever there is something to read."""
         self._selector.register(source, selectors.EVENT_READ, call)
 

@@ -37,11 +37,11 @@ from servers.memory import lock_memory
 from servers.options import ServerOptions
 from servers.server import CUT_OFF_S, DRAIN_GRACE_S, last_account
 from servers.shared_rate_limit import SharedTokenBuckets
+from servers.signals import STOP_SIGNALS, signals_heard, stop_at_once
 from servers.thread_pool import ThreadPoolBackend
 
 log = logging.getLogger("servers")
 
-_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _FORK_EVERY_S = 1.0  # one that ends as soon as it is there is not replaced more often than that
 
 
@@ -81,8 +81,11 @@ class Master(Group):
                 "%d processes on %d CPU%s: they take turns, so more of them compute no faster",
                 self._processes, self._cpus, "" if self._cpus == 1 else "s",
             )  # fmt: skip
-        for number in _SIGNALS:
+        for number in STOP_SIGNALS:
             signal.signal(number, self._stop)
+        # Its coming ends a wait, and then the handler runs.
+        self._heard = signals_heard()
+        self._housekeeper.watch(self._heard.read_end, self._heard.stops)
         self._housekeeper.watch(self._told, self._drain)
         for place in range(self._processes):
             self._fork(place)
@@ -95,8 +98,7 @@ class Master(Group):
     def _stop(self, signum: int, frame: FrameType | None) -> None:
         """Signal handler. The first signal drains, the second ends at once."""
         if self._stopping:
-            os.write(2, b"a second signal: stopped at once, with whatever was in progress\n")
-            os._exit(1)  # and so do they all, whose master is gone
+            stop_at_once()  # and so do they all, whose master is gone
         self._stopping = True
         os.eventfd_write(self._told, 1)
 
@@ -127,7 +129,7 @@ class Master(Group):
         """One more process. Raises RuntimeError with the reason why it cannot start."""
         listener = self._listeners[place % len(self._listeners)]
         child = Child(place, listener, self.options.workers)
-        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)  # until each has handlers of its own
+        signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)  # until each has handlers of its own
         try:
             pid = os.fork()
             if pid == 0:
@@ -136,7 +138,7 @@ class Master(Group):
             child.close()
             raise RuntimeError(f"there can be no more processes: {error.strerror}") from error
         finally:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
         child.forked(pid)
         try:
             child.must_start()
@@ -154,6 +156,7 @@ class Master(Group):
         try:
             self._housekeeper.close_copies()
             os.close(self._told)
+            self._heard.close()
             child.master_end.close()
             for other in self._children.values():
                 other.close()
@@ -162,7 +165,7 @@ class Master(Group):
             self._limiter.forked()
             server = ChildServer(self.options, self._backend_class, child, self._limiter)
             server.start()
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
             status = server.run()
         except RuntimeError:
             pass  # there is no room for its threads; the master has been told

@@ -32,6 +32,7 @@ from servers.report import (
     read_process,
 )
 from servers.request_path import RequestPath
+from servers.signals import STOP_SIGNALS, signals_heard, stop_at_once
 from servers.telemetry import Recorder, Telemetry, count_rows, stage_figures
 from servers.tracing import Trace, TracedPath, TraceLog
 
@@ -70,6 +71,7 @@ class Server(Answers):
         self._status = os.open("/proc/self/status", os.O_RDONLY | os.O_CLOEXEC)
         self.listener, self.telemetry, self._limiter, make_acceptor = place or alone(options)
         self._housekeeper = self._make_housekeeper()
+        self._stops = 0  # signals to stop that were heard
         self._keeping = (
             Keeping(options.idle_deadline_s, options.request_deadline_s)
             if options.connections == KEEP_ALIVE
@@ -105,8 +107,10 @@ class Server(Answers):
         """Everything up to accepting: after this, clients may connect."""
         if self.control is not None:
             self.warn_of_strangers(self.listener, self.control)
-        signal.signal(signal.SIGTERM, self._stop)
-        signal.signal(signal.SIGINT, self._stop)
+        self._heard = signals_heard()
+        self._housekeeper.watch(self._heard.read_end, self._signalled)
+        for number in STOP_SIGNALS:
+            signal.signal(number, self._stop)
         self._housekeeper.start()
         self.backend.start()
 
@@ -143,11 +147,9 @@ class Server(Answers):
             time.sleep(0.01)
 
     def _stop(self, signum: int, frame: FrameType | None) -> None:
-        """Signal handler. The first signal drains, the second ends at once."""
-        if self.acceptor.stopping:
-            os.write(2, b"a second signal: stopped at once, with whatever was in progress\n")
-            os._exit(1)
-        self._begin_to_stop()
+        """Signal handler: drain, without waiting for the housekeeper to say so."""
+        if not self.acceptor.stopping:
+            self._begin_to_stop()
 
     def _begin_to_stop(self) -> None:
         if self._keeping is not None:
@@ -155,6 +157,18 @@ class Server(Answers):
         self.acceptor.stop()
 
     # ---- housekeeping thread ----------------------------------------------------------------
+
+    def _signalled(self) -> None:
+        """The first signal drains, the second ends at once: here, since the main thread hears of a
+        signal only after what it waits for."""
+        self._stops += self._heard.stops()
+        if self._stops > 1:
+            self._stop_again()
+        elif self._stops and not self.acceptor.stopping:
+            self._begin_to_stop()
+
+    def _stop_again(self) -> None:
+        stop_at_once()
 
     def _parent_gone(self) -> None:
         log.error("the parent process is gone; stopping")

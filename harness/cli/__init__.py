@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 from functools import cache, partial
-from types import FrameType
 
 from typer.exceptions import TyperException
 from typer.main import get_command
@@ -35,14 +33,11 @@ from harness.cli import (
 # isort: on
 from harness.cli.app import app
 from harness.core.errors import LabError
+from harness.terminal.interrupts import hear_interrupts
 from harness.terminal.output import complain, prepare_streams
 
 # Typer would read all signatures again for each call.
 _labrun = cache(partial(get_command, app))
-
-
-def _terminate(signum: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -51,7 +46,7 @@ def main(argv: list[str] | None = None) -> int:
     if sys.platform != "linux":
         complain("Linux or WSL2 is needed, for epoll and /proc")
         return 2
-    signal.signal(signal.SIGTERM, _terminate)  # to be told to end is to be interrupted
+    hear_interrupts()
     try:
         status = _labrun()(argv, standalone_mode=False)
     except TyperException as error:

@@ -101,6 +101,31 @@ def test_a_second_signal_ends_at_once(
     assert "a second signal" in server.log()
 
 
+def test_signals_are_heard_while_the_main_thread_waits(
+    faulty_backend: str, start_server: StartServer, gate: Gate
+) -> None:
+    """Another thread gets them, so that nothing interrupts what the main one waits for: as when
+    they come just before that wait."""
+    server = start_server(faulty_backend, PATIENT, env=gate.env)
+    with server.asked():
+        server.until(lambda report: report.counters.accepted == 1)
+        server.signal_housekeeper(signal.SIGTERM)
+        server.until(lambda report: report.draining)
+        server.signal_housekeeper(signal.SIGINT)
+        assert server.process.wait(PATIENCE_S) == 1
+    assert "a second signal" in server.log()
+
+
+def test_an_idle_server_stops_whichever_thread_gets_the_signal(
+    faulty_backend: str, start_server: StartServer
+) -> None:
+    server = start_server(faulty_backend, PATIENT)
+    assert exchange(server.port, metric_request()).status == 202
+    server.signal_housekeeper(signal.SIGTERM)
+    assert server.process.wait(PATIENCE_S) == 0
+    assert server.last_account() == (1, 1, 0, 0, 0)
+
+
 def test_no_accepted_request_is_lost_at_5000_rps(backend: str, start_server: StartServer) -> None:
     cpus = plan_cpus()
     server = start_server(

@@ -79,7 +79,8 @@ def run_lab_apart(
 def _as_if_new(folder: Path, arguments: tuple[str, ...]) -> Iterator[None]:
     """What a process has to itself, put back afterwards."""
     before, path, argv = Path.cwd(), list(sys.path), sys.argv
-    handler = signal.getsignal(signal.SIGTERM)
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGALRM)}
+    dropped = sys.unraisablehook
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     modules = set(sys.modules)
     os.chdir(folder)
@@ -95,7 +96,9 @@ def _as_if_new(folder: Path, arguments: tuple[str, ...]) -> Iterator[None]:
             file = str(getattr(sys.modules[name], "__file__", None))
             if Path(file).parent == folder:
                 del sys.modules[name]
-        signal.signal(signal.SIGTERM, handler)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        sys.unraisablehook = dropped
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 

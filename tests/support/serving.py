@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import http.client
 import json
 import os
@@ -35,6 +36,7 @@ needs_compiler = pytest.mark.skipif(
 BACKENDS = (*IN_PYTHON, *(pytest.param(name, marks=needs_compiler) for name in NATIVE))
 PLUGINS = Path(__file__).parent.parent / "servers" / "plugins"
 PATIENCE_S = 45.0  # how long a test waits for what must happen, on a busy machine
+_LIBC = ctypes.CDLL(None, use_errno=True)
 _STOPPED = re.compile(
     r"^stopped: accepted (\d+) = answered (\d+) \+ timed out (\d+) \+ reset (\d+)"
     r" \+ abandoned (\d+)$",
@@ -187,6 +189,13 @@ class RunningServer:
         """Send a signal and wait for the end; the exit status."""
         self.process.send_signal(number)
         return self.process.wait(PATIENCE_S)
+
+    def signal_housekeeper(self, number: int) -> None:
+        """A signal to that thread; of a server that has one thread, to the process."""
+        threads = sorted(map(int, os.listdir(f"/proc/{self.pid}/task")))
+        target = threads[1] if len(threads) > 1 else self.pid  # begun first after the main one
+        if _LIBC.tgkill(self.pid, target, number) != 0:
+            raise OSError(ctypes.get_errno(), "tgkill")
 
     def last_account(self) -> tuple[int, int, int, int, int]:
         """accepted, answered, timed out, reset and abandoned of the last line of the log."""
