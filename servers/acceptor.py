@@ -150,8 +150,8 @@ class Acceptor:
     def stop(self) -> None:
         """Signal handler, or another thread: end `run` once the backlog is empty."""
         self._stopping_ns = time.monotonic_ns()
+        self.interrupt()  # before anybody knows, and closes the listener
         self.stopping = True
-        self.interrupt()
         os.eventfd_write(self.stopped, 1)
 
     def interrupt(self) -> None:

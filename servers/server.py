@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -41,6 +42,7 @@ log = logging.getLogger("servers")
 # A drain ends this much later than the deadline of what was accepted last, so that a request at
 # its deadline still gets its 408.
 DRAIN_GRACE_S = 0.5
+MAIN_THREAD_FIRST_S = 0.05
 CUT_OFF_S = 0.5  # for threads to notice that their connections were cut off
 
 
@@ -72,6 +74,7 @@ class Server(Answers):
         self.listener, self.telemetry, self._limiter, make_acceptor = place or alone(options)
         self._housekeeper = self._make_housekeeper()
         self._stops = 0  # signals to stop that were heard
+        self._stop_begun = threading.Lock()  # taken once, never given back
         self._keeping = (
             Keeping(options.idle_deadline_s, options.request_deadline_s)
             if options.connections == KEEP_ALIVE
@@ -147,11 +150,13 @@ class Server(Answers):
             time.sleep(0.01)
 
     def _stop(self, signum: int, frame: FrameType | None) -> None:
-        """Signal handler: drain, without waiting for the housekeeper to say so."""
-        if not self.acceptor.stopping:
-            self._begin_to_stop()
+        """Signal handler: drain."""
+        self._begin_to_stop()
 
     def _begin_to_stop(self) -> None:
+        """Signal handler, or housekeeper: who comes first does it, and is never waited for."""
+        if not self._stop_begun.acquire(blocking=False):
+            return
         if self._keeping is not None:
             self._keeping.closing = True
         self.acceptor.stop()
@@ -160,12 +165,13 @@ class Server(Answers):
 
     def _signalled(self) -> None:
         """The first signal drains, the second ends at once: here, since the main thread hears of a
-        signal only after what it waits for."""
+        signal only after what it waits for. That is rare, and it is quicker where it waits in
+        accept(), which the signal itself has ended; so it has a moment to do it."""
         self._stops += self._heard.stops()
         if self._stops > 1:
             self._stop_again()
-        elif self._stops and not self.acceptor.stopping:
-            self._begin_to_stop()
+        elif self._stops:
+            self._housekeeper.later(MAIN_THREAD_FIRST_S, self._begin_to_stop)
 
     def _stop_again(self) -> None:
         stop_at_once()
