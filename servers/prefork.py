@@ -37,7 +37,7 @@ from servers.memory import lock_memory
 from servers.options import ServerOptions
 from servers.server import CUT_OFF_S, DRAIN_GRACE_S, last_account
 from servers.shared_rate_limit import SharedTokenBuckets
-from servers.signals import STOP_SIGNALS, signals_heard, stop_at_once
+from servers.signals import STOP_SIGNALS, hear_stops, stop_at_once
 from servers.thread_pool import ThreadPoolBackend
 
 log = logging.getLogger("servers")
@@ -81,10 +81,8 @@ class Master(Group):
                 "%d processes on %d CPU%s: they take turns, so more of them compute no faster",
                 self._processes, self._cpus, "" if self._cpus == 1 else "s",
             )  # fmt: skip
-        for number in STOP_SIGNALS:
-            signal.signal(number, self._stop)
         # Its coming ends a wait, and then the handler runs.
-        self._heard = signals_heard()
+        self._heard = hear_stops(self._stop)
         self._housekeeper.watch(self._heard.read_end, self._heard.stops)
         self._housekeeper.watch(self._told, self._drain)
         for place in range(self._processes):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import socket
 import sys
 import threading
@@ -33,7 +32,7 @@ from servers.report import (
     read_process,
 )
 from servers.request_path import RequestPath
-from servers.signals import STOP_SIGNALS, signals_heard, stop_at_once
+from servers.signals import hear_stops, stop_at_once
 from servers.telemetry import Recorder, Telemetry, count_rows, stage_figures
 from servers.tracing import Trace, TracedPath, TraceLog
 
@@ -42,7 +41,7 @@ log = logging.getLogger("servers")
 # A drain ends this much later than the deadline of what was accepted last, so that a request at
 # its deadline still gets its 408.
 DRAIN_GRACE_S = 0.5
-MAIN_THREAD_FIRST_S = 0.05
+MAIN_THREAD_FIRST_S = 0.05  # to begin to stop, before the housekeeper does it
 CUT_OFF_S = 0.5  # for threads to notice that their connections were cut off
 
 
@@ -110,10 +109,8 @@ class Server(Answers):
         """Everything up to accepting: after this, clients may connect."""
         if self.control is not None:
             self.warn_of_strangers(self.listener, self.control)
-        self._heard = signals_heard()
+        self._heard = hear_stops(self._stop)
         self._housekeeper.watch(self._heard.read_end, self._signalled)
-        for number in STOP_SIGNALS:
-            signal.signal(number, self._stop)
         self._housekeeper.start()
         self.backend.start()
 

@@ -2,13 +2,15 @@
 
 Python runs a signal's handler on the main thread, once that thread is at its next instruction. One
 that comes as the thread is about to wait, for a lock or for a descriptor, is seen only after that
-wait. What `signals_heard` returns is readable at once.
+wait. What `hear_stops` returns is readable at once.
 """
 
 from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Callable
+from types import FrameType
 from typing import NamedTuple, NoReturn
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -34,10 +36,13 @@ class Heard(NamedTuple):
         os.close(self.write_end)
 
 
-def signals_heard() -> Heard:
-    """From now on. On the main thread; takes the place of an earlier one."""
+def hear_stops(handler: Callable[[int, FrameType | None], object]) -> Heard:
+    """From now on a signal that ends a server is heard, and `handler` is called on the main thread
+    as soon as that can. To be called there; takes the place of an earlier one."""
     heard = Heard(*os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC))
     signal.set_wakeup_fd(heard.write_end, warn_on_full_buffer=False)
+    for number in STOP_SIGNALS:
+        signal.signal(number, handler)
     return heard
 
 

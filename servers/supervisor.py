@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import json
 import logging
-import signal
+import select
 import subprocess
 import sys
-from types import FrameType
+import threading
 
 import msgspec
 
 from servers.options import parse_options
 from servers.restart import Restart
+from servers.signals import Heard, hear_stops
 
 log = logging.getLogger("servers")
 
@@ -31,13 +32,15 @@ class Supervisor:
         self._order = self._last_good = Restart(backend)
         self._address: list[str] = []
         self._ready = False
+        self._passing_on = threading.Lock()  # round the two below: each server is told once
         self._child: subprocess.Popen[bytes] | None = None
         self._stopping = False
 
     def run(self) -> int:
         """Until a signal, or a server that ends by itself; the last server's exit status."""
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._pass_on)
+        # The main thread waits for a line, and would run a handler only after it.
+        heard = hear_stops(lambda number, frame: None)
+        threading.Thread(target=self._pass_on, args=(heard,), name="signals", daemon=True).start()
         while True:
             status, order = self._run_one()
             if self._stopping:
@@ -60,10 +63,11 @@ class Supervisor:
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
         ) as child:
             assert child.stdout is not None
-            self._child = child
             order = None
-            if self._stopping:
-                child.terminate()
+            with self._passing_on:
+                self._child = child
+                if self._stopping:
+                    child.terminate()
             for line in child.stdout:
                 said = json.loads(line)
                 if "restart" in said:
@@ -74,7 +78,12 @@ class Supervisor:
                 print(line.decode(), end="", flush=True)
             return child.wait(), order
 
-    def _pass_on(self, number: int, frame: FrameType | None) -> None:
-        self._stopping = True
-        if self._child is not None:
-            self._child.send_signal(number)
+    def _pass_on(self, heard: Heard) -> None:
+        """The life of a thread: each signal that ends a server goes to the one that runs."""
+        while True:
+            select.select([heard.read_end], [], [])
+            for _ in range(heard.stops()):
+                with self._passing_on:
+                    self._stopping = True
+                    if self._child is not None:
+                        self._child.terminate()

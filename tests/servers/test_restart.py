@@ -59,6 +59,17 @@ def test_a_fresh_process_takes_over_the_address(start_server: StartServer) -> No
     assert server.log().count("accepted 1 = answered 1") == 2
 
 
+def test_a_signal_is_passed_on_while_a_line_of_the_server_is_waited_for(
+    start_server: StartServer,
+) -> None:
+    """Another thread gets it, so that nothing interrupts that wait: as if it came just before."""
+    server = start_server("thread-pool", "--allow-restart")
+    assert exchange(server.port, metric_request()).status == 202
+    server.signal_housekeeper(signal.SIGTERM, server.process.pid)
+    assert server.process.wait(PATIENCE_S) == 0
+    assert server.last_account() == (1, 1, 0, 0, 0)
+
+
 def test_what_was_accepted_is_answered_before_the_restart(start_server: StartServer) -> None:
     server = start_server("thread-pool", "--allow-restart", "--workers=1", "--workload=io:200ms")
     pid = server.report().pid

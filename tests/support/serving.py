@@ -190,11 +190,13 @@ class RunningServer:
         self.process.send_signal(number)
         return self.process.wait(PATIENCE_S)
 
-    def signal_housekeeper(self, number: int) -> None:
-        """A signal to that thread; of a server that has one thread, to the process."""
-        threads = sorted(map(int, os.listdir(f"/proc/{self.pid}/task")))
-        target = threads[1] if len(threads) > 1 else self.pid  # begun first after the main one
-        if _LIBC.tgkill(self.pid, target, number) != 0:
+    def signal_housekeeper(self, number: int, pid: int | None = None) -> None:
+        """A signal to that thread; of a server that has one thread, to the process. With `pid`: to
+        the second thread of a supervisor, which has that one for its signals."""
+        pid = pid or self.pid
+        threads = sorted(map(int, os.listdir(f"/proc/{pid}/task")))
+        target = threads[1] if len(threads) > 1 else pid  # begun first after the main one
+        if _LIBC.tgkill(pid, target, number) != 0:
             raise OSError(ctypes.get_errno(), "tgkill")
 
     def last_account(self) -> tuple[int, int, int, int, int]:
