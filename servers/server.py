@@ -164,7 +164,7 @@ class Server(Answers):
         """The first signal drains, the second ends at once: here, since the main thread hears of a
         signal only after what it waits for. That is rare, and it is quicker where it waits in
         accept(), which the signal itself has ended; so it has a moment to do it."""
-        self._stops += self._heard.stops()
+        self._stops += len(self._heard.stops())
         if self._stops > 1:
             self._stop_again()
         elif self._stops:

@@ -24,11 +24,10 @@ class Heard(NamedTuple):
     read_end: int
     write_end: int
 
-    def stops(self) -> int:
-        """How many signals that end a server have come since the last call; for whoever watches the
-        read end."""
-        numbers = os.read(self.read_end, _READ_BYTES)
-        return sum(number in STOP_SIGNALS for number in numbers)
+    def stops(self) -> list[int]:
+        """The signals that end a server and have come since the last call, by their numbers; for
+        whoever watches the read end."""
+        return [n for n in os.read(self.read_end, _READ_BYTES) if n in STOP_SIGNALS]
 
     def close(self) -> None:
         """In a process that was forked, where it is a copy."""

@@ -32,7 +32,7 @@ class Supervisor:
         self._order = self._last_good = Restart(backend)
         self._address: list[str] = []
         self._ready = False
-        self._passing_on = threading.Lock()  # round the two below: each server is told once
+        self._passing_on = threading.Lock()  # whoever writes one of the two below
         self._child: subprocess.Popen[bytes] | None = None
         self._stopping = False
 
@@ -82,8 +82,8 @@ class Supervisor:
         """The life of a thread: each signal that ends a server goes to the one that runs."""
         while True:
             select.select([heard.read_end], [], [])
-            for _ in range(heard.stops()):
+            for number in heard.stops():
                 with self._passing_on:
                     self._stopping = True
                     if self._child is not None:
-                        self._child.terminate()
+                        self._child.send_signal(number)

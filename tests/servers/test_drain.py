@@ -22,6 +22,7 @@ from tests.support.serving import (
     exchange,
     metric_request,
     read_answer,
+    signal_second_thread,
 )
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -109,9 +110,9 @@ def test_signals_are_heard_while_the_main_thread_waits(
     server = start_server(faulty_backend, PATIENT, env=gate.env)
     with server.asked():
         server.until(lambda report: report.counters.accepted == 1)
-        server.signal_housekeeper(signal.SIGTERM)
+        signal_second_thread(server.pid, signal.SIGTERM)
         server.until(lambda report: report.draining)
-        server.signal_housekeeper(signal.SIGINT)
+        signal_second_thread(server.pid, signal.SIGINT)
         assert server.process.wait(PATIENCE_S) == 1
     assert "a second signal" in server.log()
 
@@ -121,7 +122,7 @@ def test_an_idle_server_stops_whichever_thread_gets_the_signal(
 ) -> None:
     server = start_server(faulty_backend, PATIENT)
     assert exchange(server.port, metric_request()).status == 202
-    server.signal_housekeeper(signal.SIGTERM)
+    signal_second_thread(server.pid, signal.SIGTERM)
     assert server.process.wait(PATIENCE_S) == 0
     assert server.last_account() == (1, 1, 0, 0, 0)
 

@@ -8,6 +8,7 @@ import os
 import resource
 import signal
 import socket
+import time
 
 import pytest
 
@@ -22,7 +23,9 @@ from tests.support.serving import (
     connect,
     exchange,
     metric_request,
+    pending_signals,
     read_answer,
+    signal_second_thread,
 )
 
 
@@ -65,9 +68,27 @@ def test_a_signal_is_passed_on_while_a_line_of_the_server_is_waited_for(
     """Another thread gets it, so that nothing interrupts that wait: as if it came just before."""
     server = start_server("thread-pool", "--allow-restart")
     assert exchange(server.port, metric_request()).status == 202
-    server.signal_housekeeper(signal.SIGTERM, server.process.pid)
+    signal_second_thread(server.process.pid, signal.SIGTERM)
     assert server.process.wait(PATIENCE_S) == 0
     assert server.last_account() == (1, 1, 0, 0, 0)
+
+
+def test_two_signals_at_once_are_two_for_the_server(start_server: StartServer) -> None:
+    """Each with its number: the kernel would make one of two that are equal."""
+    server = start_server("thread-pool", "--allow-restart", "--request-deadline=60")
+    with connect(server.port) as sock:
+        sock.sendall(metric_request()[:-1])  # in progress until the deadline
+        server.until(lambda report: report.counters.accepted == 1)
+        os.kill(server.pid, signal.SIGSTOP)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            server.process.send_signal(number)
+        end_s = time.monotonic() + PATIENCE_S
+        while pending_signals(server.pid) != {signal.SIGTERM, signal.SIGINT}:
+            assert time.monotonic() < end_s
+            time.sleep(0.001)  # until another process has done something
+        os.kill(server.pid, signal.SIGCONT)
+        assert server.process.wait(PATIENCE_S) == 1
+    assert "a second signal" in server.log()
 
 
 def test_what_was_accepted_is_answered_before_the_restart(start_server: StartServer) -> None:

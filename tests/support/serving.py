@@ -190,15 +190,6 @@ class RunningServer:
         self.process.send_signal(number)
         return self.process.wait(PATIENCE_S)
 
-    def signal_housekeeper(self, number: int, pid: int | None = None) -> None:
-        """A signal to that thread; of a server that has one thread, to the process. With `pid`: to
-        the second thread of a supervisor, which has that one for its signals."""
-        pid = pid or self.pid
-        threads = sorted(map(int, os.listdir(f"/proc/{pid}/task")))
-        target = threads[1] if len(threads) > 1 else pid  # begun first after the main one
-        if _LIBC.tgkill(pid, target, number) != 0:
-            raise OSError(ctypes.get_errno(), "tgkill")
-
     def last_account(self) -> tuple[int, int, int, int, int]:
         """accepted, answered, timed out, reset and abandoned of the last line of the log."""
         found = _STOPPED.search(self.log())
@@ -236,6 +227,21 @@ def descriptors_of(pid: int) -> int:
 def stat_of(pid: int) -> list[str]:
     """The fields of /proc/PID/stat from the state on."""
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+
+
+def signal_second_thread(pid: int, number: int) -> None:
+    """A signal to the thread that a process began first after its main one: a server's housekeeper,
+    or what passes a supervisor's signals on. Of a process that has one thread, to that."""
+    threads = sorted(map(int, os.listdir(f"/proc/{pid}/task")))
+    if _LIBC.tgkill(pid, threads[:2][-1], number) != 0:
+        raise OSError(ctypes.get_errno(), "tgkill")
+
+
+def pending_signals(pid: int) -> set[int]:
+    """What was sent to a process as a whole and has not been taken yet."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    mask = int(status.partition("ShdPnd:")[2].split()[0], 16)
+    return {number for number in range(1, 65) if mask >> (number - 1) & 1}
 
 
 def state_of(pid: int) -> str:
