@@ -26,6 +26,7 @@ from tests.support.serving import (
     pending_signals,
     read_answer,
     signal_second_thread,
+    until_stopped,
 )
 
 
@@ -80,13 +81,17 @@ def test_two_signals_at_once_are_two_for_the_server(start_server: StartServer) -
         sock.sendall(metric_request()[:-1])  # in progress until the deadline
         server.until(lambda report: report.counters.accepted == 1)
         os.kill(server.pid, signal.SIGSTOP)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            server.process.send_signal(number)
-        end_s = time.monotonic() + PATIENCE_S
-        while pending_signals(server.pid) != {signal.SIGTERM, signal.SIGINT}:
-            assert time.monotonic() < end_s
-            time.sleep(0.001)  # until another process has done something
-        os.kill(server.pid, signal.SIGCONT)
+        try:
+            # Before it stands still, it takes both first: a lower number comes first.
+            until_stopped(server.pid)
+            for number in (signal.SIGTERM, signal.SIGINT):
+                server.process.send_signal(number)
+            end_s = time.monotonic() + PATIENCE_S
+            while (pending := pending_signals(server.pid)) != {signal.SIGTERM, signal.SIGINT}:
+                assert time.monotonic() < end_s, pending
+                time.sleep(0.001)  # until another process has done something
+        finally:
+            os.kill(server.pid, signal.SIGCONT)
         assert server.process.wait(PATIENCE_S) == 1
     assert "a second signal" in server.log()
 

@@ -179,8 +179,7 @@ class RunningServer:
         os.killpg(self.pid, signal.SIGSTOP)
         os.waitid(os.P_PID, self.pid, os.WSTOPPED)
         for pid in self.serving():
-            while state_of(pid) != "T":  # a signal to a process that is none of ours
-                time.sleep(0.001)
+            until_stopped(pid)
 
     def go_on(self) -> None:
         os.killpg(self.pid, signal.SIGCONT)
@@ -235,6 +234,14 @@ def signal_second_thread(pid: int, number: int) -> None:
     threads = sorted(map(int, os.listdir(f"/proc/{pid}/task")))
     if _LIBC.tgkill(pid, threads[:2][-1], number) != 0:
         raise OSError(ctypes.get_errno(), "tgkill")
+
+
+def until_stopped(pid: int) -> None:
+    """After a SIGSTOP to a process that is no child of ours, and so cannot be waited for."""
+    end_s = time.monotonic() + PATIENCE_S
+    while state_of(pid) != "T":
+        assert time.monotonic() < end_s, f"process {pid} does not stand still"
+        time.sleep(0.001)
 
 
 def pending_signals(pid: int) -> set[int]:
